@@ -1,0 +1,52 @@
+"""Pruning for Keras 3: wrap a model, train it, strip it, export a sparse TFLite file."""
+
+import importlib
+from typing import Any
+
+from tfprune import distributions, masks, prunable, schedules, scorers, structures
+from tfprune.api import prune, strip_pruning
+from tfprune.callbacks import PruningSummaries, UpdatePruningStep
+from tfprune.prunable import PrunableLayer, register_prunable
+from tfprune.report import Report, report
+from tfprune.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
+from tfprune.structures import Block, Channel, NofM, Unstructured
+from tfprune.updater import PruningUpdater
+from tfprune.wrapper import PrunedLayer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Block",
+    "Channel",
+    "ConstantSparsity",
+    "FromFunction",
+    "NofM",
+    "OneShot",
+    "PolynomialDecay",
+    "PrunableLayer",
+    "PrunedLayer",
+    "PruningSummaries",
+    "PruningUpdater",
+    "Report",
+    "Unstructured",
+    "UpdatePruningStep",
+    "compat",
+    "distributions",
+    "export",
+    "masks",
+    "prunable",
+    "prune",
+    "register_prunable",
+    "report",
+    "schedules",
+    "scorers",
+    "strip_pruning",
+    "structures",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `tfprune.export` (which needs TensorFlow) and `tfprune.compat` when first used."""
+    if name in ("export", "compat"):
+        return importlib.import_module(f"tfprune.{name}")
+    raise AttributeError(f"module 'tfprune' has no attribute {name!r}")

@@ -1,0 +1,257 @@
+"""prune and strip_pruning: from a plain Keras model to a pruned one, and back."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune import distributions, scorers
+from tfprune.arrays import host_array
+from tfprune.cloning import rebuild, units
+from tfprune.keep_zeros import keep_zeros
+from tfprune.prunable import explain_skip, prunable_weights
+from tfprune.schedules import Schedule, as_schedule
+from tfprune.structures import NofM, Structure, Unstructured, require_structure
+from tfprune.subclassed import mark_pruned
+from tfprune.validation import require_sparsity
+from tfprune.wrapper import PrunedLayer, pruned_layers
+
+Rules = Sequence[tuple[str, Any]]
+
+
+def prune(
+    model: keras.Model,
+    schedule: Any,
+    *,
+    scorer: Any = "magnitude",
+    structure: Structure = Unstructured(),
+    distribution: Any = "uniform",
+    rules: Rules | None = None,
+) -> keras.Model:
+    """Return a copy of the model whose prunable layers are wrapped in `PrunedLayer`.
+
+    The copy shares nothing with `model`, which is not changed. Compile it, train it with the callback
+    `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning`. Layers with nothing to prune
+    stay as they are (`tfprune.report` lists them with the reason).
+
+    Args:
+        model: built Sequential, Functional or subclassed `keras.Model`.
+        schedule: `PolynomialDecay`, `ConstantSparsity`, `OneShot`, or a function
+            step -> sparsity in [0, 1).
+        scorer: name or scorer object (see `tfprune.scorers`); larger scores are kept.
+        structure: which weights are removed together: `Unstructured()`, `Block(h, w)`,
+            `NofM(kept, m)` or `Channel(axis)`. A weight that it cannot be laid over stays dense.
+        distribution: "uniform" (every weight at the target), "erk", "global" (one threshold over
+            all layers) or a function (see `tfprune.distributions`).
+        rules: list of (regex, value), first match wins. The regex must match the whole path of a
+            weight, or the path from any "/" on: "conv1/.*" matches "my_model/conv1/kernel". The
+            value is None (stays dense), a final sparsity, or a schedule of its own. Ruled weights
+            do not take part in the distribution.
+
+    Returns:
+        The pruned model, of the same class (or a subclass of it, if subclassed).
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if the model is not built, is pruned already, has nothing to prune, holds NaN,
+            or cannot be copied; if a rule matches nothing; or if the schedule asks for more than
+            the structure can remove.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> pruned = prune(model, tfprune.OneShot(0.5), rules=[(".*/bias", None)])
+        >>> [type(layer).__name__ for layer in pruned.layers]
+        ['PrunedLayer']
+    """
+    _require_plain_model(model)
+    schedule = as_schedule(schedule)
+    require_structure(structure)
+    distributions.get(distribution)
+    options = {
+        "scorer": scorers.get(scorer),
+        "structure": structure,
+        "distribution": distribution,
+    }
+    parts = units(model)
+    matched = _match_rules(model, rules or ())
+    recipe = []
+    for unit in parts:
+        wanted = [
+            _schedule_for(weight, schedule, structure, matched)
+            for weight in prunable_weights(unit)
+        ]
+        same = wanted and all(item is wanted[0] for item in wanted)
+        if any(item is not None for item in wanted):
+            recipe.append({**options, "schedule": wanted[0] if same else wanted})
+        else:
+            recipe.append(None)
+    if all(entry is None for entry in recipe):
+        reasons = sorted({explain_skip(u) for u in parts if not prunable_weights(u)})
+        raise ValueError(
+            f"Model '{model.name}' has nothing to prune: "
+            f"{'; '.join(reasons) or 'rules or the structure leave every weight dense'}."
+        )
+    return wrap_by_recipe(model, recipe)
+
+
+def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> keras.Model:
+    """Return a copy of the model with layers wrapped as a list of arguments says.
+
+    Args:
+        model: built, plain model.
+        recipe: for each of `tfprune.cloning.units(model)`, the keyword arguments of its
+            `PrunedLayer`, or None to leave it as it is.
+
+    Returns:
+        The pruned model.
+    """
+    options_of = {id(unit): options for unit, options in zip(units(model), recipe)}
+
+    def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
+        options = options_of.get(id(layer))
+        return copy if options is None else PrunedLayer(copy, **options)
+
+    def remember(original: keras.Model, copy: keras.Model) -> None:
+        plain = keras.saving.serialize_keras_object(original)
+        mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
+
+    pruned = rebuild(model, wrap, on_subclassed=remember)
+    _share_masks_of_tied_weights(pruned)
+    return pruned
+
+
+def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Model:
+    """Return a plain Keras model with exact zeros where the masks are, of the same class and names.
+
+    Args:
+        model: a model with `PrunedLayer`s, from `tfprune.prune` or built with them.
+        keep_masks: keep the zeros in further training: every pruned weight gets a constraint that
+            sets them again after each optimizer step. The constraint is not saved with the model.
+
+    Returns:
+        A model that shares nothing with `model` and needs no tfprune to be loaded. Compile it again
+        to train or evaluate it.
+
+    Raises:
+        TypeError: if `model` is not a `keras.Model`.
+        ValueError: if it has no `PrunedLayer` or cannot be copied.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> plain = strip_pruning(prune(model, tfprune.OneShot(0.5)))
+        >>> [type(layer).__name__ for layer in plain.layers]
+        ['Dense']
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model. "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    wrappers = pruned_layers(model)
+    if not wrappers:
+        raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
+    owned = {id(own.weight): own for wrapper in wrappers for own in wrapper.pruned}
+    masked = {key: own.masked_value() for key, own in owned.items()}
+    stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
+    if keep_masks:
+        for unit in units(stripped):
+            for weight in prunable_weights(unit):
+                keep_zeros(weight)
+    return stripped
+
+
+def _require_plain_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        hint = " Use tfprune.PrunedLayer for one layer." * isinstance(model, keras.layers.Layer)
+        raise TypeError(
+            f"`model` must be a keras.Model.{hint} "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
+        )
+    if pruned_layers(model):
+        raise ValueError(f"Model '{model.name}' is pruned already: strip it first.")
+    for unit in units(model):
+        for weight in prunable_weights(unit):
+            bad = int(np.isnan(np.asarray(host_array(weight.value), np.float32)).sum())
+            if bad:
+                raise ValueError(
+                    f"Weights must not be NaN. Received: {bad} NaN of {weight.value.size} in "
+                    f"'{weight.path}', shape {tuple(weight.shape)}."
+                )
+
+
+def _match_rules(model: keras.Model, rules: Rules) -> dict[int, Any]:
+    """Return id of variable -> value of the first rule that matches its path."""
+    if isinstance(rules, str | dict) or not isinstance(rules, Sequence):
+        raise TypeError(f"`rules` must be a list of (regex, value). Received: rules={rules!r}.")
+    prunable = {id(weight) for unit in units(model) for weight in prunable_weights(unit)}
+    matched: dict[int, Any] = {}
+    for rule in rules:
+        pattern, value = _checked_rule(rule)
+        hits = [v for v in model.weights if _matches(pattern, v.path)]
+        usable = hits if value is None else [v for v in hits if id(v) in prunable]
+        if not usable:
+            paths = ", ".join(sorted(v.path for v in model.weights if id(v) in prunable)[:8])
+            raise ValueError(
+                f"A rule must match at least one {'' if value is None else 'prunable '}weight. "
+                f"Received: {rule!r}; prunable weights: {paths}."
+            )
+        for variable in usable:
+            matched.setdefault(id(variable), value)
+    return matched
+
+
+def _checked_rule(rule: Any) -> tuple[re.Pattern[str], Any]:
+    if not (isinstance(rule, Sequence) and len(rule) == 2 and isinstance(rule[0], str)):
+        raise TypeError(f"A rule must be a pair (regex, value). Received: {rule!r}.")
+    pattern, value = rule
+    if value is not None and isinstance(value, int | float):
+        require_sparsity(f"sparsity of rule {pattern!r}", value)
+    elif value is not None:
+        value = as_schedule(value)
+    try:
+        return re.compile(pattern), value
+    except re.error as error:
+        raise ValueError(f"A rule must be a valid regex ({error}). Received: {rule!r}.") from error
+
+
+def _matches(pattern: re.Pattern[str], path: str) -> bool:
+    starts = [0, *(match.end() for match in re.finditer("/", path))]
+    return any(pattern.fullmatch(path, start) for start in starts)
+
+
+def _schedule_for(
+    weight: keras.Variable, schedule: Schedule, structure: Structure, matched: dict[int, Any]
+) -> Schedule | None:
+    value = matched.get(id(weight), schedule)
+    if isinstance(value, int | float):
+        if not hasattr(schedule, "with_final_sparsity"):
+            raise ValueError(
+                "A rule with a number needs a schedule with a final sparsity; give the rule a "
+                f"schedule of its own. Received: {value!r} for '{weight.path}'."
+            )
+        value = schedule.with_final_sparsity(value)
+    try:
+        structure.check(tuple(weight.shape))
+    except ValueError:
+        return None
+    if value is not None and isinstance(structure, NofM) and hasattr(value, "with_final_sparsity"):
+        structure.check_sparsity(value(2**31))
+    return value
+
+
+def _share_masks_of_tied_weights(model: keras.Model) -> None:
+    """Let wrappers that hold the same weight (tied layers) use one mask, so it counts once."""
+    first: dict[int, keras.Variable] = {}
+    for wrapper in pruned_layers(model):
+        for own in wrapper.pruned:
+            mask = first.setdefault(id(own.weight), own.mask)
+            if mask is not own.mask:
+                wrapper.adopt_mask(own.weight, mask)

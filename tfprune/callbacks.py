@@ -1,0 +1,117 @@
+"""Keras callbacks: mask updates during `fit`, and their record in TensorBoard."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.arrays import host_array
+from tfprune.updater import (
+    PruningUpdater,
+    updating_train_function,
+    warn_if_too_short,
+)
+from tfprune.wrapper import pruned_layers
+
+
+class UpdatePruningStep(keras.callbacks.Callback):
+    """Keep the masks on schedule during `fit`; needed to train a pruned model.
+
+    Its place in the list of callbacks does not matter: masks are updated inside the training step,
+    before any callback sees the end of the batch.
+
+    Raises:
+        ValueError: at the start of `fit`, if the model has no pruned layers.
+
+    Warns:
+        UserWarning: at the start of a `fit` too short for any mask update to happen.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> pruned = tfprune.prune(model, tfprune.OneShot(0.5))
+        >>> pruned.compile("sgd", "mse")
+        >>> x, y = np.ones((8, 4), "float32"), np.ones((8, 2), "float32")
+        >>> history = pruned.fit(x, y, verbose=0, callbacks=[UpdatePruningStep()])
+        >>> int(np.sum(host_array(pruned.layers[0].pruned[0].mask.value)))
+        4
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updater: PruningUpdater | None = None
+        self._train_function: Any = None
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        if not pruned_layers(model):
+            raise ValueError(
+                f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first, or "
+                "leave UpdatePruningStep out."
+            )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model = self.model
+        self.updater = PruningUpdater(model)
+        warn_if_too_short(self.updater, self._steps_ahead())
+        # A fit that was interrupted has left its wrapped function behind.
+        plain = getattr(model.train_function, "unpruned", model.train_function)
+        self._train_function = plain
+        model.train_function = updating_train_function(plain, self.updater, model)
+        model.train_function.unpruned = plain
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.model.train_function = self._train_function
+        if self.updater is not None:
+            self.updater.finish()
+
+    def _steps_ahead(self) -> int | None:
+        """Optimizer steps of this fit, None if the length of the data is not known."""
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        if steps is None or epochs is None or not math.isfinite(steps):
+            return None
+        accumulation = self.model.optimizer.gradient_accumulation_steps or 1
+        return math.ceil(steps * epochs / accumulation)
+
+
+class PruningSummaries(keras.callbacks.TensorBoard):
+    """TensorBoard, with the sparsity and the threshold of every pruned weight.
+
+    Writes, at the start and the end of every epoch, `<path>/sparsity` (fraction of masked weights)
+    and `<path>/threshold` (largest magnitude among the masked weights, 0 if there are none) against
+    the number of optimizer updates.
+
+    Args:
+        log_dir: folder for the event files, a non-empty string.
+        update_freq: as in `keras.callbacks.TensorBoard`.
+        **kwargs: further arguments of `keras.callbacks.TensorBoard`.
+
+    Raises:
+        ValueError: if `log_dir` is not a non-empty string.
+    """
+
+    def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any) -> None:
+        if not isinstance(log_dir, str) or not log_dir:
+            raise ValueError(f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}.")
+        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._write_pruning()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self._write_pruning()
+
+    def _write_pruning(self) -> None:
+        step = int(self.model.optimizer.iterations)
+        with self._train_writer.as_default():
+            for layer in pruned_layers(self.model):
+                for own in layer.pruned:
+                    removed = ~host_array(own.mask.value)
+                    magnitudes = np.abs(host_array(own.weight.value)[removed])
+                    threshold = float(magnitudes.max()) if magnitudes.size else 0.0
+                    path = own.weight.path
+                    self.summary.scalar(f"{path}/sparsity", float(removed.mean()), step=step)
+                    self.summary.scalar(f"{path}/threshold", threshold, step=step)

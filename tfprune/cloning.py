@@ -1,0 +1,286 @@
+"""Rebuilding a model with other layers in the places of its layers.
+
+Sequential and Functional models are cloned along their graph. A subclassed model is recreated from
+its config, and the layers found in its attributes are replaced there. Values, ties and shared layers
+are carried over; the original is only read.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import keras
+
+from tfprune.prunable import flatten
+from tfprune.subclassed import is_pruned_class, plain_config
+from tfprune.wrapper import PrunedLayer, pruned_layers
+
+Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
+
+
+def is_graph(model: Any) -> bool:
+    """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
+    return isinstance(model, keras.Sequential | _functional_class())
+
+
+def units(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model that are wrapped as one: all that are not models, each once.
+
+    Example:
+        >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
+        >>> [unit.name for unit in units(keras.Sequential([keras.Input((3,)), inner]))]
+        ['a']
+    """
+    found: dict[int, keras.layers.Layer] = {}
+    members = model.layers if is_graph(model) else [layer for _, layer in _children(model)]
+    for layer in members:
+        inside = units(layer) if isinstance(layer, keras.Model) else [layer]
+        found.update((id(unit), unit) for unit in inside)
+    return [unit for unit in found.values() if not isinstance(unit, keras.layers.InputLayer)]
+
+
+def rebuild(
+    model: keras.Model,
+    transform: Transform,
+    *,
+    substitutes: dict[int, Any] | None = None,
+    on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
+) -> keras.Model:
+    """Return a new model in which `transform(layer, copy)` stands for every layer that is no model.
+
+    Args:
+        model: built model; `PrunedLayer`s in it are replaced by copies of the layers they wrap.
+        transform: (original layer, its copy) -> the layer to use, usually the copy itself or a
+            wrapper around it.
+        substitutes: id of a variable of `model` -> value to give its copy in place of its own.
+        on_subclassed: called with (original, copy) for each outermost subclassed model, when the
+            layers of the copy have been replaced.
+
+    Returns:
+        A model of the same classes and names that shares no variable with `model`.
+
+    Raises:
+        ValueError: if a layer or model cannot be copied; the message says what to add.
+    """
+    custom = {
+        ancestor.__name__: ancestor
+        for layer in flatten(model)
+        for ancestor in type(layer).__mro__
+        if not ancestor.__module__.startswith(("keras.", "tfprune.", "builtins"))
+    }
+    with keras.saving.custom_object_scope(custom):
+        rebuilder = _Rebuilder(model, transform, on_subclassed)
+        new = rebuilder.rebuild(model)
+    for source, target in rebuilder.pairs:
+        _copy_values(source, target, substitutes or {})
+    return new
+
+
+class _Rebuilder:
+    """One pass over a model: what stands for each layer, and whose values go where."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        transform: Transform,
+        on_subclassed: Callable[[keras.Model, keras.Model], None],
+    ):
+        self.transform = transform
+        self.on_subclassed = on_subclassed
+        self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+        self._placed: dict[int, keras.layers.Layer] = {}
+        self._copies: dict[int, keras.layers.Layer] = {}
+        self._units = {id(unit) for unit in units(model)}
+
+    def rebuild(self, model: keras.Model) -> keras.Model:
+        if is_graph(model):
+            return keras.models.clone_model(model, clone_function=self.place)
+        copy = _copy_subclassed(model)
+        self._replace_children(model, copy)
+        self.on_subclassed(model, copy)
+        return copy
+
+    def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """Return what stands for `layer` in the new graph, the same object every time."""
+        if id(layer) not in self._placed:
+            if isinstance(layer, keras.Model):
+                self._placed[id(layer)] = self.rebuild(layer)
+            else:
+                self._placed[id(layer)] = self._place_unit(layer)
+        return self._placed[id(layer)]
+
+    def _place_unit(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        source = layer.layer if isinstance(layer, PrunedLayer) else layer
+        copy = _copy_layer(source)
+        self._copies[id(layer)] = self._copies[id(source)] = copy
+        self.pairs.append((source, copy))
+        # A layer may hold another layer of the model (tied weights): its copy holds the copy.
+        for path, child in _children(source):
+            if id(child) in self._units:
+                self.place(child)
+                _swap_child(copy, _reach(copy, path), self._copies[id(child)])
+        for owner in flatten(copy):
+            for _, child in list(_children(owner)):
+                if isinstance(child, PrunedLayer):
+                    _swap_child(owner, child, child.layer)
+        return self.transform(layer, copy)
+
+    def _replace_children(self, model: keras.Model, copy: keras.Model) -> None:
+        children = list(_children(model))
+        inside = {id(v) for _, child in children for v in child.variables}
+        own = [variable for variable in model.variables if id(variable) not in inside]
+        for path, child in children:
+            twin = _reach(copy, path)
+            if id(child) not in self._placed:
+                self._placed[id(child)] = self._stand_in(child, twin)
+            if twin is not self._placed[id(child)]:
+                _swap_child(copy, twin, self._placed[id(child)])
+        kept = {id(v) for _, child in _children(copy) for v in child.variables}
+        for source, target in zip(own, [v for v in copy.variables if id(v) not in kept]):
+            target.assign(keras.ops.copy(source.value))
+
+    def _stand_in(
+        self, child: keras.layers.Layer, twin: keras.layers.Layer
+    ) -> keras.layers.Layer:
+        if isinstance(child, keras.Model):
+            if is_graph(child):
+                return self.rebuild(child)
+            self._replace_children(child, twin)
+            return twin
+        source = child.layer if isinstance(child, PrunedLayer) else child
+        target = twin.layer if isinstance(twin, PrunedLayer) else twin
+        self.pairs.append((source, target))
+        return self.transform(child, target)
+
+
+def _copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    with _explaining(layer):
+        return type(layer).from_config(layer.get_config())
+
+
+def _copy_subclassed(model: keras.Model) -> keras.Model:
+    with _explaining(model):
+        if is_pruned_class(model):
+            copy = keras.saving.deserialize_keras_object(plain_config(model))
+        else:
+            copy = type(model).from_config(model.get_config())
+            copy.build_from_config(model.get_build_config())
+    wanted = _plain_variables(model)
+    got = _plain_variables(copy)
+    if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
+        raise ValueError(
+            f"Model '{model.name}' of class {type(model).__name__} cannot be copied: its copy has "
+            f"{len(got)} variables instead of {len(wanted)}. Add `build(self, input_shape)` (or "
+            "`get_build_config` and `build_from_config`) that creates all variables, and a "
+            "`get_config` that returns every constructor argument."
+        )
+    copy.built = True  # so that compiling creates the optimizer's variables, as for graph models
+    return copy
+
+
+@contextlib.contextmanager
+def _explaining(layer: keras.layers.Layer) -> Iterator[None]:
+    try:
+        yield
+    except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
+            "`get_config` that returns every constructor argument, and a `from_config` where "
+            "they have to be rebuilt."
+        ) from error
+
+
+def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Variables without those that pruning added."""
+    added = set()
+    for wrapper in pruned_layers(layer):
+        added |= {id(own.mask) for own in wrapper.pruned} | {id(wrapper.pruning_step)}
+    return [variable for variable in layer.variables if id(variable) not in added]
+
+
+def _copy_values(
+    source: keras.layers.Layer, target: keras.layers.Layer, substitutes: dict[int, Any]
+) -> None:
+    wanted, got = _plain_variables(source), _plain_variables(target)
+    if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
+        raise ValueError(
+            f"'{source.name}' of class {type(source).__name__} cannot be copied: its copy has "
+            f"{len(got)} variables instead of {len(wanted)}. Create all variables in `build`, and "
+            "return every constructor argument from `get_config`."
+        )
+    for variable, copy in zip(wanted, got):
+        # A copy: JAX would share the buffer, and training the one would delete it for the other.
+        copy.assign(keras.ops.copy(substitutes.get(id(variable), variable.value)))
+        copy.trainable = variable.trainable
+
+
+@cache
+def _functional_class() -> type:
+    tensor = keras.Input((1,))
+    return type(keras.Model(tensor, tensor))
+
+
+@cache
+def _keras_attributes() -> frozenset[str]:
+    """Attributes that Keras itself keeps on every model, `_layers` among them."""
+    return frozenset(vars(keras.Model())) | frozenset(vars(keras.Sequential()))
+
+
+def _children(owner: keras.layers.Layer) -> Iterator[tuple[tuple[Any, ...], keras.layers.Layer]]:
+    """Yield (path, layer) for layers in the attributes of `owner`, lists, tuples and dicts too."""
+
+    def search(path: tuple[Any, ...], value: Any) -> Iterator[Any]:
+        if isinstance(value, keras.layers.Layer):
+            yield path, value
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from search((*path, index), item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from search((*path, key), item)
+
+    for name, value in list(vars(owner).items()):
+        if name not in _keras_attributes():
+            yield from search((name,), value)
+
+
+def _reach(owner: keras.layers.Layer, path: tuple[Any, ...]) -> keras.layers.Layer:
+    with _explaining(owner):
+        value = getattr(owner, path[0])
+        for key in path[1:]:
+            value = value[key]
+        return value
+
+
+def _swap_child(
+    owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.layers.Layer
+) -> None:
+    """Put `new` wherever the attributes of `owner` hold `old`, and in its list of sublayers."""
+
+    def swapped(value: Any) -> Any:
+        if value is old:
+            return new
+        if isinstance(value, dict):
+            return {key: swapped(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(swapped(item) for item in value)
+        return value
+
+    if old is new:
+        return
+    # Keras locks the list of sublayers of a built layer and has no public way to replace one.
+    tracker = owner._tracker
+    locked = tracker.locked
+    tracker.unlock()
+    if not tracker.is_in_store("layers", old):
+        pass
+    elif tracker.is_in_store("layers", new):
+        tracker.untrack(old)
+    else:
+        tracker.replace_tracked_value("layers", old, new)
+    for path in {path[0] for path, child in _children(owner) if child is old}:
+        setattr(owner, path, swapped(getattr(owner, path)))
+    if locked:
+        tracker.lock()

@@ -1,0 +1,24 @@
+"""What schedules, structures and scorers share: being saved with a model."""
+
+import dataclasses
+from typing import Any, Self
+
+
+class Configurable:
+    """Mixin for frozen dataclasses: a config dictionary that Keras can write and read back.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Point(Configurable):
+        ...     x: int
+        >>> Point.from_config(Point(3).get_config())
+        Point(x=3)
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
+        return {field.name: getattr(self, field.name) for field in fields}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**config)

@@ -1,0 +1,71 @@
+"""What an export did, as numbers and as a table."""
+
+import dataclasses
+from typing import Any
+
+from tfprune.export.sparse import EncodedTensor
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """The outcome of `to_tflite`.
+
+    Attributes:
+        path: The file that was written.
+        bytes: Its size.
+        gzip_bytes: Its size after gzip, as in an app package or a download.
+        dense_bytes: Size of the dense file that the converter gave.
+        dense_gzip_bytes: The same after gzip.
+        theory_bytes: Four bytes a nonzero value and one bit a weight, over the encoded weights.
+        encodings: One entry per encoded weight.
+        largest_difference: Largest difference between an output and Keras's, as a fraction of
+            the output's largest magnitude.
+        notes: What a user should know, one sentence each.
+    """
+
+    path: str
+    bytes: int
+    gzip_bytes: int
+    dense_bytes: int
+    dense_gzip_bytes: int
+    theory_bytes: int
+    encodings: tuple[EncodedTensor, ...]
+    largest_difference: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def encoded_bytes(self) -> int:
+        """Bytes that the encoded weights take in the file, to compare with `theory_bytes`."""
+        return sum(entry.encoded_bytes for entry in self.encodings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, ready for JSON."""
+        return dataclasses.asdict(self) | {"encoded_bytes": self.encoded_bytes}
+
+    def __str__(self) -> str:
+        lines = [
+            self.path,
+            f"  {'':<10}{'raw':>12}{'gzip':>12}",
+            f"  {'dense':<10}{self.dense_bytes:>12,}{self.dense_gzip_bytes:>12,}",
+            f"  {'written':<10}{self.bytes:>12,}{self.gzip_bytes:>12,}",
+        ]
+        if self.encodings:
+            lines += [
+                f"  encoded weights: {self.encoded_bytes:,} bytes; values and one bit a weight "
+                f"would be {self.theory_bytes:,}",
+                f"  {'weight':<40}{'shape':>18}{'sparsity':>10}{'bytes':>11}  encoding",
+            ]
+        lines += [
+            f"  {entry.name[-39:]:<40}{'x'.join(map(str, entry.shape)):>18}"
+            f"{entry.sparsity:>10.4f}{entry.encoded_bytes:>11,}  {entry.encoding}"
+            for entry in self.encodings
+        ]
+        lines.append(f"  largest output difference: {self.largest_difference:.1e} of the scale")
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+
+
+def theory_bytes(encodings: tuple[EncodedTensor, ...]) -> int:
+    """Four bytes a nonzero value and one bit a weight."""
+    values = sum(4 * entry.nonzeros for entry in encodings)
+    weights = sum(entry.dense_bytes // 4 for entry in encodings)
+    return values + -(-weights // 8)

@@ -1,0 +1,153 @@
+"""Which weights of a layer can be pruned.
+
+The table maps a layer class to the attributes that hold its prunable weights. A layer that is not
+in the table itself is searched for sublayers that are (attention, bidirectional, stacked cells, any
+composite layer), so that only leaves need an entry. Subclasses inherit their parent's entry.
+"""
+
+import abc
+from typing import Any
+
+import keras
+from keras import layers
+
+_TABLE: dict[type, tuple[str, ...]] = {
+    layers.Dense: ("kernel",),
+    layers.EinsumDense: ("kernel",),
+    layers.Conv1D: ("kernel",),
+    layers.Conv2D: ("kernel",),
+    layers.Conv3D: ("kernel",),
+    layers.Conv1DTranspose: ("kernel",),
+    layers.Conv2DTranspose: ("kernel",),
+    layers.Conv3DTranspose: ("kernel",),
+    layers.DepthwiseConv1D: ("kernel",),
+    layers.DepthwiseConv2D: ("kernel",),
+    layers.SeparableConv1D: ("depthwise_kernel", "pointwise_kernel"),
+    layers.SeparableConv2D: ("depthwise_kernel", "pointwise_kernel"),
+    layers.Embedding: ("embeddings",),
+    layers.ReversibleEmbedding: ("embeddings", "reverse_embeddings"),
+    layers.SimpleRNNCell: ("kernel", "recurrent_kernel"),
+    layers.LSTMCell: ("kernel", "recurrent_kernel"),
+    layers.GRUCell: ("kernel", "recurrent_kernel"),
+    layers.ConvLSTM1D: ("cell.kernel", "cell.recurrent_kernel"),
+    layers.ConvLSTM2D: ("cell.kernel", "cell.recurrent_kernel"),
+    layers.ConvLSTM3D: ("cell.kernel", "cell.recurrent_kernel"),
+}
+
+
+class PrunableLayer(abc.ABC):
+    """Mixin for a layer that names its own prunable weights.
+
+    Example:
+        >>> class Scaled(keras.layers.Layer, PrunableLayer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_weight(shape=input_shape[1:], name="scale")
+        ...     def call(self, inputs):
+        ...         return inputs * self.scale
+        ...     def get_prunable_weights(self):
+        ...         return [self.scale]
+    """
+
+    @abc.abstractmethod
+    def get_prunable_weights(self) -> list[keras.Variable]:
+        """Return the variables to prune, always in the same order; empty before `build`."""
+
+
+def register_prunable(layer_class: type, *attributes: str) -> None:
+    """Make a layer class prunable, for classes that cannot implement `PrunableLayer`.
+
+    Args:
+        layer_class: subclass of `keras.layers.Layer`.
+        *attributes: names of the attributes that hold its prunable `keras.Variable`s; dots reach
+            into sublayers ("cell.kernel").
+
+    Raises:
+        TypeError: if `layer_class` is not a layer class.
+        ValueError: if no attribute is named.
+
+    Example:
+        >>> class Gate(keras.layers.Layer): pass
+        >>> register_prunable(Gate, "kernel")
+    """
+    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.layers.Layer)):
+        raise TypeError(
+            "`layer_class` must be a subclass of keras.layers.Layer. "
+            f"Received: layer_class={layer_class!r}."
+        )
+    if not attributes:
+        raise ValueError("`attributes` must name at least one attribute. Received none.")
+    _TABLE[layer_class] = attributes
+
+
+def prunable_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Return the variables of `layer` and its sublayers that can be pruned.
+
+    Args:
+        layer: a Keras layer (or model); an unbuilt one has none yet.
+
+    Returns:
+        Floating-point variables, each once, in an order fixed by the layer's structure.
+
+    Example:
+        >>> layer = keras.layers.LSTM(2)
+        >>> layer.build((None, 3, 4))
+        >>> [weight.name for weight in prunable_weights(layer)]
+        ['kernel', 'recurrent_kernel']
+    """
+    found: dict[int, keras.Variable] = {}
+    for part in flatten(layer):
+        for variable in _own_weights(part):
+            if isinstance(variable, keras.Variable) and _is_float(variable):
+                found.setdefault(id(variable), variable)
+    return list(found.values())
+
+
+def explain_skip(layer: keras.layers.Layer) -> str:
+    """Return in one line why `prunable_weights(layer)` is empty.
+
+    Example:
+        >>> explain_skip(keras.layers.ReLU())
+        'ReLU has no weights'
+    """
+    kind = type(layer).__name__
+    if not layer.weights:
+        return f"{kind} has no weights"
+    if any(_entry(part) is not None for part in flatten(layer)):
+        return f"{kind} holds its weights in a form that cannot be masked (quantized or LoRA)"
+    if type(layer).__module__.startswith("keras."):
+        return f"{kind} has only small weights that are not worth pruning"
+    return f"{kind} is unknown: implement tfprune.PrunableLayer or call tfprune.register_prunable"
+
+
+def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return the layer and all its sublayers, each once.
+
+    Example:
+        >>> len(flatten(keras.layers.LSTM(2)))
+        2
+    """
+    return layer._flatten_layers()  # Keras has no public way to list sublayers (as of 3.15)
+
+
+def _entry(layer: keras.layers.Layer) -> tuple[str, ...] | None:
+    for ancestor in type(layer).__mro__:
+        if ancestor in _TABLE:
+            return _TABLE[ancestor]
+    return None
+
+
+def _own_weights(layer: keras.layers.Layer) -> list[Any]:
+    if hasattr(layer, "get_prunable_weights"):
+        return list(layer.get_prunable_weights())
+    return [_reach(layer, attribute) for attribute in _entry(layer) or ()]
+
+
+def _reach(layer: Any, attribute: str) -> Any:
+    for name in attribute.split("."):
+        # Unbuilt Keras layers lack the attribute; LoRA and int8 layers compute a tensor instead.
+        layer = getattr(layer, name, None)
+    return layer
+
+
+def _is_float(variable: keras.Variable) -> bool:
+    return keras.backend.is_float_dtype(variable.dtype)

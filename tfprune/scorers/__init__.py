@@ -1,0 +1,60 @@
+"""Scorers: weights (and gradients) -> scores, larger = keep. One paper, one file.
+
+A scorer is a callable `(weights, gradients) -> scores` over dictionaries keyed by the weight's path.
+`gradients` is None for scorers that need none. Options are constructor arguments, so that a scorer
+with options is an object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file with a
+callable class that has `get_config`, and list the class in `_REGISTRY`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfprune.scorers.magnitude import Magnitude
+from tfprune.scorers.random import Random
+from tfprune.selection import Scores
+from tfprune.validation import require_one_of
+
+Scorer = Callable[[dict[str, np.ndarray], dict[str, np.ndarray] | None], dict[str, Scores]]
+
+_REGISTRY: dict[str, Callable[[], Scorer]] = {"magnitude": Magnitude, "random": Random}
+
+__all__ = ["Magnitude", "Random", "Scorer", "get", "names"]
+
+
+def names() -> list[str]:
+    """Return the names that `get` knows.
+
+    Example:
+        >>> "magnitude" in names()
+        True
+    """
+    return list(_REGISTRY)
+
+
+def get(scorer: Any) -> Scorer:
+    """Return the scorer of that name with its default options, or the object itself.
+
+    Args:
+        scorer: a registered name, or a callable `(weights, gradients) -> scores`.
+
+    Returns:
+        The scorer.
+
+    Raises:
+        ValueError: for an unknown name.
+        TypeError: for an object that is not callable, or a class instead of an instance.
+
+    Example:
+        >>> get("magnitude")
+        Magnitude()
+    """
+    if isinstance(scorer, str):
+        return _REGISTRY[require_one_of("scorer", scorer, names())]()
+    if callable(scorer) and not isinstance(scorer, type):
+        return scorer
+    raise TypeError(
+        "`scorer` must be a name or an instance such as tfprune.scorers.Magnitude(). "
+        f"Received: scorer={scorer!r} (of type {type(scorer).__name__})."
+    )

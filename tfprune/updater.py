@@ -1,0 +1,272 @@
+"""Mask updates between optimizer steps, for the callback and for custom training loops alike.
+
+    step ──schedule──▶ sparsity ─┐
+    weights ──scorer──▶ scores ──┴─distribution, structure──▶ masks
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+
+from tfprune import distributions
+from tfprune.arrays import host_array
+from tfprune.masks import make_masks
+from tfprune.schedules import Schedule
+from tfprune.scorers import Scorer
+from tfprune.structures import Structure
+from tfprune.wrapper import NOT_BEGUN, PrunedLayer, PrunedWeight, pruned_layers
+
+
+class Variables(Protocol):
+    """Where the values of variables live: in the variables, or in a JAX training state."""
+
+    def read(self, variable: keras.Variable) -> Any:
+        """Return the value as a backend tensor."""
+
+    def write(self, variable: keras.Variable, value: Any) -> None:
+        """Set the value."""
+
+
+class LiveVariables:
+    """Values in the variables themselves."""
+
+    def read(self, variable: keras.Variable) -> Any:
+        return variable.value
+
+    def write(self, variable: keras.Variable, value: Any) -> None:
+        variable.assign(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Weights that are updated together: they follow one schedule and share one target."""
+
+    schedule: Schedule
+    scorer: Scorer
+    distribution: Any
+    weights: dict[str, PrunedWeight]
+    structures: dict[str, Structure]
+
+    def update(self, step: int, variables: Variables) -> None:
+        """Set the masks to what the schedule asks at `step`; none is set if one cannot be made."""
+        trained = {name: own for name, own in self.weights.items() if own.weight.trainable}
+        if not trained:
+            return
+        weights = {name: host_array(variables.read(own.weight)) for name, own in trained.items()}
+        scores = self.scorer(weights, None)
+        distribute = distributions.get(self.distribution)
+        sparsities = distribute(scores, self.schedule(step), self.structures)
+        masks = make_masks(scores, sparsities, self.structures)
+        for name, mask in masks.items():
+            variables.write(trained[name].mask, keras.ops.convert_to_tensor(mask, dtype="bool"))
+
+
+class PruningUpdater:
+    """Keeps the masks of a model on schedule; two lines in a custom training loop.
+
+    The callback `tfprune.UpdatePruningStep` uses it during `fit`. In a loop of your own, create one
+    before the loop and call `update()` after each optimizer step.
+
+    The pruning step is the number of optimizer updates since pruning began (a gradient accumulation
+    counts once). It is saved with the model, so that a loaded model goes on where it stopped. On
+    creation, updates that are due already, such as one at `begin_step=0`, are made.
+
+    Args:
+        model: a built model with `PrunedLayer`s.
+        optimizer: the optimizer that trains it; `model.optimizer` by default.
+
+    Raises:
+        ValueError: if the model has no pruned layers or there is no optimizer.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> pruned = tfprune.prune(model, tfprune.OneShot(0.5))
+        >>> updater = PruningUpdater(pruned, keras.optimizers.SGD())  # before the loop
+        >>> updater.update()  # after each optimizer.apply(...)
+        >>> updater.step
+        0
+    """
+
+    def __init__(self, model: keras.Model, optimizer: Any = None):
+        optimizer = optimizer or getattr(model, "optimizer", None)
+        self._layers = [layer for layer in pruned_layers(model) if layer.built]
+        if not self._layers:
+            raise ValueError(
+                f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
+            )
+        if optimizer is None:
+            raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+        self._accumulation = optimizer.gradient_accumulation_steps or 1
+        self._iterations = next(v for v in optimizer.variables if v.name == "iteration")
+        self._live = LiveVariables()
+        self._groups = _grouped(self._layers)
+        recorded = [int(layer.pruning_step.value) for layer in self._layers]
+        self.step = max(0, *recorded)
+        self._offset = self.step - self._completed(self._live)
+        self._write_step(self._layers, self._live)
+        for layer in self._layers:
+            layer.has_updater = True
+        fresh = {id(layer) for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN}
+        for group in _grouped([layer for layer in self._layers if id(layer) in fresh]):
+            self._update_group(group, NOT_BEGUN, self._live)
+
+    def update(self, variables: Variables | None = None) -> None:
+        """Record the optimizer steps made since the last call and make the mask updates now due.
+
+        Where several steps were made, an update that fell between them is made once, with the
+        sparsity that it asks for.
+
+        Args:
+            variables: where values live; the variables themselves by default.
+        """
+        variables = variables or self._live
+        before, self.step = self.step, self._completed(variables) + self._offset
+        if self.step == before:
+            return
+        due = [self._update_group(group, before, variables) for group in self._groups]
+        self._write_step(self._layers if any(due) else self._layers[:1], variables)
+
+    def finish(self) -> None:
+        """Record the step in every layer; call it when training ends."""
+        self._write_step(self._layers, self._live)
+        for layer in self._layers:
+            layer.has_updater = self.next_update() is None  # finished masks need no more updates
+
+    def next_update(self) -> int | None:
+        """Return the step of the next mask update after the present step, None if none is left."""
+        following = [group.schedule.next_update(self.step) for group in self._groups]
+        return min((step for step in following if step is not None), default=None)
+
+    def _completed(self, variables: Variables) -> int:
+        return int(variables.read(self._iterations)) // self._accumulation
+
+    def _update_group(self, group: _Group, before: int, variables: Variables) -> bool:
+        """Make the last update in (before, step], if there is one; say whether there was."""
+        due, following = None, group.schedule.next_update(before)
+        while following is not None and following <= self.step:
+            due, following = following, group.schedule.next_update(following)
+        if due is not None:
+            group.update(due, variables)
+        return due is not None
+
+    def _write_step(self, layers: list[PrunedLayer], variables: Variables) -> None:
+        # All layers of a model share one step. Every batch it is recorded in the first one only,
+        # which costs nothing; the largest step recorded is the model's.
+        for layer in layers:
+            value = keras.ops.convert_to_tensor(self.step, dtype="int32")
+            variables.write(layer.pruning_step, value)
+
+
+def _grouped(layers: list[PrunedLayer]) -> list[_Group]:
+    """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once."""
+    groups: list[_Group] = []
+    seen: set[int] = set()
+    names: set[str] = set()
+    for layer in layers:
+        for own in layer.pruned:
+            if id(own.weight) in seen:
+                continue
+            seen.add(id(own.weight))
+            name = _unique(own.weight.path, names)
+            group = next((g for g in groups if _belongs(g, layer, own)), None)
+            if group is None:
+                group = _Group(own.schedule, layer.scorer, layer.distribution, {}, {})
+                groups.append(group)
+            group.weights[name] = own
+            group.structures[name] = layer.structure
+    return groups
+
+
+def _belongs(group: _Group, layer: PrunedLayer, own: PrunedWeight) -> bool:
+    return (group.schedule, group.scorer, group.distribution) == (
+        own.schedule,
+        layer.scorer,
+        layer.distribution,
+    )
+
+
+def _unique(path: str, taken: set[str]) -> str:
+    name, number = path, 1
+    while name in taken:
+        number += 1
+        name = f"{path}#{number}"
+    taken.add(name)
+    return name
+
+
+def warn_if_too_short(updater: PruningUpdater, steps: int | None) -> None:
+    """Warn when a fit of `steps` optimizer steps ends before the next mask update.
+
+    Args:
+        updater: the updater, at the start of the fit.
+        steps: optimizer steps that the fit will make; None if unknown.
+    """
+    upcoming = updater.next_update()
+    if steps is None or upcoming is None or upcoming <= updater.step + steps:
+        return
+    warnings.warn(
+        f"No mask update will happen in this fit: it runs from step {updater.step} to "
+        f"{updater.step + steps}, and the next update is due at step {upcoming}. Train longer or "
+        "change the schedule's begin_step or frequency.",
+        stacklevel=2,
+    )
+
+
+Step = Callable[..., Any]
+
+
+def updating_train_function(train_function: Step, updater: PruningUpdater, model: Any) -> Step:
+    """Return Keras's compiled training step followed by the mask update.
+
+    Updating here rather than in `on_train_batch_end` means that every callback, whatever its place
+    in the list, sees the model at the sparsity asked for. On JAX the step maps a training state to
+    a new one, and the masks are updated in that state.
+
+    Args:
+        train_function: `model.train_function` as Keras made it.
+        updater: the updater of the model.
+        model: the model that is trained.
+    """
+
+    def step(iterator: Any) -> Any:
+        logs = train_function(iterator)
+        updater.update()
+        return logs
+
+    def jax_step(state: Any, iterator: Any) -> Any:
+        logs, state = train_function(state, iterator)
+        values = _JaxState(model, state)
+        updater.update(values)
+        return logs, values.state
+
+    return jax_step if keras.config.backend() == "jax" else step
+
+
+class _JaxState:
+    """Values in the tuple of lists that Keras's JAX trainer hands from step to step."""
+
+    def __init__(self, model: Any, state: tuple[Any, ...]):
+        self.state = tuple(list(values) for values in state)
+        owners = (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+        )
+        self._place = {
+            id(variable): (part, index)
+            for part, variables in enumerate(owners)
+            for index, variable in enumerate(variables)
+        }
+
+    def read(self, variable: keras.Variable) -> Any:
+        part, index = self._place[id(variable)]
+        return self.state[part][index]
+
+    def write(self, variable: keras.Variable, value: Any) -> None:
+        part, index = self._place[id(variable)]
+        self.state[part][index] = value

@@ -1,0 +1,317 @@
+"""PrunedLayer: a Keras layer whose chosen weights are multiplied by binary masks in its call.
+
+The wrapped layer runs unchanged inside a `keras.StatelessScope` that substitutes `mask * weight`
+for each pruned weight. So any layer can be wrapped; the stored weight keeps its value, receives
+the gradient mask * dL/d(mask * weight), hence none while masked, and may come back at a later mask
+update.
+"""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfprune import distributions, scorers
+from tfprune.prunable import explain_skip, flatten, prunable_weights
+from tfprune.schedules import Schedule, as_schedule
+from tfprune.structures import Structure, Unstructured, require_structure
+
+
+NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
+
+
+@dataclasses.dataclass(frozen=True)
+class PrunedWeight:
+    """A weight, its boolean mask (same shape, True = kept) and the schedule it follows."""
+
+    weight: keras.Variable
+    mask: keras.Variable
+    schedule: Schedule
+
+    def masked_value(self) -> Any:
+        """Return mask * weight as a backend tensor."""
+        return self.weight.value * keras.ops.cast(self.mask.value, self.weight.dtype)
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class PrunedLayer(keras.layers.Wrapper):
+    """Prune one layer; use it wherever the layer itself could be used.
+
+    Train with the callback `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning(model)`.
+    The wrapper takes the layer's name, so `get_layer` and losses keyed by output name still work.
+    Attributes that the wrapper does not have are looked up in the layer; a pruned weight reached
+    this way (a tied output projection reading `embedding.embeddings`, say) is the masked tensor.
+
+    Args:
+        layer: the layer to prune, built or not.
+        schedule: step -> sparsity, for all prunable weights of the layer; or a list with one
+            schedule for each of them (see `tfprune.prunable.prunable_weights`), None to leave
+            that weight dense.
+        scorer: name or scorer object; larger scores are kept.
+        structure: which weights are removed together.
+        distribution: "uniform", "erk", "global" or a function; how a target over several layers
+            becomes one sparsity a weight.
+        name: defaults to the name of the layer.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind (a number as schedule, say).
+        ValueError: if the layer is wrapped already or, once it is built, has nothing to prune.
+
+    Example:
+        >>> import tfprune
+        >>> layer = PrunedLayer(keras.layers.Dense(4), tfprune.OneShot(0.5))
+        >>> layer(keras.ops.ones((1, 3))).shape == (1, 4)
+        True
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        schedule: Schedule | Sequence[Schedule | None],
+        *,
+        scorer: Any = "magnitude",
+        structure: Structure = Unstructured(),
+        distribution: Any = "uniform",
+        name: str | None = None,
+    ):
+        if not isinstance(layer, keras.layers.Layer):
+            raise TypeError(
+                "`layer` must be a keras.layers.Layer. "
+                f"Received: layer={layer!r} (of type {type(layer).__name__})."
+            )
+        if any(isinstance(part, PrunedLayer) for part in flatten(layer)):
+            raise ValueError(f"Layer '{layer.name}' is wrapped for pruning already.")
+        # Inputs and variables reach the wrapped layer as they came: it does its own casting.
+        super().__init__(
+            layer, name=name or layer.name, dtype=layer.variable_dtype, autocast=False
+        )
+        self.schedule = (
+            [None if item is None else as_schedule(item) for item in schedule]
+            if isinstance(schedule, Sequence)
+            else as_schedule(schedule)
+        )
+        self.scorer = scorers.get(scorer)
+        self.structure = require_structure(structure)
+        self.distribution = distribution
+        distributions.get(distribution)
+        self.pruned: tuple[PrunedWeight, ...] = ()
+        self.pruning_step: keras.Variable | None = None
+        self.has_updater = False  # set by PruningUpdater
+        self.supports_masking = True  # the wrapped layer warns if it does not
+        self._take_call_signature()
+        if layer.built and prunable_weights(layer):
+            self.build()
+
+    def _take_call_signature(self) -> None:
+        """Present the signature of the wrapped `call`, so that Keras routes arguments as to it.
+
+        Keras reads the signature of `call` once, in `Layer.__init__`, to route `training`, timestep
+        masks and several tensor inputs. `call(*args, **kwargs)` would hide all of that.
+        """
+        signature = inspect.signature(self.layer.call)
+        self._call_signature = signature
+        self.call_signature_parameters = list(signature.parameters)
+        self._call_has_training_arg = "training" in signature.parameters
+        self._call_has_mask_arg = "mask" in signature.parameters
+        self._call_has_context_arg = {
+            name: name in signature.parameters for name in self._call_context_args
+        }
+        self._allow_non_tensor_positional_args = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the masks (all kept) and the pruning step; build the layer first if needed."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        weights = prunable_weights(self.layer)
+        if not weights:
+            raise ValueError(
+                f"Layer '{self.layer.name}' has nothing to prune: {explain_skip(self.layer)}."
+            )
+        schedules = self._schedule_of_each(len(weights))
+        self.pruned = tuple(
+            PrunedWeight(weight, self._add_mask(weight, index), schedule)
+            for index, (weight, schedule) in enumerate(zip(weights, schedules))
+            if schedule is not None
+        )
+        self.pruning_step = self.add_weight(
+            name="pruning_step",
+            shape=(),
+            dtype="int32",
+            initializer=keras.initializers.Constant(NOT_BEGUN),
+            trainable=False,
+        )
+
+    def _schedule_of_each(self, count: int) -> list[Schedule | None]:
+        if not isinstance(self.schedule, list):
+            return [self.schedule] * count
+        if len(self.schedule) != count:
+            raise ValueError(
+                f"`schedule` must have one entry for each of the {count} prunable weights of "
+                f"'{self.layer.name}'. Received: {len(self.schedule)} entries."
+            )
+        return list(self.schedule)
+
+    def _add_mask(self, weight: keras.Variable, index: int) -> keras.Variable:
+        self.structure.check(tuple(weight.shape))
+        mask = self.add_weight(
+            name=f"{weight.name}_mask_{index}",
+            shape=weight.shape,
+            dtype="bool",
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+        )
+        if weight.regularizer is not None:
+            weight.regularizer = _MaskedRegularizer(weight.regularizer, mask)
+        return mask
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.built:
+            # A symbolic call builds every kind of layer, those that create state in `call` too.
+            with keras.name_scope(self.name, caller=self):
+                self.layer(*keras.tree.map_structure(_symbolic, args), **_symbolic_dict(kwargs))
+        return super().__call__(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.has_updater:
+            self._refuse_training_without_updates()
+        with _MaskScope(self.pruned) as scope:
+            outputs = self.layer(*args, **kwargs)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
+    def _refuse_training_without_updates(self) -> None:
+        """Raise inside Keras's training step; a plain call with `training=True` is no training."""
+        frame = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_name == "train_step":
+                raise ValueError(
+                    f"Layer '{self.name}' is pruned, but nothing updates its mask: pass "
+                    "callbacks=[tfprune.UpdatePruningStep()] to `fit`, or create a "
+                    "tfprune.PruningUpdater before a training loop of your own."
+                )
+            frame = frame.f_back
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the timestep mask of the wrapped layer."""
+        if not self.layer.supports_masking:
+            return None
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def adopt_mask(self, weight: keras.Variable, mask: keras.Variable) -> None:
+        """Use `mask`, which another wrapper created, for a weight tied to that other layer."""
+        index = next(i for i, own in enumerate(self.pruned) if own.weight is weight)
+        self._untrack_variable(self.pruned[index].mask)
+        adopted = dataclasses.replace(self.pruned[index], mask=mask)
+        self.pruned = (*self.pruned[:index], adopted, *self.pruned[index + 1 :])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "layer" not in self.__dict__:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        value = getattr(self.__dict__["layer"], name)
+        return next((own.masked_value() for own in self.pruned if own.weight is value), value)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "layer": serialize(self.layer),
+            "schedule": serialize(_plain(self.schedule)),
+            "scorer": serialize(self.scorer),
+            "structure": serialize(self.structure),
+            "distribution": serialize(self.distribution),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PrunedLayer":
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                for key, value in config.items()
+            }
+        )
+
+
+def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
+    """Return the `PrunedLayer`s inside a model or layer, each once, itself included.
+
+    Example:
+        >>> pruned_layers(keras.layers.Dense(3))
+        []
+    """
+    return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
+
+
+class _MaskScope(keras.StatelessScope):
+    """Substitutes masked values for reads; every other read and every write goes through.
+
+    Writes (seeds, batch-norm statistics, RNN states) happen at once in the surrounding scope, so
+    that they also work inside a compiled loop body, whose tensors may not leave it. Reads fall
+    back to the surrounding scope because JAX training runs inside one.
+    """
+
+    def __init__(self, pruned: tuple[PrunedWeight, ...]):
+        super().__init__(
+            [(own.weight, own.masked_value()) for own in pruned],
+            collect_losses=True,
+            initialize_variables=False,
+        )
+        self._mask_of = {id(own.weight): own.mask for own in pruned}
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        value = self.state_mapping.get(id(variable))
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        variable, value = update
+        self.__exit__()
+        try:
+            variable.assign(value)
+        finally:
+            self.__enter__()
+        if id(variable) in self._mask_of:
+            mask = keras.ops.cast(self._mask_of[id(variable)].value, value.dtype)
+            self.state_mapping[id(variable)] = value * mask
+
+
+class _MaskedRegularizer(keras.regularizers.Regularizer):
+    """The weight's own regularizer, applied to mask * weight: a masked weight gets no gradient."""
+
+    def __init__(self, regularizer: Any, mask: keras.Variable):
+        self.regularizer = regularizer
+        self.mask = mask
+
+    def __call__(self, weight: Any) -> Any:
+        value = keras.ops.convert_to_tensor(weight)
+        return self.regularizer(value * keras.ops.cast(self.mask.value, value.dtype))
+
+
+def _plain(schedule: Any) -> Any:
+    return list(schedule) if isinstance(schedule, list) else schedule
+
+
+def _symbolic(value: Any) -> Any:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return keras.KerasTensor(value.shape, keras.backend.standardize_dtype(value.dtype))
+    return value
+
+
+def _symbolic_dict(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: keras.tree.map_structure(_symbolic, value) for name, value in kwargs.items()}
