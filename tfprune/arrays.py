@@ -16,14 +16,22 @@ def host_array(tensor: Any) -> np.ndarray:
         tensor: tensor of the active Keras backend, any shape.
 
     Returns:
-        Array of the same shape; bfloat16 comes back as an ml_dtypes array.
+        Array of the same shape and dtype; bfloat16, which NumPy lacks, becomes float32, exactly.
 
     Example:
         >>> host_array(keras.ops.ones((2, 3))).shape
         (2, 3)
     """
+    # TensorFlow hands out variables, which lend no buffer; passing through an operation reads them.
+    tensor = keras.ops.stop_gradient(tensor)
     try:
         array = np.asarray(memoryview(tensor))
     except (TypeError, ValueError, BufferError, NotImplementedError):
-        return np.asarray(keras.ops.convert_to_numpy(tensor))
+        return np.asarray(keras.ops.convert_to_numpy(_in_numpy_dtype(tensor)))
     return array.reshape(tuple(tensor.shape))
+
+
+def _in_numpy_dtype(tensor: Any) -> Any:
+    if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
+        return keras.ops.cast(tensor, "float32")
+    return tensor

@@ -106,6 +106,8 @@ class _Rebuilder:
         if id(layer) not in self._placed:
             if isinstance(layer, keras.Model):
                 self._placed[id(layer)] = self.rebuild(layer)
+            elif not isinstance(layer, keras.layers.Layer):
+                self._placed[id(layer)] = _copy_layer(layer)  # an operation such as `x + y`
             else:
                 self._placed[id(layer)] = self._place_unit(layer)
         return self._placed[id(layer)]

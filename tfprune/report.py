@@ -1,2 +1,299 @@
-class Report: pass
-def report(model): raise ValueError
+"""What pruning left of a model: nonzero weights, bytes, and the measures of the literature.
+
+A value that is masked counts as zero; a weight that several layers share counts once.
+
+Sources: Cheng et al., "A Survey of Model Compression and Acceleration for Deep Neural Networks",
+arXiv 1710.09282 (compression rate and space saving); `tfprune.storage` for the bytes.
+"""
+
+import dataclasses
+import math
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from tfprune import storage
+from tfprune.arrays import host_array
+from tfprune.cloning import units
+from tfprune.prunable import explain_skip, prunable_weights
+from tfprune.wrapper import PrunedLayer, pruned_layers
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+FORMULAS: dict[str, str] = {
+    "sparsity": "(a - a*) / a",
+    "compression_rate": "a / a*, with a = number of entries and a* = number of nonzero entries",
+    "space_saving": "(a - a*) / a, with a = dense bytes and a* = bytes as bit mask and values",
+    "dense_bytes": "entries x bytes a value",
+    "bitmask_bytes": "ceil(entries / 8) + nonzeros x bytes a value",
+    "csr_bytes": (
+        f"ceil(stored x {storage.COUNT_BITS} / 8) + stored x bytes a value; stored = nonzeros + "
+        f"one zero for every {1 << storage.COUNT_BITS} zeros in a row before a nonzero"
+    ),
+    "all_parameters": "prunable weights as above; all other weights are stored dense",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightReport:
+    """One prunable weight.
+
+    Attributes:
+        path: path of the variable.
+        layer: name of the layer that holds it.
+        shape: its shape.
+        dtype: type of its values.
+        size: number of entries.
+        nonzeros: number of entries that are neither zero nor masked.
+        dense_bytes: bytes when every entry is stored.
+        bitmask_bytes: bytes as bit mask and nonzero values.
+        csr_bytes: bytes as nonzero values with counts of zeros.
+        masked: whether the weight has a mask on it.
+    """
+
+    path: str
+    layer: str
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    nonzeros: int
+    dense_bytes: int
+    bitmask_bytes: int
+    csr_bytes: int
+    masked: bool
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the entries that are zero."""
+        return 1.0 - self.nonzeros / self.size if self.size else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedLayer:
+    """A layer with nothing to prune: its name, class, number of parameters, and the reason."""
+
+    layer: str
+    kind: str
+    parameters: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Sums over the weights that `counted` names; bytes as in `WeightReport`."""
+
+    counted: str
+    size: int
+    nonzeros: int
+    dense_bytes: int
+    bitmask_bytes: int
+    csr_bytes: int
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the entries that are zero."""
+        return 1.0 - self.nonzeros / self.size if self.size else 0.0
+
+    @property
+    def compression_rate(self) -> float:
+        """a / a*: entries over nonzero entries; infinity if every entry is zero."""
+        return self.size / self.nonzeros if self.nonzeros else math.inf
+
+    @property
+    def space_saving(self) -> float:
+        """(a - a*) / a: part of the dense bytes that the bit mask format saves; < 0 if it adds."""
+        return 1.0 - self.bitmask_bytes / self.dense_bytes if self.dense_bytes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON; None stands for infinity."""
+        rate = self.compression_rate
+        return dataclasses.asdict(self) | {
+            "sparsity": self.sparsity,
+            "compression_rate": rate if math.isfinite(rate) else None,
+            "space_saving": self.space_saving,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `tfprune.report` found; `print` shows it as a table.
+
+    Attributes:
+        model: name of the model.
+        weights: its prunable weights, in the order of its layers.
+        skipped: its other layers.
+        prunable: totals over the prunable weights.
+        parameters: totals over all weights of the model, trainable or not.
+    """
+
+    model: str
+    weights: tuple[WeightReport, ...]
+    skipped: tuple[SkippedLayer, ...]
+    prunable: Totals
+    parameters: Totals
+
+    @property
+    def notable_skips(self) -> tuple[SkippedLayer, ...]:
+        """The skipped layers that have weights: those that a reader may have expected pruned."""
+        return tuple(skip for skip in self.skipped if skip.parameters)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, ready for JSON, with the formulas behind them."""
+        return {
+            "model": self.model,
+            "weights": [
+                dataclasses.asdict(weight)
+                | {"shape": list(weight.shape), "sparsity": weight.sparsity}
+                for weight in self.weights
+            ],
+            "skipped": [dataclasses.asdict(skip) for skip in self.skipped],
+            "prunable": self.prunable.to_dict(),
+            "parameters": self.parameters.to_dict(),
+            "formulas": dict(FORMULAS),
+        }
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write the report, with a plot, as one HTML file that needs no other.
+
+        Args:
+            path: file to write, in a directory that exists; replaced if it exists.
+
+        Raises:
+            ValueError: if the file cannot be written; an older one is left as it was.
+        """
+        from tfprune import report_html  # imports matplotlib, which takes a second
+
+        report_html.write(self, path)
+
+    def __str__(self) -> str:
+        from tfprune import report_table
+
+        return report_table.plain_text(self.__rich__())
+
+    def __rich__(self) -> "Group":
+        from tfprune import report_table
+
+        return report_table.tables(self)
+
+
+def report(model: keras.Model, *, verbose: bool = True) -> Report:
+    """Print and return what pruning left of a model: nonzeros, sparsity, bytes.
+
+    Args:
+        model: built model, plain or pruned. Masked values count as zeros, tied weights once.
+        verbose: whether to print the table.
+
+    Returns:
+        The `Report`, with `.to_dict()` and `.to_html(path)`.
+
+    Raises:
+        TypeError: if `model` is not a `keras.Model`.
+        ValueError: if it is not built.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> model.set_weights([np.eye(4, 3), np.ones(3)])
+        >>> found = report(model, verbose=False)
+        >>> found.prunable.nonzeros, found.prunable.size, found.parameters.size
+        (3, 12, 15)
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model. "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
+        )
+    found = _measure(model)
+    if verbose:
+        from tfprune import report_table
+
+        report_table.show(found.__rich__(), sys.stdout)
+    return found
+
+
+def _measure(model: keras.Model) -> Report:
+    masks = {id(own.weight): own.mask for own in _pruned_weights(model)}
+    weights: dict[int, WeightReport] = {}
+    skipped = []
+    for unit in units(model):
+        own = prunable_weights(unit)
+        for weight in own:
+            if id(weight) not in weights:
+                weights[id(weight)] = _weight_report(unit, weight, masks.get(id(weight)))
+        if not own:
+            kind = type(unit).__name__
+            skipped.append(SkippedLayer(unit.name, kind, unit.count_params(), explain_skip(unit)))
+    prunable = _sum("prunable weights", tuple(weights.values()))
+    return Report(
+        model=model.name,
+        weights=tuple(weights.values()),
+        skipped=tuple(skipped),
+        prunable=prunable,
+        parameters=_with_dense(prunable, _other_weights(model, set(weights))),
+    )
+
+
+def _pruned_weights(model: keras.Model) -> Iterator[Any]:
+    for wrapper in pruned_layers(model):
+        yield from wrapper.pruned
+
+
+def _weight_report(
+    layer: keras.layers.Layer, weight: keras.Variable, mask: keras.Variable | None
+) -> WeightReport:
+    values = host_array(weight.value)
+    nonzero = values != 0
+    if mask is not None:
+        nonzero = np.logical_and(nonzero, host_array(mask.value))
+    return WeightReport(
+        path=_plain_path(layer, weight.path),
+        layer=layer.name,
+        shape=tuple(weight.shape),
+        dtype=str(keras.backend.standardize_dtype(weight.dtype)),
+        size=values.size,
+        nonzeros=int(np.count_nonzero(nonzero)),
+        dense_bytes=values.nbytes,
+        bitmask_bytes=storage.bitmask_bytes(nonzero, values.itemsize),
+        csr_bytes=storage.csr_bytes(nonzero, values.itemsize),
+        masked=mask is not None,
+    )
+
+
+def _plain_path(layer: keras.layers.Layer, path: str) -> str:
+    """The path without the level that a wrapper adds: "conv/kernel" for "conv/conv/kernel"."""
+    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
+        return layer.path + path.removeprefix(layer.layer.path)
+    return path
+
+
+def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:
+    summed = ("size", "nonzeros", "dense_bytes", "bitmask_bytes", "csr_bytes")
+    return Totals(counted, *(sum(getattr(weight, name) for weight in weights) for name in summed))
+
+
+def _other_weights(model: keras.Model, prunable: set[int]) -> list[np.ndarray]:
+    """Values of the weights that are neither prunable nor added by pruning, each once."""
+    added = {id(own.mask) for own in _pruned_weights(model)}
+    added |= {id(wrapper.pruning_step) for wrapper in pruned_layers(model)}
+    others = {id(v): v for v in model.weights if id(v) not in prunable | added}
+    return [host_array(variable.value) for variable in others.values()]
+
+
+def _with_dense(prunable: Totals, others: list[np.ndarray]) -> Totals:
+    extra = sum(values.nbytes for values in others)
+    return Totals(
+        counted="all parameters",
+        size=prunable.size + sum(values.size for values in others),
+        nonzeros=prunable.nonzeros + sum(int(np.count_nonzero(v)) for v in others),
+        dense_bytes=prunable.dense_bytes + extra,
+        bitmask_bytes=prunable.bitmask_bytes + extra,
+        csr_bytes=prunable.csr_bytes + extra,
+    )

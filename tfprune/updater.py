@@ -131,6 +131,14 @@ class PruningUpdater:
         due = [self._update_group(group, before, variables) for group in self._groups]
         self._write_step(self._layers if any(due) else self._layers[:1], variables)
 
+    def refresh(self) -> None:
+        """Recompute all masks now, at the sparsity that the schedule asks for at this step.
+
+        For use after the weights have been changed by something else than training.
+        """
+        for group in self._groups:
+            group.update(self.step, self._live)
+
     def finish(self) -> None:
         """Record the step in every layer; call it when training ends."""
         self._write_step(self._layers, self._live)

@@ -121,8 +121,11 @@ def pack(model: Any) -> bytes:
 
 
 def gzip_size(content: bytes) -> int:
-    """Bytes of the file as a download or an app package compresses it."""
-    return len(gzip.compress(content, compresslevel=9, mtime=0))
+    """Bytes of the file as the gzip command compresses it by default.
+
+    Level 9 takes ten times as long on files full of zeros and gains a few percent.
+    """
+    return len(gzip.compress(content, compresslevel=6, mtime=0))
 
 
 def builtin_code(model: Any, operator: Any) -> int:

@@ -19,12 +19,13 @@ def silenced() -> Iterator[None]:
     The converter and the runtime log from C++, which `sys.stderr` and `logging` never see. An
     exception still passes; Python's own warnings are left alone.
     """
-    logger = logging.getLogger("absl")
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
     with _LOCK, tempfile.TemporaryFile() as sink:
         sys.stdout.flush()
         sys.stderr.flush()
-        saved, level = (os.dup(1), os.dup(2)), logger.level
-        logger.setLevel(logging.ERROR)
+        saved, levels = (os.dup(1), os.dup(2)), [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         try:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
@@ -33,4 +34,5 @@ def silenced() -> Iterator[None]:
             for descriptor, original in zip((1, 2), saved):
                 os.dup2(original, descriptor)
                 os.close(original)
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels):
+                logger.setLevel(level)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfprune.export import runtime
+from tfprune.export import quiet, runtime
 from tfprune.export.signature import Signature
 from tfprune.prunable import flatten
 
@@ -58,7 +58,7 @@ def predict(
     """
     step = _CHUNK if signature.free_batch else signature.batch
     parts = []
-    with keras.device("cpu:0"):
+    with quiet.silenced(), keras.device("cpu:0"):
         for begin in range(0, len(inputs[0]), step):
             part = signature.nest(array[begin : begin + step] for array in inputs)
             outputs = keras.tree.flatten(model(part, training=False))

@@ -1,0 +1,6 @@
+"""Reference models in plain Keras 3 and the data they are trained on."""
+
+from models.cnn import digits_cnn
+from models.data import Dataset, load
+
+__all__ = ["Dataset", "digits_cnn", "load"]

@@ -1,0 +1,135 @@
+"""Data sets by name: scikit-learn's embedded digits, and Fashion-MNIST through TFDS."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+_SHARED_TFDS = Path(__file__).resolve().parents[2] / "shared" / "data" / "tfds"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Images in [0, 1] as float32 of (n, height, width, channels), labels as int32 of (n,)."""
+
+    name: str
+    classes: int
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def names() -> list[str]:
+    """The names that `load` takes.
+
+    Example:
+        >>> names()
+        ['digits', 'fashion_mnist']
+    """
+    return sorted(_LOADERS)
+
+
+def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load a data set, split into training and test examples.
+
+    Args:
+        name: one of `names()`.
+        data_dir: folder with prepared TFDS data sets (it holds `fashion_mnist/<version>`).
+            None: the folder named by TFDS_DATA_DIR, else `../shared/data/tfds` beside the
+            checkout, whichever is set and has the data set; else TFDS's own folder, downloading
+            into it where needed. "digits" is embedded in scikit-learn and uses no folder.
+
+    Returns:
+        The `Dataset`; the same arrays in the same order at every call.
+
+    Raises:
+        ValueError: for an unknown name, or a data set that is missing or damaged.
+
+    Example:
+        >>> load("digits").x_train.shape
+        (1437, 8, 8, 1)
+    """
+    if name not in _LOADERS:
+        raise ValueError(f"`name` must be one of {', '.join(names())}. Received: name={name!r}")
+    return _LOADERS[name](data_dir)
+
+
+def _load_digits(data_dir: str | os.PathLike[str] | None) -> Dataset:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = (digits.images[..., np.newaxis] / 16.0).astype("float32")
+    labels = digits.target.astype("int32")
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, labels, test_size=360, stratify=labels, random_state=0
+    )
+    return Dataset("digits", 10, x_train, y_train, x_test, y_test)
+
+
+def _load_fashion_mnist(data_dir: str | os.PathLike[str] | None) -> Dataset:
+    (x_train, y_train), (x_test, y_test) = _load_tfds("fashion_mnist", data_dir)
+    return Dataset("fashion_mnist", 10, x_train, y_train, x_test, y_test)
+
+
+_LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
+    "digits": _load_digits,
+    "fashion_mnist": _load_fashion_mnist,
+}
+
+
+def _load_tfds(
+    name: str, data_dir: str | os.PathLike[str] | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(images, labels) of the train and the test split of a TFDS image classification set."""
+    folder = _prepared_folder(name, data_dir)
+    import tensorflow_datasets as tfds
+
+    try:
+        splits = tfds.load(
+            name,
+            data_dir=folder,
+            split=["train", "test"],
+            batch_size=-1,
+            as_supervised=True,
+            download=folder is None,
+        )
+    except Exception as error:  # TFDS raises a dozen unrelated types for I/O, network and format
+        reason = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
+        if folder is None:
+            searched = " or ".join(map(str, _searched_folders()))
+            what = f"is not prepared in {searched} and could not be downloaded"
+        else:
+            what = f"in {folder / name} is damaged"
+        raise ValueError(f"data set {name!r} {what}: {type(error).__name__}: {reason}") from error
+    return [
+        (np.asarray(images, "float32") / np.float32(255), np.asarray(labels, "int32"))
+        for images, labels in splits
+    ]
+
+
+def _prepared_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder that holds the prepared data set; None where TFDS has to download it."""
+    if data_dir is not None:
+        folder = Path(data_dir).expanduser()
+        if _is_prepared(name, folder):
+            return folder
+        raise ValueError(
+            f"`data_dir` must hold the prepared data set {name!r}: no dataset_info.json in "
+            f"{folder / name}/<version> (to make it there: tfds build {name} "
+            f"--data_dir={folder}). Received: data_dir={str(data_dir)!r}"
+        )
+    return next((folder for folder in _searched_folders() if _is_prepared(name, folder)), None)
+
+
+def _searched_folders() -> list[Path]:
+    named = os.environ.get("TFDS_DATA_DIR")
+    return [*([Path(named).expanduser()] if named else []), _SHARED_TFDS]
+
+
+def _is_prepared(name: str, folder: Path) -> bool:
+    return any(folder.glob(f"{name}/*/dataset_info.json"))

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Sets up .venv where needed, then trains, prunes, exports and measures; options: --help
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+"$root/scripts/setup_env.sh" run
+unset PYTHONHOME PYTHONPATH
+export KERAS_BACKEND=tensorflow
+exec "$root/.venv/bin/python" "$root/scripts/quickstart.py" "$@"

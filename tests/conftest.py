@@ -1,0 +1,35 @@
+"""What most tests need: quiet TensorFlow, fixed seeds, small models and data."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def data():
+    """64 examples of 6 features and their 3 targets."""
+    random = np.random.default_rng(0)
+    return random.normal(size=(64, 6)).astype("float32"), random.normal(size=(64, 3)).astype(
+        "float32"
+    )
+
+
+@pytest.fixture
+def mlp():
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(20, activation="relu", name="hidden"),
+            keras.layers.Dense(3, name="out"),
+        ],
+        name="mlp",
+    )

@@ -1,0 +1,120 @@
+"""Every way in which an export refuses, and that nothing is left behind then."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfprune
+from tfprune.export import tflite, to_tflite
+
+
+def mlp(units=256):
+    return keras.Sequential(
+        [keras.Input((units,)), layers.Dense(units, activation="relu"), layers.Dense(16)]
+    )
+
+
+def corrupt(content):
+    """Stands in for the encoder and writes huge weights into the middle of the file."""
+    spoiled = bytearray(content)
+    middle = len(spoiled) // 2 // 4 * 4
+    spoiled[middle : middle + 64] = np.full(16, 1e6, np.float32).tobytes()
+    return bytes(spoiled), ()
+
+
+@pytest.mark.parametrize("older", [None, b"an older file"])
+def test_a_mismatch_leaves_no_file_behind(older, tmp_path, monkeypatch):
+    path = tmp_path / "model.tflite"
+    if older:
+        path.write_bytes(older)
+    monkeypatch.setattr(tflite, "encode_weights", corrupt)
+    with pytest.raises(ValueError, match="must predict the same"):
+        to_tflite(mlp(), path)
+    assert os.listdir(tmp_path) == (["model.tflite"] if older else [])
+    assert not older or path.read_bytes() == older
+
+
+def test_nan_weights_are_refused_by_name(tmp_path):
+    model = mlp()
+    model.layers[1].kernel.assign(np.full((256, 16), np.nan))
+    with pytest.raises(ValueError, match="NaN in the weight '.*dense.*kernel'"):
+        to_tflite(model, tmp_path / "model.tflite")
+    assert os.listdir(tmp_path) == []
+
+
+def logarithm():
+    return keras.Sequential([keras.Input((4,)), layers.Activation(keras.ops.log)])
+
+
+def test_nan_predictions_are_refused(tmp_path):
+    for options in ({}, {"verify_inputs": -np.ones((1, 4))}):
+        with pytest.raises(ValueError, match="must predict numbers"):
+            to_tflite(logarithm(), tmp_path / "model.tflite", **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_verify_inputs_stand_in_where_random_ones_are_outside_the_domain(tmp_path):
+    report = to_tflite(logarithm(), tmp_path / "model.tflite", verify_inputs=np.full((2, 4), 3.0))
+    assert report.largest_difference < 1e-6
+
+
+def forbid_conversion(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("converted although the arguments are wrong")
+
+    monkeypatch.setattr(tflite.convert, "convert", fail)
+
+
+@pytest.mark.parametrize("place", ["missing/model.tflite", "file/model.tflite", "."])
+def test_an_unwritable_path_is_one_error_before_converting(place, tmp_path, monkeypatch):
+    forbid_conversion(monkeypatch)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ValueError, match="`path` must be writable. Received: path="):
+        to_tflite(mlp(), tmp_path / place)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantize": "int4"}, "`quantize` must be one of None, 'float16', 'dynamic', 'int8'"),
+        ({"quantize": "int8"}, "`representative_data` must be given"),
+        ({"quantize": "int8", "representative_data": [1]}, "None, 'float16' or 'dynamic'"),
+        ({"verify_inputs": np.ones((2, 5))}, "`verify_inputs` must fit the input"),
+        ({"verify_inputs": np.ones((0, 256))}, "at least one"),
+        ({"verify_inputs": [np.ones((2, 256))] * 2}, "one array per input"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_written(
+    options, message, tmp_path, monkeypatch
+):
+    forbid_conversion(monkeypatch)
+    with pytest.raises(ValueError, match=message):
+        to_tflite(mlp(), tmp_path / "model.tflite", **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_models_that_cannot_be_exported_are_refused_by_name(tmp_path):
+    path = tmp_path / "model.tflite"
+    with pytest.raises(TypeError, match="must be a keras.Model"):
+        to_tflite(layers.Dense(3), path)
+    with pytest.raises(ValueError, match="must be built"):
+        to_tflite(keras.Sequential([layers.Dense(3)]), path)
+    stateful = [keras.Input(batch_shape=(1, 3, 2)), layers.LSTM(4, stateful=True, name="memory")]
+    with pytest.raises(ValueError, match="stateful layers .*'memory'"):
+        to_tflite(keras.Sequential(stateful), path)
+    determinant = layers.Lambda(keras.ops.det, output_shape=())
+    square = keras.Sequential([keras.Input((3, 3)), determinant])
+    with pytest.raises(ValueError, match="operations that TFLite has"):
+        to_tflite(square, path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_model_that_still_holds_pruned_layers_must_be_stripped_first(tmp_path):
+    pruned = tfprune.prune(mlp(), tfprune.ConstantSparsity(0.5, 0))
+    with pytest.raises(ValueError, match="must be stripped.*strip_pruning"):
+        to_tflite(pruned, tmp_path / "model.tflite")
+    assert os.listdir(tmp_path) == []

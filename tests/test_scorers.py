@@ -1,0 +1,45 @@
+import keras
+import numpy as np
+import pytest
+
+from tfprune import scorers
+
+WEIGHTS = {
+    "a": np.array([[-3.0, 1.0], [0.0, 2.0]], "float32"),
+    "b": np.array([0.5, -0.25], "float32"),
+}
+
+
+@pytest.mark.parametrize("name", scorers.names())
+def test_every_scorer_keeps_the_contract(name):
+    scorer = scorers.get(name)
+    before = {key: value.copy() for key, value in WEIGHTS.items()}
+    scores = scorer(WEIGHTS)
+    again = scorer(WEIGHTS)
+    assert scores.keys() == WEIGHTS.keys()
+    for key, value in scores.items():
+        array = np.asarray(value)
+        assert array.shape == WEIGHTS[key].shape and np.isfinite(array).all()
+        assert np.array_equal(array, np.asarray(again[key]))
+        assert np.array_equal(WEIGHTS[key], before[key])
+    config = keras.saving.serialize_keras_object(scorer)
+    assert keras.saving.deserialize_keras_object(config) == scorer
+
+
+def test_magnitude_scores_are_absolute_values():
+    assert np.asarray(scorers.Magnitude()(WEIGHTS)["a"]).tolist() == [[3.0, 1.0], [0.0, 2.0]]
+
+
+def test_random_scores_depend_on_seed_and_name_alone():
+    first, second = scorers.Random(1)(WEIGHTS)["a"], scorers.Random(2)(WEIGHTS)["a"]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, scorers.Random(1)({"a": np.zeros((2, 2))})["a"])
+
+
+def test_unknown_scorers_are_refused():
+    with pytest.raises(ValueError, match="'magnitude', 'random'.*scorer='magnitud'"):
+        scorers.get("magnitud")
+    with pytest.raises(TypeError, match="must be a name or an instance"):
+        scorers.get(scorers.Magnitude)
+    with pytest.raises(TypeError, match="seed=1.5"):
+        scorers.Random(1.5)

@@ -1,0 +1,115 @@
+"""The command `tfprune`: one module a subcommand, each with `add_parser` and `run`.
+
+Keras and TensorFlow are imported by `run` only, so that help and wrong options need neither.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from tfprune.cli import bench, export, inspect, prune, report
+from tfprune.cli.terminal import Outcome, print_outcome, silenced
+
+_COMMANDS = (inspect, prune, export, bench, report)
+_LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line and exits with status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, or 2 after an error, which is one line on standard error; 130 after an
+        interrupt.
+
+    Example:
+        >>> main(["inspect", "no such file.keras"])
+        2
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    name = f"tfprune {args.command}"
+    try:
+        _import_keras()
+        with warnings.catch_warnings(), _results_only(args.json):
+            warnings.showwarning = _show_warning
+            outcome: Outcome = args.run(args)
+        if args.json:
+            print(json.dumps(outcome.data, indent=1, allow_nan=False))
+        else:
+            print_outcome(outcome)
+        sys.stdout.flush()
+    except (ValueError, TypeError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output (`tfprune ... | head`) has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted, nothing written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from tfprune import __version__
+
+    parser = _Parser(
+        prog="tfprune",
+        description="Prune Keras 3 models, export them to sparse TFLite files, and measure both.",
+        epilog="`tfprune COMMAND --help` explains a command and gives an example.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tfprune {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as JSON, and nothing else, on standard output",
+    )
+    for command in _COMMANDS:
+        command.add_parser(commands, common)
+    return parser
+
+
+def _import_keras() -> None:
+    """Import Keras and its backend without the lines that TensorFlow's native part prints."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules:
+        return
+    with silenced():
+        import keras
+
+        keras.ops.zeros(1)
+
+
+@contextlib.contextmanager
+def _results_only(as_json: bool) -> Iterator[None]:
+    """With --json, send to standard error whatever libraries print during the work."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"tfprune: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message: object) -> str:
+    text = " ".join(str(message).split()) or type(message).__name__
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} ..."

@@ -1,0 +1,92 @@
+"""`tfprune bench`: latency and bytes of .tflite files, measured side by side."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from tfprune.cli import arguments, models
+from tfprune.cli.terminal import Outcome, progress
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the command's parser to `commands`."""
+    parser = arguments.add_command(
+        commands,
+        common,
+        name="bench",
+        run=run,
+        summary="Measure the latency of .tflite files in LiteRT on this machine.",
+        description=(
+            "Runs take turns (A B A B ...), so that a busy machine slows all files alike.\n"
+            "Ratios are those of the first file to each: above 1 is faster, or smaller,\n"
+            "than the first."
+        ),
+        example="tfprune bench dense.tflite sparse.tflite --threads 1 --runs 200",
+    )
+    parser.add_argument("files", metavar="FILE.tflite", nargs="+", help="ratios to the first")
+    count = arguments.number(int, "an integer >= 1", 1)
+    parser.add_argument(
+        "--threads", type=count, default=1, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--runs",
+        type=count,
+        default=50,
+        metavar="N",
+        help="timed inferences of each file; default: %(default)s",
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Measure `args.files`."""
+    for file in args.files:
+        models.require_file(file, ".tflite")
+    from tfprune.export import benchmark
+    from tfprune.report_table import table
+
+    paths = dict(zip(_names(args.files), args.files))
+    with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
+        timings = benchmark(paths, threads=args.threads, runs=args.runs)
+    first = timings[0]
+    rows = [
+        (
+            timing.name,
+            f"{timing.median_ms:.4g}",
+            f"{timing.p10_ms:.4g} - {timing.p90_ms:.4g}",
+            f"{timing.ratio:.2f}",
+            f"{timing.load_ms:.3g}",
+            f"{timing.bytes:,}",
+            f"{first.bytes / timing.bytes:.2f}",
+            f"{timing.gzip_bytes:,}",
+        )
+        for timing in timings
+    ]
+    headings = (
+        "file",
+        "median, ms",
+        "10 % - 90 %",
+        "speedup",
+        "load, ms",
+        "bytes",
+        "bytes ratio",
+        "bytes, gzip",
+    )
+    threads = f"{args.threads} thread" + "s" * (args.threads > 1)
+    caption = f"\nLatency of one inference in LiteRT, {threads}, {args.runs} runs in turns."
+    data = {
+        "threads": args.threads,
+        "runs": args.runs,
+        "files": [
+            timing.to_dict() | {"bytes_ratio": first.bytes / timing.bytes} for timing in timings
+        ],
+    }
+    return Outcome(data, (table(headings, rows), caption))
+
+
+def _names(files: Sequence[str]) -> list[str]:
+    """Short names for the files, all different."""
+    for names in ([os.path.basename(file) for file in files], list(files)):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{file} ({number})" for number, file in enumerate(files, 1)]

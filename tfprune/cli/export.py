@@ -1,0 +1,82 @@
+"""`tfprune export`: a .keras file as a .tflite file."""
+
+import argparse
+from typing import Any
+
+from tfprune.cli import arguments, models
+from tfprune.cli.terminal import Outcome, progress
+
+_QUANTIZE = ("none", "float16", "dynamic", "int8")
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the command's parser to `commands`."""
+    parser = arguments.add_command(
+        commands,
+        common,
+        name="export",
+        run=run,
+        summary="Write a .keras file as a .tflite file whose zeros take no space.",
+        description=(
+            "A pruned model that has not been stripped is stripped first. The file is\n"
+            "loaded and its predictions are compared with Keras's before it appears at OUT."
+        ),
+        example="tfprune export model.keras -o model.tflite",
+    )
+    parser.add_argument("model", metavar="MODEL.keras", help="plain or pruned model")
+    parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
+    parser.add_argument(
+        "--quantize",
+        choices=_QUANTIZE,
+        default="none",
+        help="none: float32; others: the converter's own quantization; default: %(default)s",
+    )
+    parser.add_argument(
+        "--representative-data",
+        metavar="FILE.npy",
+        help="array of examples that calibrates --quantize int8",
+    )
+    parser.add_argument(
+        "--dense",
+        action="store_true",
+        help="store zeros as well, to compare the sparse file with (see `tfprune bench`)",
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Export `args.model` to `args.output`."""
+    from tfprune.api import strip_pruning
+    from tfprune.files import require_writable
+    from tfprune.wrapper import pruned_layers
+
+    if not args.output.endswith(".tflite"):
+        raise ValueError(f"`--output` must end in .tflite. Received: {args.output!r}")
+    require_writable(args.output, name="--output")
+    examples = None if args.representative_data is None else _array(args.representative_data)
+    model = models.load(args.model)
+    wrapped = bool(pruned_layers(model))
+    if wrapped:
+        model = strip_pruning(model)
+    from tfprune.export import to_tflite
+
+    with progress(f"Exporting {args.model}", quiet=args.json):
+        written = to_tflite(
+            model,
+            args.output,
+            quantize=None if args.quantize == "none" else args.quantize,
+            representative_data=examples,
+            sparse=not args.dense,
+        )
+    note = ("The model was stripped of its masks first.\n",) if wrapped else ()
+    return Outcome({**written.to_dict(), "stripped": wrapped}, (*note, str(written)))
+
+
+def _array(path: str) -> Any:
+    """The array in a .npy file."""
+    import numpy as np
+
+    models.require_file(path, ".npy")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path!r} is no .npy file, or a truncated one: {error}") from error

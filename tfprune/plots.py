@@ -1,0 +1,61 @@
+"""Plots as PNG bytes, drawn without a display and without touching matplotlib's global state."""
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfprune.report import Report
+
+_DPI = 144
+_LIGHT, _DARK = ("#222831", "#2f6db5", "#d5d9e0"), ("#d8dee9", "#3f7fc4", "#4a5160")
+_LONG = 15  # weights above which the axis is labelled at the top as well
+_LABEL_OUTSIDE_BELOW = 0.5  # sparsity under which a bar has no room for its label
+
+
+def layer_sparsity(report: "Report", *, dark: bool = False) -> bytes:
+    """Draw one bar a prunable weight: the fraction of its entries that are zero.
+
+    Args:
+        report: from `tfprune.report`.
+        dark: whether the picture will stand on a dark background; its own is transparent.
+
+    Returns:
+        A PNG file.
+    """
+    from matplotlib.figure import Figure  # takes most of a second
+    from matplotlib.ticker import PercentFormatter
+
+    ink, bar, grid = _DARK if dark else _LIGHT
+    weights = report.weights
+    figure = Figure(figsize=(8, 1.1 + 0.32 * max(1, len(weights))), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    sparsities = [weight.sparsity for weight in weights]
+    axes.barh(range(len(weights)), sparsities, color=bar, height=0.7)
+    for place, weight in enumerate(weights):
+        inside = weight.sparsity >= _LABEL_OUTSIDE_BELOW
+        axes.annotate(
+            f"{weight.nonzeros:,} of {weight.size:,} nonzero",
+            (weight.sparsity, place),
+            xytext=(-6 if inside else 6, 0),
+            textcoords="offset points",
+            ha="right" if inside else "left",
+            va="center",
+            fontsize=8,
+            color="white" if inside else ink,
+        )
+    axes.set_yticks(range(len(weights)), [_shortened(weight.path) for weight in weights])
+    axes.set_ylim(len(weights) - 0.5, -0.5)  # the first weight on top
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("sparsity", color=ink)
+    axes.grid(axis="x", color=grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=ink, labelsize=9, length=0, labeltop=len(weights) > _LONG)
+    axes.spines[:].set_visible(False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", transparent=True, metadata={"Software": None})
+    return file.getvalue()
+
+
+def _shortened(path: str, longest: int = 44) -> str:
+    return path if len(path) <= longest else f"...{path[3 - longest :]}"
