@@ -90,7 +90,7 @@ def cells(results: dict[str, Any]) -> list[list[str]]:
             f"{row['bytes']:,}",
             f"{row['gzip_bytes']:,}",
             f"{row['median_ms']:.4f}",
-            f"{row['speedup']:.2f}",
+            f"{row['latency_ratio']:.2f}",
         ]
         for row in results["table"]
     ]

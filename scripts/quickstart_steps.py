@@ -133,7 +133,7 @@ def run(
             "median_ms": timing.median_ms,
             "p10_ms": timing.p10_ms,
             "p90_ms": timing.p90_ms,
-            "speedup": timing.ratio,
+            "latency_ratio": timing.ratio,
         }
         for timing, model in zip(timings, (dense, stripped))
     ]

@@ -116,14 +116,18 @@ def signatures(namespace=None):
     namespace = namespace or packages()[0]
     found = {}
     for name in sorted(vars(namespace)):
-        if name.startswith("_") or not callable(getattr(namespace, name)):
-            continue
-        found[name] = [
-            (p.name, str(p.kind), p.default.get_config() if p.name == "pruning_schedule"
-             else None if p.default is p.empty else (p.default,))
-            for p in inspect.signature(getattr(namespace, name)).parameters.values()
-        ]
+        member = getattr(namespace, name)
+        if not name.startswith("_") and callable(member):
+            parameters = inspect.signature(member).parameters.values()
+            found[name] = [(p.name, str(p.kind), plain_default(p)) for p in parameters]
     return found
+
+
+def plain_default(parameter):
+    if parameter.default is parameter.empty:
+        return "none"
+    config = getattr(parameter.default, "get_config", lambda: parameter.default)
+    return (config(),)
 
 
 def schedule_values(name, arguments, steps):
@@ -131,7 +135,7 @@ def schedule_values(name, arguments, steps):
     return [(bool(prune), float(s)) for prune, s in map(schedule, steps)], schedule.get_config()
 
 
-def training(kernels, x, y, schedule, options=None, batch_size=1, learning_rate=0.01):
+def training(kernels, x, y, schedule, options=None, batch_size=1, learning_rate=0.001):
     """Trains a pruned model; returns masks and weights, one list a batch, at the batch's end."""
     tfmot, keras = packages()
     name, arguments = schedule

@@ -118,9 +118,7 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
         plain = keras.saving.serialize_keras_object(original)
         mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
 
-    pruned = rebuild(model, wrap, on_subclassed=remember)
-    _share_masks_of_tied_weights(pruned)
-    return pruned
+    return rebuild(model, wrap, on_subclassed=remember)
 
 
 def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Model:
@@ -179,11 +177,12 @@ def _require_plain_model(model: Any) -> None:
         raise ValueError(f"Model '{model.name}' is pruned already: strip it first.")
     for unit in units(model):
         for weight in prunable_weights(unit):
-            bad = int(np.isnan(np.asarray(host_array(weight.value), np.float32)).sum())
+            values = host_array(weight.value)
+            bad = int(np.isnan(values).sum())
             if bad:
                 raise ValueError(
-                    f"Weights must not be NaN. Received: {bad} NaN of {weight.value.size} in "
-                    f"'{weight.path}', shape {tuple(weight.shape)}."
+                    f"Weights must not be NaN. Received: {bad} NaN of {values.size} in "
+                    f"'{weight.path}', shape {values.shape}."
                 )
 
 
@@ -245,13 +244,3 @@ def _schedule_for(
     if value is not None and isinstance(structure, NofM) and hasattr(value, "with_final_sparsity"):
         structure.check_sparsity(value(2**31))
     return value
-
-
-def _share_masks_of_tied_weights(model: keras.Model) -> None:
-    """Let wrappers that hold the same weight (tied layers) use one mask, so it counts once."""
-    first: dict[int, keras.Variable] = {}
-    for wrapper in pruned_layers(model):
-        for own in wrapper.pruned:
-            mask = first.setdefault(id(own.weight), own.mask)
-            if mask is not own.mask:
-                wrapper.adopt_mask(own.weight, mask)

@@ -91,7 +91,8 @@ class _Rebuilder:
         self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         self._placed: dict[int, keras.layers.Layer] = {}
         self._copies: dict[int, keras.layers.Layer] = {}
-        self._units = {id(unit) for unit in units(model)}
+        self._units = {id(unit): unit for unit in units(model)}
+        self._units |= {id(w.layer): w for w in self._units.values() if isinstance(w, PrunedLayer)}
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         if is_graph(model):
@@ -120,7 +121,7 @@ class _Rebuilder:
         # A layer may hold another layer of the model (tied weights): its copy holds the copy.
         for path, child in _children(source):
             if id(child) in self._units:
-                self.place(child)
+                self.place(self._units[id(child)])
                 _swap_child(copy, _reach(copy, path), self._copies[id(child)])
         for owner in flatten(copy):
             for _, child in list(_children(owner)):

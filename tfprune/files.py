@@ -34,8 +34,9 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
     directory, base = os.path.split(target)
     temporary = os.path.join(directory, f".{secrets.token_hex(4)}.{base}")
     try:
-        if os.path.isdir(target):
-            raise IsADirectoryError(0, "it is a directory")
+        if os.path.exists(target) and not os.path.isfile(target):
+            # Among others a device, which a file must not replace.
+            raise OSError(0, "it is not a regular file")
         with open(temporary, "xb"):
             pass
     except OSError as error:

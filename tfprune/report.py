@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfprune import storage
+from tfprune import report_table, storage
 from tfprune.arrays import host_array
 from tfprune.cloning import units
 from tfprune.prunable import explain_skip, prunable_weights
@@ -171,13 +171,9 @@ class Report:
         report_html.write(self, path)
 
     def __str__(self) -> str:
-        from tfprune import report_table
-
         return report_table.plain_text(self.__rich__())
 
     def __rich__(self) -> "Group":
-        from tfprune import report_table
-
         return report_table.tables(self)
 
 
@@ -213,8 +209,6 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
         )
     found = _measure(model)
     if verbose:
-        from tfprune import report_table
-
         report_table.show(found.__rich__(), sys.stdout)
     return found
 
@@ -253,16 +247,18 @@ def _weight_report(
     nonzero = values != 0
     if mask is not None:
         nonzero = np.logical_and(nonzero, host_array(mask.value))
+    dtype = keras.backend.standardize_dtype(weight.dtype)
+    value_bytes = storage.value_bytes(dtype)
     return WeightReport(
         path=_plain_path(layer, weight.path),
         layer=layer.name,
         shape=tuple(weight.shape),
-        dtype=str(keras.backend.standardize_dtype(weight.dtype)),
+        dtype=dtype,
         size=values.size,
         nonzeros=int(np.count_nonzero(nonzero)),
-        dense_bytes=values.nbytes,
-        bitmask_bytes=storage.bitmask_bytes(nonzero, values.itemsize),
-        csr_bytes=storage.csr_bytes(nonzero, values.itemsize),
+        dense_bytes=values.size * value_bytes,
+        bitmask_bytes=storage.bitmask_bytes(nonzero, value_bytes),
+        csr_bytes=storage.csr_bytes(nonzero, value_bytes),
         masked=mask is not None,
     )
 
@@ -279,20 +275,22 @@ def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:
     return Totals(counted, *(sum(getattr(weight, name) for weight in weights) for name in summed))
 
 
-def _other_weights(model: keras.Model, prunable: set[int]) -> list[np.ndarray]:
-    """Values of the weights that are neither prunable nor added by pruning, each once."""
+def _other_weights(model: keras.Model, prunable: set[int]) -> list[keras.Variable]:
+    """The weights that are neither prunable nor added by pruning, each once."""
     added = {id(own.mask) for own in _pruned_weights(model)}
     added |= {id(wrapper.pruning_step) for wrapper in pruned_layers(model)}
     others = {id(v): v for v in model.weights if id(v) not in prunable | added}
-    return [host_array(variable.value) for variable in others.values()]
+    return list(others.values())
 
 
-def _with_dense(prunable: Totals, others: list[np.ndarray]) -> Totals:
-    extra = sum(values.nbytes for values in others)
+def _with_dense(prunable: Totals, others: list[keras.Variable]) -> Totals:
+    arrays = [host_array(variable.value) for variable in others]
+    dtypes = [keras.backend.standardize_dtype(variable.dtype) for variable in others]
+    extra = sum(a.size * storage.value_bytes(dtype) for a, dtype in zip(arrays, dtypes))
     return Totals(
         counted="all parameters",
-        size=prunable.size + sum(values.size for values in others),
-        nonzeros=prunable.nonzeros + sum(int(np.count_nonzero(v)) for v in others),
+        size=prunable.size + sum(array.size for array in arrays),
+        nonzeros=prunable.nonzeros + sum(int(np.count_nonzero(array)) for array in arrays),
         dense_bytes=prunable.dense_bytes + extra,
         bitmask_bytes=prunable.bitmask_bytes + extra,
         csr_bytes=prunable.csr_bytes + extra,

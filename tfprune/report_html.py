@@ -41,7 +41,7 @@ _PAGE = Template(
 }
 * { box-sizing: border-box; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+       max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; }
@@ -49,12 +49,13 @@ h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 .card b { display: block; font-size: 1.5rem; line-height: 1.3; }
 .card span, .note { color: var(--soft); font-size: .875rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+table { border-collapse: collapse; width: 100%; font-size: .92rem;
+        font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
          white-space: nowrap; }
 th { font-weight: 600; }
 .text-1 tr > :first-child, .text-3 tr > :nth-child(-n+3), .text-4 tr > * { text-align: left; }
-.text-4 td:last-child { white-space: normal; }
+.text-1 tr > *, .text-4 td:last-child { white-space: normal; }
 img { max-width: 100%; height: auto; display: block; }
 </style>
 </head>

@@ -21,7 +21,7 @@ def tables(report: "Report") -> Group:
     Args:
         report: what to show.
     """
-    parts = [
+    parts: list[Any] = [
         Text(f"Model '{report.model}'\n", style="bold"),
         weight_table(report),
         Text(),

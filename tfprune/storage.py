@@ -16,10 +16,25 @@ Source: Zhu & Gupta, arXiv 1710.01878, discussion of the storage overhead, which
 for b; Parashar et al., "SCNN", arXiv 1708.04485. Time O(n); memory one chunk beyond the mask.
 """
 
+import ml_dtypes
 import numpy as np
 
 COUNT_BITS = 5
 _CHUNK = 1 << 20
+
+
+def value_bytes(dtype: str) -> int:
+    """Return the bytes that one value of a Keras dtype takes.
+
+    Args:
+        dtype: name, such as "float32" or "bfloat16". Not the dtype of a variable's NumPy array:
+            bfloat16 becomes float32 there.
+
+    Example:
+        >>> value_bytes("float32"), value_bytes("bfloat16")
+        (4, 2)
+    """
+    return np.dtype(getattr(ml_dtypes, dtype, dtype)).itemsize
 
 
 def bitmask_bytes(nonzero: np.ndarray, value_bytes: int) -> int:

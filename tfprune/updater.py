@@ -47,21 +47,26 @@ class _Group:
     schedule: Schedule
     scorer: Scorer
     distribution: Any
-    weights: dict[str, PrunedWeight]
+    weights: dict[str, keras.Variable]
+    masks: dict[str, list[keras.Variable]]  # several where tied layers each hold one
     structures: dict[str, Structure]
 
     def update(self, step: int, variables: Variables) -> None:
         """Set the masks to what the schedule asks at `step`; none is set if one cannot be made."""
-        trained = {name: own for name, own in self.weights.items() if own.weight.trainable}
-        if not trained:
+        weights = {
+            name: host_array(variables.read(weight))
+            for name, weight in self.weights.items()
+            if weight.trainable  # frozen layers keep their masks
+        }
+        if not weights:
             return
-        weights = {name: host_array(variables.read(own.weight)) for name, own in trained.items()}
         scores = self.scorer(weights, None)
         distribute = distributions.get(self.distribution)
         sparsities = distribute(scores, self.schedule(step), self.structures)
         masks = make_masks(scores, sparsities, self.structures)
         for name, mask in masks.items():
-            variables.write(trained[name].mask, keras.ops.convert_to_tensor(mask, dtype="bool"))
+            for variable in self.masks[name]:
+                variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
 
 
 class PruningUpdater:
@@ -105,15 +110,17 @@ class PruningUpdater:
         self._iterations = next(v for v in optimizer.variables if v.name == "iteration")
         self._live = LiveVariables()
         self._groups = _grouped(self._layers)
-        recorded = [int(layer.pruning_step.value) for layer in self._layers]
+        recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
         self.step = max(0, *recorded)
         self._offset = self.step - self._completed(self._live)
         self._write_step(self._layers, self._live)
         for layer in self._layers:
             layer.has_updater = True
         fresh = {id(layer) for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN}
-        for group in _grouped([layer for layer in self._layers if id(layer) in fresh]):
-            self._update_group(group, NOT_BEGUN, self._live)
+        begun = _grouped([layer for layer in self._layers if id(layer) in fresh])
+        self.updated_at_start = any(
+            [self._update_group(group, NOT_BEGUN, self._live) for group in begun]
+        )
 
     def update(self, variables: Variables | None = None) -> None:
         """Record the optimizer steps made since the last call and make the mask updates now due.
@@ -151,7 +158,7 @@ class PruningUpdater:
         return min((step for step in following if step is not None), default=None)
 
     def _completed(self, variables: Variables) -> int:
-        return int(variables.read(self._iterations)) // self._accumulation
+        return int(host_array(variables.read(self._iterations))) // self._accumulation
 
     def _update_group(self, group: _Group, before: int, variables: Variables) -> bool:
         """Make the last update in (before, step], if there is one; say whether there was."""
@@ -173,19 +180,21 @@ class PruningUpdater:
 def _grouped(layers: list[PrunedLayer]) -> list[_Group]:
     """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once."""
     groups: list[_Group] = []
-    seen: set[int] = set()
+    masks_of: dict[int, list[keras.Variable]] = {}
     names: set[str] = set()
     for layer in layers:
         for own in layer.pruned:
-            if id(own.weight) in seen:
+            if id(own.weight) in masks_of:
+                masks_of[id(own.weight)].append(own.mask)
                 continue
-            seen.add(id(own.weight))
+            masks_of[id(own.weight)] = [own.mask]
             name = _unique(own.weight.path, names)
             group = next((g for g in groups if _belongs(g, layer, own)), None)
             if group is None:
-                group = _Group(own.schedule, layer.scorer, layer.distribution, {}, {})
+                group = _Group(own.schedule, layer.scorer, layer.distribution, {}, {}, {})
                 groups.append(group)
-            group.weights[name] = own
+            group.weights[name] = own.weight
+            group.masks[name] = masks_of[id(own.weight)]
             group.structures[name] = layer.structure
     return groups
 
@@ -215,7 +224,9 @@ def warn_if_too_short(updater: PruningUpdater, steps: int | None) -> None:
         steps: optimizer steps that the fit will make; None if unknown.
     """
     upcoming = updater.next_update()
-    if steps is None or upcoming is None or upcoming <= updater.step + steps:
+    if steps is None or upcoming is None or updater.updated_at_start:
+        return
+    if upcoming <= updater.step + steps:
         return
     warnings.warn(
         f"No mask update will happen in this fit: it runs from step {updater.step} to "

@@ -164,6 +164,7 @@ class PrunedLayer(keras.layers.Wrapper):
             trainable=False,
             autocast=False,
         )
+        setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
         if weight.regularizer is not None:
             weight.regularizer = _MaskedRegularizer(weight.regularizer, mask)
         return mask
@@ -210,13 +211,6 @@ class PrunedLayer(keras.layers.Wrapper):
         if not self.layer.supports_masking:
             return None
         return self.layer.compute_mask(inputs, previous_mask)
-
-    def adopt_mask(self, weight: keras.Variable, mask: keras.Variable) -> None:
-        """Use `mask`, which another wrapper created, for a weight tied to that other layer."""
-        index = next(i for i, own in enumerate(self.pruned) if own.weight is weight)
-        self._untrack_variable(self.pruned[index].mask)
-        adopted = dataclasses.replace(self.pruned[index], mask=mask)
-        self.pruned = (*self.pruned[:index], adopted, *self.pruned[index + 1 :])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "layer" not in self.__dict__:

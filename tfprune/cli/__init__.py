@@ -1,7 +1,4 @@
-"""The command `tfprune`: one module a subcommand, each with `add_parser` and `run`.
-
-Keras and TensorFlow are imported by `run` only, so that help and wrong options need neither.
-"""
+"""The command `tfprune`: one module a subcommand, each with `add_parser` and `run`."""
 
 import argparse
 import contextlib
@@ -12,6 +9,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+import keras
+
+import tfprune
 from tfprune.cli import bench, export, inspect, prune, report
 from tfprune.cli.terminal import Outcome, print_outcome, silenced
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     name = f"tfprune {args.command}"
     try:
-        _import_keras()
+        _start_backend()
         with warnings.catch_warnings(), _results_only(args.json):
             warnings.showwarning = _show_warning
             outcome: Outcome = args.run(args)
@@ -67,15 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from tfprune import __version__
-
     parser = _Parser(
         prog="tfprune",
         description="Prune Keras 3 models, export them to sparse TFLite files, and measure both.",
         epilog="`tfprune COMMAND --help` explains a command and gives an example.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"tfprune {__version__}")
+    parser.add_argument("--version", action="version", version=f"tfprune {tfprune.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -88,14 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _import_keras() -> None:
-    """Import Keras and its backend without the lines that TensorFlow's native part prints."""
+def _start_backend() -> None:
+    """Let TensorFlow look for devices now, without the lines that its native part prints."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" in sys.modules:
-        return
     with silenced():
-        import keras
-
         keras.ops.zeros(1)
 
 

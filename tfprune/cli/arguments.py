@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tfprune.structures import Block, Channel, NofM, Structure, Unstructured
+
 
 def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) -> Any:
     """Add a subcommand.
@@ -56,7 +58,7 @@ def number(kind: Callable[[str], Any], what: str, low: float, high: float = math
     return convert
 
 
-def structure(text: str) -> Any:
+def structure(text: str) -> Structure:
     """Return the structure that a text such as "block:4x1" names.
 
     Args:
@@ -69,8 +71,6 @@ def structure(text: str) -> Any:
         >>> structure("nofm:2:4")
         NofM(kept=2, m=4, axis=-2)
     """
-    from tfprune.structures import Block, Channel, NofM, Unstructured
-
     kind, _, rest = text.partition(":")
     makers: dict[str, tuple[Any, str, int]] = {
         "unstructured": (Unstructured, ":", 0),

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome, progress
+from tfprune.report_table import table
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -42,8 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Measure `args.files`."""
     for file in args.files:
         models.require_file(file, ".tflite")
-    from tfprune.export import benchmark
-    from tfprune.report_table import table
+    from tfprune.export import benchmark  # imports TensorFlow, whatever the backend
 
     paths = dict(zip(_names(args.files), args.files))
     with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
@@ -73,7 +73,10 @@ def run(args: argparse.Namespace) -> Outcome:
         "bytes, gzip",
     )
     threads = f"{args.threads} thread" + "s" * (args.threads > 1)
-    caption = f"\nLatency of one inference in LiteRT, {threads}, {args.runs} runs in turns."
+    caption = (
+        f"\nLatency of one inference in LiteRT, {threads}, {args.runs} runs in turns. Speedup and "
+        "bytes ratio: the first file's median and bytes over this one's."
+    )
     data = {
         "threads": args.threads,
         "runs": args.runs,

@@ -3,8 +3,13 @@
 import argparse
 from typing import Any
 
+import numpy as np
+
+from tfprune.api import strip_pruning
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome, progress
+from tfprune.files import require_writable
+from tfprune.wrapper import pruned_layers
 
 _QUANTIZE = ("none", "float16", "dynamic", "int8")
 
@@ -45,10 +50,6 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Export `args.model` to `args.output`."""
-    from tfprune.api import strip_pruning
-    from tfprune.files import require_writable
-    from tfprune.wrapper import pruned_layers
-
     if not args.output.endswith(".tflite"):
         raise ValueError(f"`--output` must end in .tflite. Received: {args.output!r}")
     require_writable(args.output, name="--output")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> Outcome:
     wrapped = bool(pruned_layers(model))
     if wrapped:
         model = strip_pruning(model)
-    from tfprune.export import to_tflite
+    from tfprune.export import to_tflite  # imports TensorFlow, whatever the backend
 
     with progress(f"Exporting {args.model}", quiet=args.json):
         written = to_tflite(
@@ -71,10 +72,8 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome({**written.to_dict(), "stripped": wrapped}, (*note, str(written)))
 
 
-def _array(path: str) -> Any:
+def _array(path: str) -> np.ndarray:
     """The array in a .npy file."""
-    import numpy as np
-
     models.require_file(path, ".npy")
     try:
         return np.load(path, allow_pickle=False)

@@ -4,8 +4,12 @@ import argparse
 import os
 from typing import Any
 
+import keras
+
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
+from tfprune.report import report
+from tfprune.wrapper import NOT_BEGUN, pruned_layers
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -39,8 +43,6 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _inspect_keras(path: str) -> Outcome:
-    from tfprune.report import report
-
     model = models.load(path)
     found = report(model, verbose=False)
     pruning = _pruning(model)
@@ -65,19 +67,15 @@ def _inspect_keras(path: str) -> Outcome:
     return Outcome(data, ("\n".join(lines) + "\n", found))
 
 
-def _step(model: Any) -> int | None:
+def _step(model: keras.Model) -> int | None:
     """The pruning step of the model; None for a plain one, or before training."""
-    from tfprune.wrapper import NOT_BEGUN, pruned_layers
-
     steps = [layer.pruning_step for layer in pruned_layers(model)]
     latest = max((int(step.value) for step in steps if step is not None), default=NOT_BEGUN)
     return None if latest == NOT_BEGUN else latest
 
 
-def _pruning(model: Any) -> list[dict[str, Any]]:
+def _pruning(model: keras.Model) -> list[dict[str, Any]]:
     """How weights are pruned, one entry for all that are pruned alike."""
-    from tfprune.wrapper import pruned_layers
-
     groups: dict[tuple[str, ...], list[str]] = {}
     for layer in pruned_layers(model):
         for own in layer.pruned:

@@ -1,8 +1,10 @@
 """Reading models from files named on the command line."""
 
 import os
+import re
 import zipfile
-from typing import Any
+
+import keras
 
 
 def require_file(path: str, *endings: str) -> str:
@@ -30,7 +32,7 @@ def require_file(path: str, *endings: str) -> str:
     return ending
 
 
-def load(path: str) -> Any:
+def load(path: str) -> keras.Model:
     """Return the Keras model, plain or pruned, in a `.keras` file.
 
     Args:
@@ -41,12 +43,16 @@ def load(path: str) -> Any:
     """
     require_file(path, ".keras")
     _require_archive(path)
-    import keras
-
     try:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # a foreign file can make the reader fail in any way
-        raise ValueError(f"{path!r} cannot be loaded as a Keras model: {error}") from error
+        raise ValueError(f"{path!r} cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost message of an error of Keras's reader, without the config appended to it."""
+    message = str(error).rpartition("Exception encountered: ")[2]
+    return re.split(r"\s*(?:Full object config|config=)", message)[0] or type(error).__name__
 
 
 def _require_archive(path: str) -> None:

@@ -3,8 +3,16 @@
 import argparse
 from typing import Any
 
-from tfprune.cli import arguments, models
+import keras
+
+from tfprune import distributions, scorers
+from tfprune.api import prune, strip_pruning
+from tfprune.cli import arguments, finetuning, models
 from tfprune.cli.terminal import Outcome
+from tfprune.files import replacing, require_writable
+from tfprune.report import report
+from tfprune.schedules import OneShot
+from tfprune.updater import PruningUpdater
 
 _DESCRIPTION = """\
 Without --data, weights are removed at once and nothing is trained. With --data,
@@ -16,7 +24,8 @@ The file written is a plain Keras model with exact zeros.
 
 STRUCTURE is what is removed together: unstructured, block:HxW (such as
 block:4x1), nofm:N:M (such as nofm:2:4, two of every four kept) or channel
-(output channels)."""
+(output channels). DISTRIBUTION: uniform gives every weight the sparsity S, erk
+keeps small ones denser, global sets one threshold over all layers."""
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -46,7 +55,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--scorer",
         default="magnitude",
         metavar="NAME",
-        help="what is kept: magnitude or random; default: %(default)s",
+        help=f"what is kept: {', '.join(scorers.names())}; default: %(default)s",
     )
     parser.add_argument(
         "--structure",
@@ -57,8 +66,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--distribution",
         default="uniform",
-        metavar="NAME",
-        help="uniform, erk, or global (one threshold over all layers); default: %(default)s",
+        metavar="DISTRIBUTION",
+        help=f"{', '.join(distributions.names())}: see above; default: %(default)s",
     )
     parser.add_argument(
         "--rule",
@@ -100,10 +109,6 @@ def _add_training(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Prune `args.model` into `args.output`."""
-    from tfprune import distributions, scorers
-    from tfprune.files import replacing, require_writable
-    from tfprune.report import report
-
     if not args.output.endswith(".keras"):
         raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
     distributions.get(args.distribution)
@@ -118,8 +123,6 @@ def run(args: argparse.Namespace) -> Outcome:
         stripped = _one_shot(models.load(args.model), args.sparsity, options)
         training = None
     else:
-        from tfprune.cli import finetuning
-
         dataset = finetuning.load_data(args.data, args.data_dir)
         stripped, training = finetuning.prune_gradually(
             models.load(args.model), dataset, args, options
@@ -138,14 +141,8 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(data, (found, "\n".join(lines)))
 
 
-def _one_shot(model: Any, sparsity: float, options: dict[str, Any]) -> Any:
+def _one_shot(model: keras.Model, sparsity: float, options: dict[str, Any]) -> keras.Model:
     """The model with weights removed at once, stripped."""
-    import keras
-
-    from tfprune.api import prune, strip_pruning
-    from tfprune.schedules import OneShot
-    from tfprune.updater import PruningUpdater
-
     pruned = prune(model, OneShot(sparsity), **options)
     PruningUpdater(pruned, keras.optimizers.SGD())  # makes the update that is due at step 0
     return strip_pruning(pruned)

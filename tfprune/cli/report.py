@@ -5,6 +5,8 @@ from typing import Any
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
+from tfprune.files import require_writable
+from tfprune.report import report
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -27,9 +29,6 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Report on `args.model`."""
-    from tfprune.files import require_writable
-    from tfprune.report import report
-
     if args.html is not None:
         require_writable(args.html, name="--html")
     found = report(models.load(args.model), verbose=False)

@@ -7,6 +7,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tfprune.report_table import show
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -27,8 +39,6 @@ def print_outcome(outcome: Outcome) -> None:
     Args:
         outcome: the result.
     """
-    from tfprune.report_table import show
-
     for part in outcome.shown:
         if isinstance(part, str):
             print(part)
@@ -48,16 +58,6 @@ def progress(text: str, *, total: int | None = None, quiet: bool) -> Iterator[Ca
     Yields:
         advance(text=None): call it after each step, with a new text if there is one.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     if quiet or not sys.stderr.isatty():
         yield lambda text=None: None
         return

@@ -192,11 +192,11 @@ def _prune_layer(
     name: str | None = None,
     trainable: bool | None = None,
 ) -> keras.layers.Layer:
-    if trainable is not None:
-        layer.trainable = trainable
     pruned = layer
     if _may_have_prunable_weights(layer) and (policy is None or policy.allow_pruning(layer)):
         pruned = PrunedLayer(layer, schedule, structure=structure, name=name)
+    if trainable is not None:
+        pruned.trainable = trainable
     shape = input_shape or getattr(layer, "_input_shape_arg", None)
     if shape is not None:
         # Where Sequential looks for the shape given to its first layer.
@@ -206,7 +206,7 @@ def _prune_layer(
 
 def _may_have_prunable_weights(layer: keras.layers.Layer) -> bool:
     """Return False only if there is nothing to prune for sure, also before the layer is built."""
-    if layer.built or isinstance(layer, PrunedLayer):
+    if layer.built and not isinstance(layer, PrunedLayer):
         return bool(prunable.prunable_weights(layer))
     attention = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
     return any(
