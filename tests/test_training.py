@@ -154,6 +154,17 @@ def test_gradient_accumulation_counts_once(mlp, data):
     assert int(pruned.layers[0].pruning_step.numpy()) == 2
 
 
+def test_a_model_that_fit_builds_is_pruned_on_schedule(data):
+    plan = schedule(begin_step=0, end_step=6, frequency=3)
+    seen = SparsityAtBatchEnd("hidden")
+    model = keras.Sequential(
+        [tfprune.PrunedLayer(keras.layers.Dense(20, name="hidden"), plan), keras.layers.Dense(3)]
+    )
+    fit(model, data, callbacks=[seen, tfprune.UpdatePruningStep()])
+    for step, achieved in seen.seen:
+        assert achieved == pytest.approx(expected_sparsity(plan, step), abs=1e-12)
+
+
 def test_a_shared_layer_counts_a_step_once(data):
     inputs = keras.Input((6,))
     shared = keras.layers.Dense(6, name="shared")

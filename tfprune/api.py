@@ -32,9 +32,9 @@ def prune(
 ) -> keras.Model:
     """Return a copy of the model whose prunable layers are wrapped in `PrunedLayer`.
 
-    The copy shares nothing with `model`, which is not changed. Compile it, train it with the callback
-    `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning`. Layers with nothing to prune
-    stay as they are (`tfprune.report` lists them with the reason).
+    The copy shares nothing with `model`, which is not changed. Compile it, train it with the
+    callback `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning`. Layers with nothing
+    to prune stay as they are (`tfprune.report` lists them with the reason).
 
     Args:
         model: built Sequential, Functional or subclassed `keras.Model`.
@@ -77,7 +77,7 @@ def prune(
     }
     parts = units(model)
     matched = _match_rules(model, rules or ())
-    recipe = []
+    recipe: list[dict[str, Any] | None] = []
     for unit in parts:
         wanted = [
             _schedule_for(weight, schedule, structure, matched)

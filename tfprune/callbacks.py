@@ -1,17 +1,16 @@
 """Keras callbacks: mask updates during `fit`, and their record in TensorBoard."""
 
+import importlib.util
 import math
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune.arrays import host_array
-from tfprune.updater import (
-    PruningUpdater,
-    updating_train_function,
-    warn_if_too_short,
-)
+from tfprune.train_function import followed_by
+from tfprune.updater import PruningUpdater, Variables, completed_updates
 from tfprune.wrapper import pruned_layers
 
 
@@ -42,6 +41,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         super().__init__()
         self.updater: PruningUpdater | None = None
         self._train_function: Any = None
+        self._completed_before = 0
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -53,18 +53,41 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         model = self.model
-        self.updater = PruningUpdater(model)
-        warn_if_too_short(self.updater, self._steps_ahead())
+        layers = pruned_layers(model)
+        self.updater = None
+        self._completed_before = completed_updates(model.optimizer)
+        if all(layer.built for layer in layers):
+            self.updater = PruningUpdater(model)
+            self._warn_if_too_short(self.updater)
+        for layer in layers:
+            layer.has_updater = True
         # A fit that was interrupted has left its wrapped function behind.
-        plain = getattr(model.train_function, "unpruned", model.train_function)
+        plain = getattr(model.train_function, "without_updates", model.train_function)
         self._train_function = plain
-        model.train_function = updating_train_function(plain, self.updater, model)
-        model.train_function.unpruned = plain
+        model.train_function = followed_by(plain, self._update, model)
+        model.train_function.without_updates = plain
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model.train_function = self._train_function
         if self.updater is not None:
             self.updater.finish()
+
+    def _update(self, variables: Variables) -> None:
+        if self.updater is None:  # the first step has built the model
+            self.updater = PruningUpdater(self._model, completed=self._completed_before)
+        self.updater.update(variables)
+
+    def _warn_if_too_short(self, updater: PruningUpdater) -> None:
+        steps, upcoming = self._steps_ahead(), updater.next_update()
+        if steps is None or upcoming is None or updater.updated_at_start:
+            return
+        if upcoming > updater.step + steps:
+            warnings.warn(
+                f"No mask update will happen in this fit: it runs from step {updater.step} to "
+                f"{updater.step + steps}, and the next update is due at step {upcoming}. Train "
+                "longer or change the schedule's begin_step or frequency.",
+                stacklevel=2,
+            )
 
     def _steps_ahead(self) -> int | None:
         """Optimizer steps of this fit, None if the length of the data is not known."""
@@ -89,11 +112,16 @@ class PruningSummaries(keras.callbacks.TensorBoard):
 
     Raises:
         ValueError: if `log_dir` is not a non-empty string.
+        ImportError: if TensorBoard is not installed.
     """
 
     def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any) -> None:
         if not isinstance(log_dir, str) or not log_dir:
-            raise ValueError(f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}.")
+            raise ValueError(
+                f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}."
+            )
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("PruningSummaries needs TensorBoard: pip install tensorboard")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

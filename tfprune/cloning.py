@@ -1,11 +1,12 @@
 """Rebuilding a model with other layers in the places of its layers.
 
 Sequential and Functional models are cloned along their graph. A subclassed model is recreated from
-its config, and the layers found in its attributes are replaced there. Values, ties and shared layers
-are carried over; the original is only read.
+its config, and the layers found in its attributes are replaced there. Values, ties and shared
+layers are carried over; the original is only read.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -96,11 +97,22 @@ class _Rebuilder:
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         if is_graph(model):
-            return keras.models.clone_model(model, clone_function=self.place)
+            return self._clone_graph(model)
         copy = _copy_subclassed(model)
         self._replace_children(model, copy)
         self.on_subclassed(model, copy)
         return copy
+
+    def _clone_graph(self, model: keras.Model) -> keras.Model:
+        new = keras.models.clone_model(model, clone_function=self.place)
+        if type(new) is not type(model):
+            warnings.warn(
+                f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
+                f"constructor; its copy is a {type(new).__name__} with the same graph, without "
+                "the methods of that class.",
+                stacklevel=2,
+            )
+        return new
 
     def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return what stands for `layer` in the new graph, the same object every time."""

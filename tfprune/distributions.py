@@ -96,19 +96,19 @@ def global_(
 
     Example:
         >>> from tfprune.structures import Unstructured
-        >>> global_({"a": np.ones(4), "b": 9 * np.ones(4)}, 0.5, dict.fromkeys("ab", Unstructured()))
+        >>> scores = {"a": np.ones(4), "b": 9 * np.ones(4)}
+        >>> global_(scores, 0.5, dict.fromkeys("ab", Unstructured()))
         {'a': 0.75, 'b': 0.25}
     """
-    for name in scores:
-        if isinstance(structures[name], NofM):
+    groups: dict[str, np.ndarray] = {}
+    for name, values in scores.items():
+        structure = structures[name]
+        if isinstance(structure, NofM):
             raise ValueError(
                 "`distribution='global'` cannot be combined with an N:M structure, which removes "
-                f"the same share of every weight. Received: {structures[name]} for '{name}'."
+                f"the same share of every weight. Received: {structure} for '{name}'."
             )
-    groups = {
-        name: np.asarray(structures[name].group_scores(values)).reshape(-1)
-        for name, values in scores.items()
-    }
+        groups[name] = np.asarray(structure.group_scores(values)).reshape(-1)
     elements = {name: scores[name].size / group.size for name, group in groups.items()}
     pooled = np.concatenate([group.astype(np.float32, copy=False) for group in groups.values()])
     if np.isnan(pooled.max()):

@@ -102,6 +102,25 @@ def prunable_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     return list(found.values())
 
 
+def may_be_prunable(layer: keras.layers.Layer) -> bool:
+    """Return False only if there is nothing to prune for sure, also before the layer is built.
+
+    Example:
+        >>> may_be_prunable(keras.layers.Dense(3)), may_be_prunable(keras.layers.ReLU())
+        (True, False)
+    """
+    if layer.built:
+        return bool(prunable_weights(layer))
+    attention = (layers.MultiHeadAttention, layers.GroupQueryAttention)
+    return any(
+        hasattr(part, "get_prunable_weights")
+        or isinstance(part, attention)  # its sublayers are created when it is built
+        or not type(part).__module__.startswith("keras.")
+        or _entry(part) is not None
+        for part in flatten(layer)
+    )
+
+
 def explain_skip(layer: keras.layers.Layer) -> str:
     """Return in one line why `prunable_weights(layer)` is empty.
 

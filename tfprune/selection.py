@@ -110,7 +110,8 @@ def _threshold(source: _Chunks, kept: int) -> tuple[np.generic, int]:
     if not above < kept <= above + inside:
         low, high = None, None
         above, inside, candidates = _split(source, low, high)
-    if candidates is None:  # low == high: all that lies inside is one value
+    if candidates is None:  # all that lies inside is one value
+        assert low is not None
         return low, above
     position = inside - (kept - above)
     candidates.partition(position)

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.selection import Scores
 from tfprune.configurable import Configurable
+from tfprune.selection import Scores
 from tfprune.validation import require_integer, require_one_of
 
 

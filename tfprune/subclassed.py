@@ -1,8 +1,8 @@
 """Saving a pruned subclassed model.
 
-Keras reads a subclassed model back by calling its constructor, which makes plain layers. So a pruned
-subclassed model is given a subclass of its own class, whose config adds which attributes hold
-wrapped layers and how they are pruned; reading that config back wraps them again.
+Keras reads a subclassed model back by calling its constructor, which makes plain layers. So a
+pruned subclassed model is given a subclass of its own class, whose config adds which layers are
+wrapped and how they are pruned; reading that config back wraps them again.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def _from_config(cls: type, config: dict[str, Any]) -> keras.Model:
 class _SavedPrunedModel(keras.Model):
     """The name under which pruned subclassed models are found when they are read back."""
 
-    from_config = classmethod(_from_config)
+    from_config: Any = classmethod(_from_config)
 
 
 _CLASSES: dict[type, type] = {}

@@ -5,8 +5,6 @@
 """
 
 import dataclasses
-import warnings
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
@@ -82,9 +80,11 @@ class PruningUpdater:
     Args:
         model: a built model with `PrunedLayer`s.
         optimizer: the optimizer that trains it; `model.optimizer` by default.
+        completed: optimizer updates that were completed when this training began; those completed
+            now by default.
 
     Raises:
-        ValueError: if the model has no pruned layers or there is no optimizer.
+        ValueError: if the model has no pruned layers, is not built, or there is no optimizer.
 
     Example:
         >>> import tfprune
@@ -96,23 +96,31 @@ class PruningUpdater:
         0
     """
 
-    def __init__(self, model: keras.Model, optimizer: Any = None):
+    def __init__(
+        self, model: keras.Model, optimizer: Any = None, *, completed: int | None = None
+    ):
         optimizer = optimizer or getattr(model, "optimizer", None)
-        self._layers = [layer for layer in pruned_layers(model) if layer.built]
+        self._layers = pruned_layers(model)
         if not self._layers:
             raise ValueError(
                 f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
             )
+        unbuilt = [layer.name for layer in self._layers if not layer.built]
+        if unbuilt:
+            raise ValueError(
+                f"Model '{model.name}' must be built: give it a keras.Input, or call it on a "
+                f"batch. Received: unbuilt layers {unbuilt}."
+            )
         if optimizer is None:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-        self._accumulation = optimizer.gradient_accumulation_steps or 1
-        self._iterations = next(v for v in optimizer.variables if v.name == "iteration")
+        self._iterations, self._accumulation = _step_counter(optimizer)
         self._live = LiveVariables()
         self._groups = _grouped(self._layers)
         recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
         self.step = max(0, *recorded)
-        self._offset = self.step - self._completed(self._live)
+        self._offset = self.step - (
+            self._completed(self._live) if completed is None else completed
+        )
         self._write_step(self._layers, self._live)
         for layer in self._layers:
             layer.has_updater = True
@@ -177,6 +185,26 @@ class PruningUpdater:
             variables.write(layer.pruning_step, value)
 
 
+def completed_updates(optimizer: Any) -> int:
+    """Return the optimizer updates completed so far; a gradient accumulation counts once.
+
+    Args:
+        optimizer: a Keras optimizer, a `LossScaleOptimizer` too.
+
+    Example:
+        >>> completed_updates(keras.optimizers.SGD())
+        0
+    """
+    iterations, accumulation = _step_counter(optimizer)
+    return int(host_array(iterations.value)) // accumulation
+
+
+def _step_counter(optimizer: Any) -> tuple[keras.Variable, int]:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    iterations = next(v for v in optimizer.variables if v.name == "iteration")
+    return iterations, optimizer.gradient_accumulation_steps or 1
+
+
 def _grouped(layers: list[PrunedLayer]) -> list[_Group]:
     """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once."""
     groups: list[_Group] = []
@@ -214,78 +242,3 @@ def _unique(path: str, taken: set[str]) -> str:
         name = f"{path}#{number}"
     taken.add(name)
     return name
-
-
-def warn_if_too_short(updater: PruningUpdater, steps: int | None) -> None:
-    """Warn when a fit of `steps` optimizer steps ends before the next mask update.
-
-    Args:
-        updater: the updater, at the start of the fit.
-        steps: optimizer steps that the fit will make; None if unknown.
-    """
-    upcoming = updater.next_update()
-    if steps is None or upcoming is None or updater.updated_at_start:
-        return
-    if upcoming <= updater.step + steps:
-        return
-    warnings.warn(
-        f"No mask update will happen in this fit: it runs from step {updater.step} to "
-        f"{updater.step + steps}, and the next update is due at step {upcoming}. Train longer or "
-        "change the schedule's begin_step or frequency.",
-        stacklevel=2,
-    )
-
-
-Step = Callable[..., Any]
-
-
-def updating_train_function(train_function: Step, updater: PruningUpdater, model: Any) -> Step:
-    """Return Keras's compiled training step followed by the mask update.
-
-    Updating here rather than in `on_train_batch_end` means that every callback, whatever its place
-    in the list, sees the model at the sparsity asked for. On JAX the step maps a training state to
-    a new one, and the masks are updated in that state.
-
-    Args:
-        train_function: `model.train_function` as Keras made it.
-        updater: the updater of the model.
-        model: the model that is trained.
-    """
-
-    def step(iterator: Any) -> Any:
-        logs = train_function(iterator)
-        updater.update()
-        return logs
-
-    def jax_step(state: Any, iterator: Any) -> Any:
-        logs, state = train_function(state, iterator)
-        values = _JaxState(model, state)
-        updater.update(values)
-        return logs, values.state
-
-    return jax_step if keras.config.backend() == "jax" else step
-
-
-class _JaxState:
-    """Values in the tuple of lists that Keras's JAX trainer hands from step to step."""
-
-    def __init__(self, model: Any, state: tuple[Any, ...]):
-        self.state = tuple(list(values) for values in state)
-        owners = (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-        )
-        self._place = {
-            id(variable): (part, index)
-            for part, variables in enumerate(owners)
-            for index, variable in enumerate(variables)
-        }
-
-    def read(self, variable: keras.Variable) -> Any:
-        part, index = self._place[id(variable)]
-        return self.state[part][index]
-
-    def write(self, variable: keras.Variable, value: Any) -> None:
-        part, index = self._place[id(variable)]
-        self.state[part][index] = value

@@ -6,34 +6,21 @@ the gradient mask * dL/d(mask * weight), hence none while masked, and may come b
 update.
 """
 
-import dataclasses
 import inspect
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import keras
 
 from tfprune import distributions, scorers
+from tfprune.masking import MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.prunable import explain_skip, flatten, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
 from tfprune.structures import Structure, Unstructured, require_structure
 
-
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
-
-
-@dataclasses.dataclass(frozen=True)
-class PrunedWeight:
-    """A weight, its boolean mask (same shape, True = kept) and the schedule it follows."""
-
-    weight: keras.Variable
-    mask: keras.Variable
-    schedule: Schedule
-
-    def masked_value(self) -> Any:
-        """Return mask * weight as a backend tensor."""
-        return self.weight.value * keras.ops.cast(self.mask.value, self.weight.dtype)
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -98,8 +85,7 @@ class PrunedLayer(keras.layers.Wrapper):
         self.distribution = distribution
         distributions.get(distribution)
         self.pruned: tuple[PrunedWeight, ...] = ()
-        self.pruning_step: keras.Variable | None = None
-        self.has_updater = False  # set by PruningUpdater
+        self.has_updater = False  # set by whoever keeps the masks on schedule
         self.supports_masking = True  # the wrapped layer warns if it does not
         self._take_call_signature()
         if layer.built and prunable_weights(layer):
@@ -166,7 +152,7 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
         if weight.regularizer is not None:
-            weight.regularizer = _MaskedRegularizer(weight.regularizer, mask)
+            weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
         return mask
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -179,7 +165,7 @@ class PrunedLayer(keras.layers.Wrapper):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         if not self.has_updater:
             self._refuse_training_without_updates()
-        with _MaskScope(self.pruned) as scope:
+        with MaskScope(self.pruned) as scope:
             outputs = self.layer(*args, **kwargs)
         for loss in scope.losses:
             self.add_loss(loss)
@@ -187,7 +173,7 @@ class PrunedLayer(keras.layers.Wrapper):
 
     def _refuse_training_without_updates(self) -> None:
         """Raise inside Keras's training step; a plain call with `training=True` is no training."""
-        frame = sys._getframe()
+        frame: FrameType | None = sys._getframe()
         while frame is not None:
             if frame.f_code.co_name == "train_step":
                 raise ValueError(
@@ -249,52 +235,6 @@ def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
         []
     """
     return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
-
-
-class _MaskScope(keras.StatelessScope):
-    """Substitutes masked values for reads; every other read and every write goes through.
-
-    Writes (seeds, batch-norm statistics, RNN states) happen at once in the surrounding scope, so
-    that they also work inside a compiled loop body, whose tensors may not leave it. Reads fall
-    back to the surrounding scope because JAX training runs inside one.
-    """
-
-    def __init__(self, pruned: tuple[PrunedWeight, ...]):
-        super().__init__(
-            [(own.weight, own.masked_value()) for own in pruned],
-            collect_losses=True,
-            initialize_variables=False,
-        )
-        self._mask_of = {id(own.weight): own.mask for own in pruned}
-
-    def get_current_value(self, variable: keras.Variable) -> Any:
-        value = self.state_mapping.get(id(variable))
-        if value is None and self.original_scope is not None:
-            return self.original_scope.get_current_value(variable)
-        return value
-
-    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
-        variable, value = update
-        self.__exit__()
-        try:
-            variable.assign(value)
-        finally:
-            self.__enter__()
-        if id(variable) in self._mask_of:
-            mask = keras.ops.cast(self._mask_of[id(variable)].value, value.dtype)
-            self.state_mapping[id(variable)] = value * mask
-
-
-class _MaskedRegularizer(keras.regularizers.Regularizer):
-    """The weight's own regularizer, applied to mask * weight: a masked weight gets no gradient."""
-
-    def __init__(self, regularizer: Any, mask: keras.Variable):
-        self.regularizer = regularizer
-        self.mask = mask
-
-    def __call__(self, weight: Any) -> Any:
-        value = keras.ops.convert_to_tensor(weight)
-        return self.regularizer(value * keras.ops.cast(self.mask.value, value.dtype))
 
 
 def _plain(schedule: Any) -> Any:

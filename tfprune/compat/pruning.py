@@ -193,7 +193,9 @@ def _prune_layer(
     trainable: bool | None = None,
 ) -> keras.layers.Layer:
     pruned = layer
-    if _may_have_prunable_weights(layer) and (policy is None or policy.allow_pruning(layer)):
+    wrapped = isinstance(layer, PrunedLayer)  # PrunedLayer refuses it, in its own words
+    allowed = policy is None or policy.allow_pruning(layer)
+    if allowed and (wrapped or prunable.may_be_prunable(layer)):
         pruned = PrunedLayer(layer, schedule, structure=structure, name=name)
     if trainable is not None:
         pruned.trainable = trainable
@@ -202,17 +204,3 @@ def _prune_layer(
         # Where Sequential looks for the shape given to its first layer.
         pruned._input_shape_arg = shape
     return pruned
-
-
-def _may_have_prunable_weights(layer: keras.layers.Layer) -> bool:
-    """Return False only if there is nothing to prune for sure, also before the layer is built."""
-    if layer.built and not isinstance(layer, PrunedLayer):
-        return bool(prunable.prunable_weights(layer))
-    attention = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
-    return any(
-        hasattr(part, "get_prunable_weights")
-        or isinstance(part, attention)  # its sublayers are created when it is built
-        or not type(part).__module__.startswith("keras.")
-        or prunable._entry(part) is not None
-        for part in prunable.flatten(layer)
-    )

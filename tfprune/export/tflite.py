@@ -1,8 +1,6 @@
 """Exporting a Keras model to a verified .tflite file."""
 
-import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 from tfprune.export import convert, flatbuffer, signature, verify
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.sparse import EncodedTensor, encode_weights
+from tfprune.files import replacing
 from tfprune.prunable import flatten
 from tfprune.validation import require_one_of
 from tfprune.wrapper import pruned_layers
@@ -65,7 +64,7 @@ def to_tflite(
     if verify_inputs is not None:
         given = signature.arrays_for(signed, verify_inputs, "verify_inputs")
         samples["`verify_inputs`"] = given
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         cases = _predicted(plain, signed, samples)
         dense = convert.convert(plain, signed, quantize=quantize)
         encode = sparse and quantize is None
@@ -158,29 +157,6 @@ def _predicted(
                 f"`verify_inputs`. Received: model={model.name!r}, which gives NaN for {kind}."
             )
     return cases
-
-
-@contextlib.contextmanager
-def _replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yields a new file beside `path` that takes its place if the block succeeds, else goes."""
-    target = os.path.realpath(path)
-    directory, name = os.path.split(target)
-    temporary = os.path.join(directory, f".{name}.{secrets.token_hex(4)}.tmp")
-    try:
-        if os.path.isdir(target):
-            raise IsADirectoryError(0, "it is a directory")
-        with open(temporary, "xb"):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"`path` must be writable. Received: path={os.fspath(path)!r} ({error.strerror})."
-        ) from error
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
 
 
 def _notes(

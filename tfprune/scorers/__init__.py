@@ -1,9 +1,9 @@
 """Scorers: weights (and gradients) -> scores, larger = keep. One paper, one file.
 
-A scorer is a callable `(weights, gradients) -> scores` over dictionaries keyed by the weight's path.
-`gradients` is None for scorers that need none. Options are constructor arguments, so that a scorer
-with options is an object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file with a
-callable class that has `get_config`, and list the class in `_REGISTRY`.
+A scorer is a callable `(weights, gradients) -> scores` over dictionaries keyed by the path of the
+weight. `gradients` is None for scorers that need none. Options are constructor arguments, so that a
+scorer with options is an object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file
+with a callable `Configurable` dataclass, and list the class in `_REGISTRY`.
 """
 
 from collections.abc import Callable

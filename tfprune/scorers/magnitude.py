@@ -7,7 +7,6 @@ Deviations: none.
 """
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np

@@ -6,12 +6,12 @@ path alone, so that masks are nested as sparsity grows and equal on every replic
 
 import dataclasses
 import zlib
-from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune.configurable import Configurable
+from tfprune.selection import Scores
 from tfprune.validation import require_integer
 
 
@@ -38,7 +38,7 @@ class Random(Configurable):
 
     def __call__(
         self, weights: dict[str, np.ndarray], gradients: dict[str, np.ndarray] | None = None
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, Scores]:
         return {
             name: np.random.default_rng([self.seed, zlib.crc32(name.encode())]).random(
                 w.shape, np.float32
