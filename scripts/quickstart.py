@@ -74,11 +74,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="output folder; default: scripts/results/quickstart-<data>",
+        help="output folder; default: results/quickstart-<data>",
     )
     args = parser.parse_args(arguments)
     if args.out is None:
-        args.out = ROOT / "scripts" / "results" / f"quickstart-{args.data}"
+        args.out = ROOT / "results" / f"quickstart-{args.data}"
     return args
 
 

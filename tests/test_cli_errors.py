@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import cli_runner
 import keras
@@ -141,7 +142,7 @@ def test_outputs_that_are_no_classes_of_the_data_are_one_line(capsys, tmp_path):
 
 def test_data_without_the_loaders_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "models", None)
-    with pytest.raises(ValueError, match="`python -m tfprune` in the checkout"):
+    with pytest.raises(ValueError, match="models/data.py, which are part of the tfprune checkout"):
         finetuning.load_data("digits", None)
 
 
@@ -170,3 +171,14 @@ def test_process_ends_with_status_2_and_no_traceback_on_jax_too(files):
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("tfprune report: error: ") and run.stderr.count("\n") == 1
+
+
+def test_the_installed_command_prints_one_line_for_an_error_and_nothing_else(tmp_path):
+    script = Path(__file__).parents[1] / "scripts" / "tfprune"
+    done = subprocess.run(
+        [sys.executable, script, "inspect", tmp_path / "missing.keras"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "missing.keras" in done.stderr

@@ -13,10 +13,10 @@ from tfprune.cloning import rebuild, units
 from tfprune.keep_zeros import keep_zeros
 from tfprune.prunable import explain_skip, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
-from tfprune.structures import NofM, Structure, Unstructured, require_structure
+from tfprune.structures import Structure, Unstructured, require_structure
 from tfprune.subclassed import mark_pruned
 from tfprune.validation import require_sparsity
-from tfprune.wrapper import PrunedLayer, pruned_layers
+from tfprune.wrapper import PrunedLayer, pruned_layers, require_reachable
 
 Rules = Sequence[tuple[str, Any]]
 
@@ -241,6 +241,6 @@ def _schedule_for(
         structure.check(tuple(weight.shape))
     except ValueError:
         return None
-    if value is not None and isinstance(structure, NofM) and hasattr(value, "with_final_sparsity"):
-        structure.check_sparsity(value(2**31))
+    if value is not None:
+        require_reachable(structure, value)
     return value

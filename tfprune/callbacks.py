@@ -10,7 +10,7 @@ import numpy as np
 
 from tfprune.arrays import host_array
 from tfprune.train_function import followed_by
-from tfprune.updater import PruningUpdater, Variables, completed_updates
+from tfprune.updater import PruningUpdater, Variables, completed_updates, step_counter
 from tfprune.wrapper import pruned_layers
 
 
@@ -94,8 +94,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if steps is None or epochs is None or not math.isfinite(steps):
             return None
-        accumulation = self.model.optimizer.gradient_accumulation_steps or 1
-        return math.ceil(steps * epochs / accumulation)
+        return math.ceil(steps * epochs / step_counter(self.model.optimizer)[1])
 
 
 class PruningSummaries(keras.callbacks.TensorBoard):

@@ -199,7 +199,7 @@ def _explaining(layer: keras.layers.Layer) -> Iterator[None]:
     try:
         yield
     except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ValueError(
             f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
             "`get_config` that returns every constructor argument, and a `from_config` where "

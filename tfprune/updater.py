@@ -113,7 +113,7 @@ class PruningUpdater:
             )
         if optimizer is None:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
-        self._iterations, self._accumulation = _step_counter(optimizer)
+        self._iterations, self._accumulation = step_counter(optimizer)
         self._live = LiveVariables()
         self._groups = _grouped(self._layers)
         recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
@@ -195,11 +195,20 @@ def completed_updates(optimizer: Any) -> int:
         >>> completed_updates(keras.optimizers.SGD())
         0
     """
-    iterations, accumulation = _step_counter(optimizer)
+    iterations, accumulation = step_counter(optimizer)
     return int(host_array(iterations.value)) // accumulation
 
 
-def _step_counter(optimizer: Any) -> tuple[keras.Variable, int]:
+def step_counter(optimizer: Any) -> tuple[keras.Variable, int]:
+    """Return the variable that counts gradient steps, and how many of them make an update.
+
+    Args:
+        optimizer: a Keras optimizer, a `LossScaleOptimizer` too.
+
+    Example:
+        >>> step_counter(keras.optimizers.SGD(gradient_accumulation_steps=4))[1]
+        4
+    """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     iterations = next(v for v in optimizer.variables if v.name == "iteration")
     return iterations, optimizer.gradient_accumulation_steps or 1

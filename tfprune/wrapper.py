@@ -18,8 +18,9 @@ from tfprune import distributions, scorers
 from tfprune.masking import MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.prunable import explain_skip, flatten, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
-from tfprune.structures import Structure, Unstructured, require_structure
+from tfprune.structures import NofM, Structure, Unstructured, require_structure
 
+_LATE = 2**31  # a step after the end of every schedule that has one
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
 
@@ -118,7 +119,7 @@ class PrunedLayer(keras.layers.Wrapper):
             )
         schedules = self._schedule_of_each(len(weights))
         self.pruned = tuple(
-            PrunedWeight(weight, self._add_mask(weight, index), schedule)
+            PrunedWeight(weight, self._add_mask(weight, index, schedule), schedule)
             for index, (weight, schedule) in enumerate(zip(weights, schedules))
             if schedule is not None
         )
@@ -140,8 +141,9 @@ class PrunedLayer(keras.layers.Wrapper):
             )
         return list(self.schedule)
 
-    def _add_mask(self, weight: keras.Variable, index: int) -> keras.Variable:
+    def _add_mask(self, weight: keras.Variable, index: int, schedule: Schedule) -> keras.Variable:
         self.structure.check(tuple(weight.shape))
+        require_reachable(self.structure, schedule)
         mask = self.add_weight(
             name=f"{weight.name}_mask_{index}",
             shape=weight.shape,
@@ -215,6 +217,9 @@ class PrunedLayer(keras.layers.Wrapper):
             "name": self.name,
         }
 
+    def get_build_config(self) -> None:
+        """Return None: the layer's own config builds it, or the first call does."""
+
     @classmethod
     def from_config(
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
@@ -235,6 +240,19 @@ def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
         []
     """
     return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
+
+
+def require_reachable(structure: Structure, schedule: Schedule) -> None:
+    """Raise ValueError if the schedule ends at a sparsity that the structure cannot reach.
+
+    Example:
+        >>> import tfprune
+        >>> require_reachable(tfprune.NofM(2, 4), tfprune.OneShot(0.9))
+        Traceback (most recent call last):
+        ValueError: `sparsity` must be <= 1 - kept/m = 0.5 for NofM(kept=2, m=4, axis=-2). ...
+    """
+    if isinstance(structure, NofM) and hasattr(schedule, "with_final_sparsity"):
+        structure.check_sparsity(schedule(_LATE))
 
 
 def _plain(schedule: Any) -> Any:

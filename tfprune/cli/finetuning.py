@@ -2,7 +2,9 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -27,12 +29,15 @@ def load_data(name: str, folder: str | None) -> Any:
     Raises:
         ValueError: if the name is unknown, the data set missing, or the loaders not importable.
     """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "models" / "data.py").is_file() and str(checkout) not in sys.path:
+        sys.path.append(str(checkout))
     try:
         from models import data
     except ImportError as error:
         raise ValueError(
             "`--data` needs the data loaders in models/data.py, which are part of the tfprune "
-            "checkout and not of the installed package: run `python -m tfprune` in the checkout "
+            "checkout and not of the installed package: install it with `pip install -e` "
             f"({error})."
         ) from error
     return data.load(name, folder)

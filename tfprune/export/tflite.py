@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfprune.arrays import host_array
 from tfprune.export import convert, flatbuffer, signature, verify
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.sparse import EncodedTensor, encode_weights
@@ -131,7 +132,7 @@ def _check_model(model: keras.Model) -> None:
             f"layers with stateful=False. Received: stateful layers {stateful}."
         )
     for weight in model.weights:
-        values = keras.ops.convert_to_numpy(weight)
+        values = host_array(weight.value)
         if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
             raise ValueError(
                 f"`model` must hold no NaN. Received: NaN in the weight {weight.path!r}, "
