@@ -43,4 +43,8 @@ def tokens() -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-MODELS = {"mobilenet_0.25_96": (mobilenet, images), "lstm_2x650": (lstm_language_model, tokens)}
+# name -> builder, data, how many times the rounds asked for: short steps need more to be told apart
+MODELS = {
+    "mobilenet_0.25_96": (mobilenet, images, 6),
+    "lstm_2x650": (lstm_language_model, tokens, 1),
+}

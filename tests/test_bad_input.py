@@ -115,6 +115,38 @@ def test_finished_masks_can_be_fine_tuned_without_the_callback(mlp, data):
     assert np.array_equal(before, pruned.layers[0].pruned[0].mask.numpy())
 
 
+def test_a_pruned_model_may_be_used_in_the_training_of_another(mlp, data):
+    teacher = tfprune.prune(mlp, HALF)
+
+    class Student(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+        def train_step(self, batch):
+            x, _ = batch
+            return super().train_step((x, teacher(x, training=False)))
+
+    fit(Student(), data, callbacks=[])
+
+
+def test_masks_are_set_all_or_none(mlp, data):
+    """One schedule a layer makes two groups; the second one's weights turn NaN."""
+    rules = [("out/.*", tfprune.OneShot(0.5, step=1))]
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.6, step=1), rules=rules)
+    out = pruned.layers[1].layer.kernel
+    optimizer = keras.optimizers.SGD()
+    updater = tfprune.PruningUpdater(pruned, optimizer)
+    out.assign(np.full(out.shape, np.nan, "float32"))
+    optimizer.iterations.assign(1)
+    with refuses(ValueError, "NaN of 60 in '.*out/kernel'"):
+        updater.update()
+    assert all(layer.pruned[0].mask.numpy().all() for layer in pruned.layers)
+
+
 def test_the_callback_on_an_unwrapped_model_is_refused(mlp, data):
     before = [v.numpy() for v in mlp.variables]
     with refuses(ValueError, "'mlp' has no pruned layers"):

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from functools import reduce
 from pathlib import Path
 from typing import Any

@@ -135,6 +135,24 @@ def test_all_kept_masks_leave_training_bit_identical(data):
         assert np.array_equal(ours.numpy(), plain.numpy()), ours.path
 
 
+def test_losses_that_layers_add_count_once(data):
+    layers = [
+        keras.layers.Dense(5, activity_regularizer="l2", kernel_regularizer="l1"),
+        keras.layers.Dense(3, activity_regularizer="l1"),
+    ]
+    model = keras.Sequential([keras.Input((6,)), *layers])
+    pruned = tfprune.prune(model, tfprune.ConstantSparsity(0.0))
+    x = data[0]
+
+    def stateless(model):
+        variables = model.trainable_variables, model.non_trainable_variables
+        return model.stateless_call(*variables, x, return_losses=True)[2]
+
+    for losses in (lambda model: (model(x), model.losses)[1], stateless):
+        ours, plain = (sorted(float(loss) for loss in losses(m)) for m in (pruned, model))
+        assert ours == plain and len(plain) == 3
+
+
 def test_steps_per_execution_fires_an_update_between_two_callbacks_once(mlp, data):
     plan = schedule(frequency=4)  # updates at 2, 6, 10, 13
     seen = SparsityAtBatchEnd("hidden")

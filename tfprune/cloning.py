@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from tfprune.attributes import children, reach, swap_child
 from tfprune.prunable import flatten
 from tfprune.subclassed import is_pruned_class, plain_config
 from tfprune.wrapper import PrunedLayer, pruned_layers
@@ -34,7 +35,7 @@ def units(model: keras.Model) -> list[keras.layers.Layer]:
         ['a']
     """
     found: dict[int, keras.layers.Layer] = {}
-    members = model.layers if is_graph(model) else [layer for _, layer in _children(model)]
+    members = model.layers if is_graph(model) else [layer for _, layer in children(model)]
     for layer in members:
         inside = units(layer) if isinstance(layer, keras.Model) else [layer]
         found.update((id(unit), unit) for unit in inside)
@@ -131,27 +132,30 @@ class _Rebuilder:
         self._copies[id(layer)] = self._copies[id(source)] = copy
         self.pairs.append((source, copy))
         # A layer may hold another layer of the model (tied weights): its copy holds the copy.
-        for path, child in _children(source):
+        for path, child in children(source):
             if id(child) in self._units:
                 self.place(self._units[id(child)])
-                _swap_child(copy, _reach(copy, path), self._copies[id(child)])
+                with _explaining(source):
+                    twin = reach(copy, path)
+                swap_child(copy, twin, self._copies[id(child)])
         for owner in flatten(copy):
-            for _, child in list(_children(owner)):
+            for _, child in list(children(owner)):
                 if isinstance(child, PrunedLayer):
-                    _swap_child(owner, child, child.layer)
+                    swap_child(owner, child, child.layer)
         return self.transform(layer, copy)
 
     def _replace_children(self, model: keras.Model, copy: keras.Model) -> None:
-        children = list(_children(model))
-        inside = {id(v) for _, child in children for v in child.variables}
+        found = list(children(model))
+        inside = {id(v) for _, child in found for v in child.variables}
         own = [variable for variable in model.variables if id(variable) not in inside]
-        for path, child in children:
-            twin = _reach(copy, path)
+        for path, child in found:
+            with _explaining(model):
+                twin = reach(copy, path)
             if id(child) not in self._placed:
                 self._placed[id(child)] = self._stand_in(child, twin)
             if twin is not self._placed[id(child)]:
-                _swap_child(copy, twin, self._placed[id(child)])
-        kept = {id(v) for _, child in _children(copy) for v in child.variables}
+                swap_child(copy, twin, self._placed[id(child)])
+        kept = {id(v) for _, child in children(copy) for v in child.variables}
         for source, target in zip(own, [v for v in copy.variables if id(v) not in kept]):
             target.assign(keras.ops.copy(source.value))
 
@@ -198,7 +202,7 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
 def _explaining(layer: keras.layers.Layer) -> Iterator[None]:
     try:
         yield
-    except (NotImplementedError, TypeError, ValueError, AttributeError, KeyError) as error:
+    except (NotImplementedError, TypeError, ValueError, AttributeError, LookupError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ValueError(
             f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
@@ -235,67 +239,3 @@ def _copy_values(
 def _functional_class() -> type:
     tensor = keras.Input((1,))
     return type(keras.Model(tensor, tensor))
-
-
-@cache
-def _keras_attributes() -> frozenset[str]:
-    """Attributes that Keras itself keeps on every model, `_layers` among them."""
-    return frozenset(vars(keras.Model())) | frozenset(vars(keras.Sequential()))
-
-
-def _children(owner: keras.layers.Layer) -> Iterator[tuple[tuple[Any, ...], keras.layers.Layer]]:
-    """Yield (path, layer) for layers in the attributes of `owner`, lists, tuples and dicts too."""
-
-    def search(path: tuple[Any, ...], value: Any) -> Iterator[Any]:
-        if isinstance(value, keras.layers.Layer):
-            yield path, value
-        elif isinstance(value, list | tuple):
-            for index, item in enumerate(value):
-                yield from search((*path, index), item)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from search((*path, key), item)
-
-    for name, value in list(vars(owner).items()):
-        if name not in _keras_attributes():
-            yield from search((name,), value)
-
-
-def _reach(owner: keras.layers.Layer, path: tuple[Any, ...]) -> keras.layers.Layer:
-    with _explaining(owner):
-        value = getattr(owner, path[0])
-        for key in path[1:]:
-            value = value[key]
-        return value
-
-
-def _swap_child(
-    owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.layers.Layer
-) -> None:
-    """Put `new` wherever the attributes of `owner` hold `old`, and in its list of sublayers."""
-
-    def swapped(value: Any) -> Any:
-        if value is old:
-            return new
-        if isinstance(value, dict):
-            return {key: swapped(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(swapped(item) for item in value)
-        return value
-
-    if old is new:
-        return
-    # Keras locks the list of sublayers of a built layer and has no public way to replace one.
-    tracker = owner._tracker
-    locked = tracker.locked
-    tracker.unlock()
-    if not tracker.is_in_store("layers", old):
-        pass
-    elif tracker.is_in_store("layers", new):
-        tracker.untrack(old)
-    else:
-        tracker.replace_tracked_value("layers", old, new)
-    for path in {path[0] for path, child in _children(owner) if child is old}:
-        setattr(owner, path, swapped(getattr(owner, path)))
-    if locked:
-        tracker.lock()

@@ -53,6 +53,13 @@ class MaskScope(keras.StatelessScope):
             return self.original_scope.get_current_value(variable)
         return value
 
+    def add_loss(self, loss: Any) -> None:
+        # The layer notes which losses are its own; a second note by the wrapper would count twice.
+        if self.original_scope is None:
+            super().add_loss(loss)
+        elif self.original_scope.collect_losses:
+            self.original_scope.add_loss(loss)
+
     def add_update(self, update: tuple[keras.Variable, Any]) -> None:
         variable, value = update
         self.__exit__()

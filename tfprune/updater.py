@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Protocol
 
 import keras
+import numpy as np
 
 from tfprune import distributions
 from tfprune.arrays import host_array
@@ -49,22 +50,26 @@ class _Group:
     masks: dict[str, list[keras.Variable]]  # several where tied layers each hold one
     structures: dict[str, Structure]
 
-    def update(self, step: int, variables: Variables) -> None:
-        """Set the masks to what the schedule asks at `step`; none is set if one cannot be made."""
+    def masks_at(self, step: int, variables: Variables) -> dict[str, np.ndarray]:
+        """Return the masks that the schedule asks for at `step`, of all trainable weights."""
         weights = {
             name: host_array(variables.read(weight))
             for name, weight in self.weights.items()
             if weight.trainable  # frozen layers keep their masks
         }
         if not weights:
-            return
+            return {}
         scores = self.scorer(weights, None)
         distribute = distributions.get(self.distribution)
         sparsities = distribute(scores, self.schedule(step), self.structures)
-        masks = make_masks(scores, sparsities, self.structures)
-        for name, mask in masks.items():
-            for variable in self.masks[name]:
-                variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
+        return make_masks(scores, sparsities, self.structures)
+
+    def last_update(self, after: int, step: int) -> int | None:
+        """Return the last update step in (after, step], None if there is none."""
+        last, following = None, self.schedule.next_update(after)
+        while following is not None and following <= step:
+            last, following = following, self.schedule.next_update(following)
+        return last
 
 
 class PruningUpdater:
@@ -126,9 +131,7 @@ class PruningUpdater:
             layer.has_updater = True
         fresh = {id(layer) for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN}
         begun = _grouped([layer for layer in self._layers if id(layer) in fresh])
-        self.updated_at_start = any(
-            [self._update_group(group, NOT_BEGUN, self._live) for group in begun]
-        )
+        self.updated_at_start = self._update_masks(begun, NOT_BEGUN, self._live)
 
     def update(self, variables: Variables | None = None) -> None:
         """Record the optimizer steps made since the last call and make the mask updates now due.
@@ -143,16 +146,15 @@ class PruningUpdater:
         before, self.step = self.step, self._completed(variables) + self._offset
         if self.step == before:
             return
-        due = [self._update_group(group, before, variables) for group in self._groups]
-        self._write_step(self._layers if any(due) else self._layers[:1], variables)
+        updated = self._update_masks(self._groups, before, variables)
+        self._write_step(self._layers if updated else self._layers[:1], variables)
 
     def refresh(self) -> None:
-        """Recompute all masks now, at the sparsity that the schedule asks for at this step.
+        """Recompute the masks from the present weights, at the sparsity of their last update.
 
         For use after the weights have been changed by something else than training.
         """
-        for group in self._groups:
-            group.update(self.step, self._live)
+        self._update_masks(self._groups, NOT_BEGUN, self._live)
 
     def finish(self) -> None:
         """Record the step in every layer; call it when training ends."""
@@ -168,14 +170,19 @@ class PruningUpdater:
     def _completed(self, variables: Variables) -> int:
         return int(host_array(variables.read(self._iterations))) // self._accumulation
 
-    def _update_group(self, group: _Group, before: int, variables: Variables) -> bool:
-        """Make the last update in (before, step], if there is one; say whether there was."""
-        due, following = None, group.schedule.next_update(before)
-        while following is not None and following <= self.step:
-            due, following = following, group.schedule.next_update(following)
-        if due is not None:
-            group.update(due, variables)
-        return due is not None
+    def _update_masks(self, groups: list[_Group], after: int, variables: Variables) -> bool:
+        """Make the last update in (after, step] of every group; say whether there was any.
+
+        All masks are made before the first one is set, so that an error leaves them as they were.
+        """
+        due = [(group, group.last_update(after, self.step)) for group in groups]
+        made = [(group, group.masks_at(at, variables)) for group, at in due if at is not None]
+        for group, masks in made:
+            for name, mask in masks.items():
+                for variable in group.masks[name]:
+                    value = keras.ops.convert_to_tensor(mask, dtype="bool")
+                    variables.write(variable, value)
+        return bool(made)
 
     def _write_step(self, layers: list[PrunedLayer], variables: Variables) -> None:
         # All layers of a model share one step. Every batch it is recorded in the first one only,

@@ -165,7 +165,7 @@ class PrunedLayer(keras.layers.Wrapper):
         return super().__call__(*args, **kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.has_updater:
+        if not self.has_updater and self._get_call_context().get_value("training"):
             self._refuse_training_without_updates()
         with MaskScope(self.pruned) as scope:
             outputs = self.layer(*args, **kwargs)
@@ -177,7 +177,7 @@ class PrunedLayer(keras.layers.Wrapper):
         """Raise inside Keras's training step; a plain call with `training=True` is no training."""
         frame: FrameType | None = sys._getframe()
         while frame is not None:
-            if frame.f_code.co_name == "train_step":
+            if frame.f_code.co_name == "train_step" and self.trainable:
                 raise ValueError(
                     f"Layer '{self.name}' is pruned, but nothing updates its mask: pass "
                     "callbacks=[tfprune.UpdatePruningStep()] to `fit`, or create a "
