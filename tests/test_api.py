@@ -102,6 +102,11 @@ def test_the_stripped_model_has_the_same_classes_names_and_outputs(data):
         assert np.array_equal(value, pruned.predict(x, verbose=0)[key])
 
 
+def test_stripped_zeros_have_no_sign(mlp, data):
+    kernel = tfprune.strip_pruning(fit(tfprune.prune(mlp, HALF), data)).layers[0].kernel.numpy()
+    assert (kernel == 0).sum() == 60 and not np.signbit(kernel[kernel == 0]).any()
+
+
 def test_shared_layers_stay_shared_and_count_once(data):
     inputs = keras.Input((6,))
     shared = layers.Dense(6, name="shared")

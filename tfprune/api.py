@@ -153,7 +153,8 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
     if not wrappers:
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
     owned = {id(own.weight): own for wrapper in wrappers for own in wrapper.pruned}
-    masked = {key: own.masked_value() for key, own in owned.items()}
+    # 0 * negative is -0.0, which compresses worse than 0.0; adding 0.0 turns it into 0.0.
+    masked = {key: own.masked_value() + 0.0 for key, own in owned.items()}
     stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
     if keep_masks:
         for unit in units(stripped):
