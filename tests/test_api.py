@@ -102,6 +102,33 @@ def test_the_stripped_model_has_the_same_classes_names_and_outputs(data):
         assert np.array_equal(value, pruned.predict(x, verbose=0)[key])
 
 
+def test_a_model_with_an_unserializable_loss_is_pruned_and_stripped(data, language, tokens):
+    inputs = keras.Input((6,))
+    models = [
+        (keras.Sequential([keras.Input((6,)), layers.Dense(3)]), data),
+        (keras.Model(inputs, layers.Dense(3)(inputs)), data),
+        (language, tokens),
+    ]
+    for model, batch in models:
+        model.compile("sgd", lambda y, predicted: ops.mean((y - predicted) ** 2))
+        pruned = fit(tfprune.prune(model, HALF), batch)
+        assert model.compiled and not tfprune.strip_pruning(pruned).compiled
+        model.fit(*batch, verbose=0)
+
+
+def test_layers_that_keras_does_not_copy_faithfully_are_copied(data):
+    normalization = layers.Normalization()
+    normalization.adapt(data[0] * 3 + 1)
+    inputs = keras.Input((6,))
+    hidden = layers.Lambda(lambda x: x * 2, name="double")(normalization(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(hidden))
+    pruned = tfprune.prune(model, tfprune.ConstantSparsity(0.0))
+    expected = model.predict(data[0], verbose=0)
+    assert np.array_equal(pruned.predict(data[0], verbose=0), expected)
+    stripped = tfprune.strip_pruning(pruned)
+    assert np.array_equal(stripped.predict(data[0], verbose=0), expected)
+
+
 def test_stripped_zeros_have_no_sign(mlp, data):
     kernel = tfprune.strip_pruning(fit(tfprune.prune(mlp, HALF), data)).layers[0].kernel.numpy()
     assert (kernel == 0).sum() == 60 and not np.signbit(kernel[kernel == 0]).any()

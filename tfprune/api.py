@@ -9,7 +9,7 @@ import numpy as np
 
 from tfprune import distributions, scorers
 from tfprune.arrays import host_array
-from tfprune.cloning import rebuild, units
+from tfprune.cloning import rebuild, uncompiled, units
 from tfprune.keep_zeros import keep_zeros
 from tfprune.prunable import explain_skip, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
@@ -115,7 +115,8 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
         return copy if options is None else PrunedLayer(copy, **options)
 
     def remember(original: keras.Model, copy: keras.Model) -> None:
-        plain = keras.saving.serialize_keras_object(original)
+        with uncompiled(original):
+            plain = keras.saving.serialize_keras_object(original)
         mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
 
     return rebuild(model, wrap, on_subclassed=remember)

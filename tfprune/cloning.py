@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from tfprune.attributes import children, reach, swap_child
-from tfprune.prunable import flatten
+from tfprune.prunable import flatten, prunable_weights
 from tfprune.subclassed import is_pruned_class, plain_config
 from tfprune.wrapper import PrunedLayer, pruned_layers
 
@@ -105,7 +105,8 @@ class _Rebuilder:
         return copy
 
     def _clone_graph(self, model: keras.Model) -> keras.Model:
-        new = keras.models.clone_model(model, clone_function=self.place)
+        with uncompiled(model):
+            new = keras.models.clone_model(model, clone_function=self.place)
         if type(new) is not type(model):
             warnings.warn(
                 f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
@@ -173,8 +174,34 @@ class _Rebuilder:
         return self.transform(child, target)
 
 
+@contextlib.contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """Hide from Keras how the model is compiled.
+
+    A copy is compiled anew by the user; carrying the settings over would also fail for losses and
+    metrics that cannot be serialized.
+    """
+    compiled = model.compiled
+    model.compiled = False
+    try:
+        yield
+    finally:
+        model.compiled = compiled
+
+
 def _copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
     with _explaining(layer):
+        if type(layer) is keras.layers.Lambda:
+            # Its function is at hand; Keras refuses to read a Python lambda from a config.
+            return keras.layers.Lambda(
+                layer.function,
+                output_shape=layer._output_shape,
+                mask=layer.mask,
+                arguments=layer.arguments,
+                name=layer.name,
+                dtype=layer.dtype_policy,
+                trainable=layer.trainable,
+            )
         return type(layer).from_config(layer.get_config())
 
 
@@ -233,6 +260,20 @@ def _copy_values(
         # A copy: JAX would share the buffer, and training the one would delete it for the other.
         copy.assign(keras.ops.copy(substitutes.get(id(variable), variable.value)))
         copy.trainable = variable.trainable
+    for part, twin in zip(flatten(source), flatten(target)):
+        if _derives_state(part):
+            store: dict[str, Any] = {}
+            part.save_own_variables(store)
+            twin.load_own_variables({key: v.numpy() for key, v in store.items()})
+
+
+def _derives_state(layer: keras.layers.Layer) -> bool:
+    """Whether the layer computes something from its variables when they are loaded.
+
+    `Normalization` does. The layers of the table override the method for quantized weights only.
+    """
+    loads = type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
+    return loads and not prunable_weights(layer)
 
 
 @cache
