@@ -63,12 +63,11 @@ def swap_child(
     tracker = owner._tracker
     locked = tracker.locked
     tracker.unlock()
-    if not tracker.is_in_store("layers", old):
-        pass
-    elif tracker.is_in_store("layers", new):
-        tracker.untrack(old)
-    else:
-        tracker.replace_tracked_value("layers", old, new)
+    if tracker.is_in_store("layers", old):
+        if tracker.is_in_store("layers", new):
+            tracker.untrack(old)
+        else:
+            tracker.replace_tracked_value("layers", old, new)
     for path in {path[0] for path, child in children(owner) if child is old}:
         setattr(owner, path, swapped(getattr(owner, path)))
     if locked:

@@ -59,8 +59,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
         if all(layer.built for layer in layers):
             self.updater = PruningUpdater(model)
             self._warn_if_too_short(self.updater)
-        for layer in layers:
-            layer.has_updater = True
+        else:  # the first step builds the model, and the updater follows
+            for layer in layers:
+                layer.has_updater = True
         # A fit that was interrupted has left its wrapped function behind.
         plain = getattr(model.train_function, "without_updates", model.train_function)
         self._train_function = plain

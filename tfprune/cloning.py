@@ -212,15 +212,7 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
         else:
             copy = type(model).from_config(model.get_config())
             copy.build_from_config(model.get_build_config())
-    wanted = _plain_variables(model)
-    got = _plain_variables(copy)
-    if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
-        raise ValueError(
-            f"Model '{model.name}' of class {type(model).__name__} cannot be copied: its copy has "
-            f"{len(got)} variables instead of {len(wanted)}. Add `build(self, input_shape)` (or "
-            "`get_build_config` and `build_from_config`) that creates all variables, and a "
-            "`get_config` that returns every constructor argument."
-        )
+    _paired_variables(model, copy)
     copy.built = True  # so that compiling creates the optimizer's variables, as for graph models
     return copy
 
@@ -246,17 +238,25 @@ def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     return [variable for variable in layer.variables if id(variable) not in added]
 
 
-def _copy_values(
-    source: keras.layers.Layer, target: keras.layers.Layer, substitutes: dict[int, Any]
-) -> None:
-    wanted, got = _plain_variables(source), _plain_variables(target)
+def _paired_variables(
+    source: keras.layers.Layer, copy: keras.layers.Layer
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Return each variable with its copy; raise ValueError where they do not correspond."""
+    wanted, got = _plain_variables(source), _plain_variables(copy)
     if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
         raise ValueError(
             f"'{source.name}' of class {type(source).__name__} cannot be copied: its copy has "
-            f"{len(got)} variables instead of {len(wanted)}. Create all variables in `build`, and "
-            "return every constructor argument from `get_config`."
+            f"{len(got)} variables instead of {len(wanted)}. Add a `build(self, input_shape)` (or "
+            "`get_build_config` and `build_from_config`) that creates all variables, and a "
+            "`get_config` that returns every constructor argument."
         )
-    for variable, copy in zip(wanted, got):
+    return list(zip(wanted, got))
+
+
+def _copy_values(
+    source: keras.layers.Layer, target: keras.layers.Layer, substitutes: dict[int, Any]
+) -> None:
+    for variable, copy in _paired_variables(source, target):
         # A copy: JAX would share the buffer, and training the one would delete it for the other.
         copy.assign(keras.ops.copy(substitutes.get(id(variable), variable.value)))
         copy.trainable = variable.trainable

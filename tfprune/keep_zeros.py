@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from tfprune.arrays import host_array
+from tfprune.masking import apply_mask
 
 
 class KeepZeros(keras.constraints.Constraint):
@@ -26,7 +27,7 @@ class KeepZeros(keras.constraints.Constraint):
 
     def __call__(self, w: Any) -> Any:
         value = keras.ops.convert_to_tensor(w if self.inner is None else self.inner(w))
-        return value * keras.ops.cast(self.mask.value, value.dtype)
+        return apply_mask(value, self.mask)
 
 
 def keep_zeros(weight: keras.Variable) -> None:

@@ -8,6 +8,21 @@ import keras
 from tfprune.schedules import Schedule
 
 
+def apply_mask(value: Any, mask: keras.Variable) -> Any:
+    """Return mask * value, in the dtype of `value`.
+
+    Args:
+        value: float tensor of any shape.
+        mask: boolean variable of the same shape, True = kept.
+
+    Example:
+        >>> mask = keras.Variable([True, False], dtype="bool")
+        >>> keras.ops.convert_to_numpy(apply_mask(keras.ops.ones(2), mask)).tolist()
+        [1.0, 0.0]
+    """
+    return value * keras.ops.cast(mask.value, value.dtype)
+
+
 @dataclasses.dataclass(frozen=True)
 class PrunedWeight:
     """A weight, its boolean mask (same shape, True = kept) and the schedule it follows."""
@@ -25,7 +40,7 @@ class PrunedWeight:
             >>> keras.ops.convert_to_numpy(own.masked_value()).tolist()
             [1.0, 0.0]
         """
-        return self.weight.value * keras.ops.cast(self.mask.value, self.weight.dtype)
+        return apply_mask(self.weight.value, self.mask)
 
 
 class MaskScope(keras.StatelessScope):
@@ -68,8 +83,7 @@ class MaskScope(keras.StatelessScope):
         finally:
             self.__enter__()
         if id(variable) in self._mask_of:
-            mask = keras.ops.cast(self._mask_of[id(variable)].value, value.dtype)
-            self.state_mapping[id(variable)] = value * mask
+            self.state_mapping[id(variable)] = apply_mask(value, self._mask_of[id(variable)])
 
 
 class MaskedRegularizer(keras.regularizers.Regularizer):
@@ -90,5 +104,4 @@ class MaskedRegularizer(keras.regularizers.Regularizer):
         self.mask = mask
 
     def __call__(self, weight: Any) -> Any:
-        value = keras.ops.convert_to_tensor(weight)
-        return self.regularizer(value * keras.ops.cast(self.mask.value, value.dtype))
+        return self.regularizer(apply_mask(keras.ops.convert_to_tensor(weight), self.mask))
