@@ -13,7 +13,8 @@ import keras
 
 import tfprune
 from tfprune.cli import bench, export, inspect, prune, report
-from tfprune.cli.terminal import Outcome, print_outcome, silenced
+from tfprune.cli.terminal import Outcome, print_outcome
+from tfprune.quiet import silenced
 
 _COMMANDS = (inspect, prune, export, bench, report)
 _LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages

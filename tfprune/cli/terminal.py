@@ -75,17 +75,3 @@ def progress(text: str, *, total: int | None = None, quiet: bool) -> Iterator[Ca
         with bar:
             task = bar.add_task(text, total=total)
             yield lambda text=None: bar.update(task, advance=1, description=text)
-
-
-@contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Drop what native code writes to standard error in the block."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "w", encoding="utf-8") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export import flatbuffer, quiet, signature
+from tfprune import quiet
+from tfprune.export import flatbuffer, signature
 from tfprune.prunable import flatten
 
 SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import interpreter as litert
 
-from tfprune.export import quiet
+from tfprune import quiet
 
 
 def load(path: str | os.PathLike[str], *, threads: int = 1, delegates: bool = True) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfprune.export import quiet, runtime
+from tfprune import quiet
+from tfprune.export import runtime
 from tfprune.export.signature import Signature
 from tfprune.prunable import flatten
 
