@@ -5,7 +5,10 @@ from typing import Any
 
 from tfprune import distributions, masks, prunable, schedules, scorers, structures
 from tfprune.api import prune, strip_pruning
+from tfprune.batch_norm import refresh_batch_norm
 from tfprune.callbacks import PruningSummaries, UpdatePruningStep
+from tfprune.one_shot import one_shot
+from tfprune.one_shot_report import OneShotReport, StageResult
 from tfprune.prunable import PrunableLayer, register_prunable
 from tfprune.report import Report, report
 from tfprune.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
@@ -22,20 +25,24 @@ __all__ = [
     "FromFunction",
     "NofM",
     "OneShot",
+    "OneShotReport",
     "PolynomialDecay",
     "PrunableLayer",
     "PrunedLayer",
     "PruningSummaries",
     "PruningUpdater",
     "Report",
+    "StageResult",
     "Unstructured",
     "UpdatePruningStep",
     "compat",
     "distributions",
     "export",
     "masks",
+    "one_shot",
     "prunable",
     "prune",
+    "refresh_batch_norm",
     "register_prunable",
     "report",
     "schedules",

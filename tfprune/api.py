@@ -13,6 +13,7 @@ from tfprune.cloning import rebuild, uncompiled, units
 from tfprune.keep_zeros import keep_zeros
 from tfprune.prunable import explain_skip, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
+from tfprune.scorers.protocol import preferred_distribution
 from tfprune.structures import Structure, Unstructured, require_structure
 from tfprune.subclassed import mark_pruned
 from tfprune.validation import require_sparsity
@@ -27,7 +28,7 @@ def prune(
     *,
     scorer: Any = "magnitude",
     structure: Structure = Unstructured(),
-    distribution: Any = "uniform",
+    distribution: Any = None,
     rules: Rules | None = None,
 ) -> keras.Model:
     """Return a copy of the model whose prunable layers are wrapped in `PrunedLayer`.
@@ -44,7 +45,8 @@ def prune(
         structure: which weights are removed together: `Unstructured()`, `Block(h, w)`,
             `NofM(kept, m)` or `Channel(axis)`. A weight that it cannot be laid over stays dense.
         distribution: "uniform" (every weight at the target), "erk", "global" (one threshold over
-            all layers) or a function (see `tfprune.distributions`).
+            all layers) or a function (see `tfprune.distributions`). None is what the scorer was
+            made for: "uniform" unless the scorer says otherwise.
         rules: list of (regex, value), first match wins. The regex must match the whole path of a
             weight, or the path from any "/" on: "conv1/.*" matches "my_model/conv1/kernel". The
             value is None (stays dense), a final sparsity, or a schedule of its own. Ruled weights
@@ -69,12 +71,10 @@ def prune(
     _require_plain_model(model)
     schedule = as_schedule(schedule)
     require_structure(structure)
+    scorer = scorers.get(scorer)
+    distribution = preferred_distribution(scorer) if distribution is None else distribution
     distributions.get(distribution)
-    options = {
-        "scorer": scorers.get(scorer),
-        "structure": structure,
-        "distribution": distribution,
-    }
+    options = {"scorer": scorer, "structure": structure, "distribution": distribution}
     parts = units(model)
     matched = _match_rules(model, rules or ())
     recipe: list[dict[str, Any] | None] = []

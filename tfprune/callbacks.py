@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from tfprune.arrays import host_array
+from tfprune.groups import Variables
 from tfprune.train_function import followed_by
-from tfprune.updater import PruningUpdater, Variables, completed_updates, step_counter
+from tfprune.updater import PruningUpdater, completed_updates, step_counter
 from tfprune.wrapper import pruned_layers
 
 
@@ -20,8 +21,18 @@ class UpdatePruningStep(keras.callbacks.Callback):
     Its place in the list of callbacks does not matter: masks are updated inside the training step,
     before any callback sees the end of the batch.
 
+    Args:
+        data: examples for scorers that need gradients, such as the training data; in any form that
+            `fit` takes. Arrays give other random examples at each update, a `tf.data.Dataset` is
+            read from its beginning each time, a generator is read once.
+        loss: loss for these scorers, as in `compile`; that of the model by default.
+        examples: most examples used at an update, integer >= 2; None uses all.
+        update_weights: let scorers that can (WoodFisher) change the kept weights at an update.
+        verbose: show progress bars of passes over the examples, on a terminal.
+
     Raises:
-        ValueError: at the start of `fit`, if the model has no pruned layers.
+        ValueError: at the start of `fit`, if the model has no pruned layers, or a scorer needs data
+            that is missing or does not fit.
 
     Warns:
         UserWarning: at the start of a `fit` too short for any mask update to happen.
@@ -37,8 +48,23 @@ class UpdatePruningStep(keras.callbacks.Callback):
         4
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        data: Any = None,
+        loss: Any = None,
+        *,
+        examples: int | None = 1000,
+        update_weights: bool = True,
+        verbose: bool = True,
+    ) -> None:
         super().__init__()
+        self._options: dict[str, Any] = {
+            "data": data,
+            "loss": loss,
+            "examples": examples,
+            "update_weights": update_weights,
+            "verbose": verbose,
+        }
         self.updater: PruningUpdater | None = None
         self._train_function: Any = None
         self._completed_before = 0
@@ -57,7 +83,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self.updater = None
         self._completed_before = completed_updates(model.optimizer)
         if all(layer.built for layer in layers):
-            self.updater = PruningUpdater(model)
+            self.updater = PruningUpdater(model, **self._options)
             self._warn_if_too_short(self.updater)
         else:  # the first step builds the model, and the updater follows
             for layer in layers:
@@ -75,7 +101,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def _update(self, variables: Variables) -> None:
         if self.updater is None:  # the first step has built the model
-            self.updater = PruningUpdater(self._model, completed=self._completed_before)
+            self.updater = PruningUpdater(
+                self._model, completed=self._completed_before, **self._options
+            )
         self.updater.update(variables)
 
     def _warn_if_too_short(self, updater: PruningUpdater) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tfprune.updater import LiveVariables, Variables
+from tfprune.groups import LiveVariables, Variables
 
 Step = Callable[..., Any]
 

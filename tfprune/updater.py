@@ -1,75 +1,18 @@
 """Mask updates between optimizer steps, for the callback and for custom training loops alike.
 
-    step ──schedule──▶ sparsity ─┐
-    weights ──scorer──▶ scores ──┴─distribution, structure──▶ masks
+What one update computes is in `tfprune.groups`; here is when it happens.
 """
 
-import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 import keras
-import numpy as np
 
-from tfprune import distributions
 from tfprune.arrays import host_array
-from tfprune.masks import make_masks
-from tfprune.schedules import Schedule
-from tfprune.scorers import Scorer
-from tfprune.structures import Structure
-from tfprune.wrapper import NOT_BEGUN, PrunedLayer, PrunedWeight, pruned_layers
-
-
-class Variables(Protocol):
-    """Where the values of variables live: in the variables, or in a JAX training state."""
-
-    def read(self, variable: keras.Variable) -> Any:
-        """Return the value as a backend tensor."""
-
-    def write(self, variable: keras.Variable, value: Any) -> None:
-        """Set the value."""
-
-
-class LiveVariables:
-    """Values in the variables themselves."""
-
-    def read(self, variable: keras.Variable) -> Any:
-        return variable.value
-
-    def write(self, variable: keras.Variable, value: Any) -> None:
-        variable.assign(value)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Group:
-    """Weights that are updated together: they follow one schedule and share one target."""
-
-    schedule: Schedule
-    scorer: Scorer
-    distribution: Any
-    weights: dict[str, keras.Variable]
-    masks: dict[str, list[keras.Variable]]  # several where tied layers each hold one
-    structures: dict[str, Structure]
-
-    def masks_at(self, step: int, variables: Variables) -> dict[str, np.ndarray]:
-        """Return the masks that the schedule asks for at `step`, of all trainable weights."""
-        weights = {
-            name: host_array(variables.read(weight))
-            for name, weight in self.weights.items()
-            if weight.trainable  # frozen layers keep their masks
-        }
-        if not weights:
-            return {}
-        scores = self.scorer(weights, None)
-        distribute = distributions.get(self.distribution)
-        sparsities = distribute(scores, self.schedule(step), self.structures)
-        return make_masks(scores, sparsities, self.structures)
-
-    def last_update(self, after: int, step: int) -> int | None:
-        """Return the last update step in (after, step], None if there is none."""
-        last, following = None, self.schedule.next_update(after)
-        while following is not None and following <= step:
-            last, following = following, self.schedule.next_update(following)
-        return last
+from tfprune.calibration import Calibration, CalibrationOptions
+from tfprune.groups import LiveVariables, Update, Variables, WeightGroup, grouped
+from tfprune.scorers.protocol import needs_gradients
+from tfprune.selection import Scores
+from tfprune.wrapper import NOT_BEGUN, PrunedLayer, pruned_layers
 
 
 class PruningUpdater:
@@ -87,9 +30,17 @@ class PruningUpdater:
         optimizer: the optimizer that trains it; `model.optimizer` by default.
         completed: optimizer updates that were completed when this training began; those completed
             now by default.
+        data: examples for scorers that need gradients, in any form that `fit` takes. Arrays give
+            other random examples at each update, a `tf.data.Dataset` is read from its beginning
+            each time, a generator is read once.
+        loss: loss for these scorers, as in `compile`; that of the model by default.
+        examples: most examples used at an update, integer >= 2; None uses all.
+        update_weights: let scorers that can (WoodFisher) change the kept weights at an update.
+        verbose: show progress bars of passes over the examples, on a terminal.
 
     Raises:
-        ValueError: if the model has no pruned layers, is not built, or there is no optimizer.
+        ValueError: if the model has no pruned layers, is not built, there is no optimizer, or a
+            scorer needs data that is missing or does not fit.
 
     Example:
         >>> import tfprune
@@ -102,7 +53,16 @@ class PruningUpdater:
     """
 
     def __init__(
-        self, model: keras.Model, optimizer: Any = None, *, completed: int | None = None
+        self,
+        model: keras.Model,
+        optimizer: Any = None,
+        *,
+        completed: int | None = None,
+        data: Any = None,
+        loss: Any = None,
+        examples: int | None = 1000,
+        update_weights: bool = True,
+        verbose: bool = True,
     ):
         optimizer = optimizer or getattr(model, "optimizer", None)
         self._layers = pruned_layers(model)
@@ -120,7 +80,13 @@ class PruningUpdater:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
         self._iterations, self._accumulation = step_counter(optimizer)
         self._live = LiveVariables()
-        self._groups = _grouped(self._layers)
+        self._groups = grouped(self._layers)
+        self._update_weights = update_weights
+        self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
+        self._calibration: Calibration | None = None
+        if any(needs_gradients(group.scorer) for group in self._groups):
+            options = CalibrationOptions(data, loss, examples, quiet=not verbose)
+            self._calibration = Calibration(model, self._groups, options)
         recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
         self.step = max(0, *recorded)
         self._offset = self.step - (
@@ -129,8 +95,9 @@ class PruningUpdater:
         self._write_step(self._layers, self._live)
         for layer in self._layers:
             layer.has_updater = True
-        fresh = {id(layer) for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN}
-        begun = _grouped([layer for layer in self._layers if id(layer) in fresh])
+        fresh = [layer for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN]
+        weights = {id(own.weight) for layer in fresh for own in layer.pruned}
+        begun = [group.only(weights) for group in self._groups]
         self.updated_at_start = self._update_masks(begun, NOT_BEGUN, self._live)
 
     def update(self, variables: Variables | None = None) -> None:
@@ -170,19 +137,37 @@ class PruningUpdater:
     def _completed(self, variables: Variables) -> int:
         return int(host_array(variables.read(self._iterations))) // self._accumulation
 
-    def _update_masks(self, groups: list[_Group], after: int, variables: Variables) -> bool:
+    def _update_masks(self, groups: list[WeightGroup], after: int, variables: Variables) -> bool:
         """Make the last update in (after, step] of every group; say whether there was any.
 
         All masks are made before the first one is set, so that an error leaves them as they were.
         """
         due = [(group, group.last_update(after, self.step)) for group in groups]
-        made = [(group, group.masks_at(at, variables)) for group, at in due if at is not None]
-        for group, masks in made:
-            for name, mask in masks.items():
-                for variable in group.masks[name]:
-                    value = keras.ops.convert_to_tensor(mask, dtype="bool")
-                    variables.write(variable, value)
-        return bool(made)
+        statistics = None
+        made: list[tuple[WeightGroup, Update]] = []
+        for group, at in due:
+            weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
+            if at is None or not weights:
+                continue
+            gradients = None
+            if group.asks_gradients(at) and self._calibration is not None:
+                if statistics is None:
+                    self._calibration.take(seed=at)
+                    statistics = self._calibration.statistics()
+                gradients = statistics.only(list(weights))
+            known = weights.keys() <= self._scores.keys()
+            update = group.update_at(
+                at,
+                weights,
+                gradients,
+                previous={name: self._scores[name] for name in weights} if known else None,
+                update_weights=self._update_weights,
+            )
+            made.append((group, update))
+        for group, update in made:
+            group.apply(update, variables)
+            self._scores |= update.scores
+        return any(at is not None for group, at in due if group.weights)
 
     def _write_step(self, layers: list[PrunedLayer], variables: Variables) -> None:
         # All layers of a model share one step. Every batch it is recorded in the first one only,
@@ -219,42 +204,3 @@ def step_counter(optimizer: Any) -> tuple[keras.Variable, int]:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     iterations = next(v for v in optimizer.variables if v.name == "iteration")
     return iterations, optimizer.gradient_accumulation_steps or 1
-
-
-def _grouped(layers: list[PrunedLayer]) -> list[_Group]:
-    """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once."""
-    groups: list[_Group] = []
-    masks_of: dict[int, list[keras.Variable]] = {}
-    names: set[str] = set()
-    for layer in layers:
-        for own in layer.pruned:
-            if id(own.weight) in masks_of:
-                masks_of[id(own.weight)].append(own.mask)
-                continue
-            masks_of[id(own.weight)] = [own.mask]
-            name = _unique(own.weight.path, names)
-            group = next((g for g in groups if _belongs(g, layer, own)), None)
-            if group is None:
-                group = _Group(own.schedule, layer.scorer, layer.distribution, {}, {}, {})
-                groups.append(group)
-            group.weights[name] = own.weight
-            group.masks[name] = masks_of[id(own.weight)]
-            group.structures[name] = layer.structure
-    return groups
-
-
-def _belongs(group: _Group, layer: PrunedLayer, own: PrunedWeight) -> bool:
-    return (group.schedule, group.scorer, group.distribution) == (
-        own.schedule,
-        layer.scorer,
-        layer.distribution,
-    )
-
-
-def _unique(path: str, taken: set[str]) -> str:
-    name, number = path, 1
-    while name in taken:
-        number += 1
-        name = f"{path}#{number}"
-    taken.add(name)
-    return name

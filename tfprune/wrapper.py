@@ -18,6 +18,7 @@ from tfprune import distributions, scorers
 from tfprune.masking import MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.prunable import explain_skip, flatten, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
+from tfprune.scorers.protocol import preferred_distribution
 from tfprune.structures import NofM, Structure, Unstructured, require_structure
 
 _LATE = 2**31  # a step after the end of every schedule that has one
@@ -41,7 +42,7 @@ class PrunedLayer(keras.layers.Wrapper):
         scorer: name or scorer object; larger scores are kept.
         structure: which weights are removed together.
         distribution: "uniform", "erk", "global" or a function; how a target over several layers
-            becomes one sparsity a weight.
+            becomes one sparsity a weight. None is what the scorer was made for, mostly "uniform".
         name: defaults to the name of the layer.
 
     Raises:
@@ -62,7 +63,7 @@ class PrunedLayer(keras.layers.Wrapper):
         *,
         scorer: Any = "magnitude",
         structure: Structure = Unstructured(),
-        distribution: Any = "uniform",
+        distribution: Any = None,
         name: str | None = None,
     ):
         if not isinstance(layer, keras.layers.Layer):
@@ -83,8 +84,10 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         self.scorer = scorers.get(scorer)
         self.structure = require_structure(structure)
-        self.distribution = distribution
-        distributions.get(distribution)
+        self.distribution = (
+            preferred_distribution(self.scorer) if distribution is None else distribution
+        )
+        distributions.get(self.distribution)
         self.pruned: tuple[PrunedWeight, ...] = ()
         self.has_updater = False  # set by whoever keeps the masks on schedule
         self.supports_masking = True  # the wrapped layer warns if it does not

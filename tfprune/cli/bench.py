@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfprune.cli import arguments, models
-from tfprune.cli.terminal import Outcome, progress
+from tfprune.cli.terminal import Outcome
+from tfprune.progress import progress
 from tfprune.report_table import table
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from tfprune.api import strip_pruning
 from tfprune.cli import arguments, models
-from tfprune.cli.terminal import Outcome, progress
+from tfprune.cli.terminal import Outcome
 from tfprune.files import require_writable
+from tfprune.progress import progress
 from tfprune.wrapper import pruned_layers
 
 _QUANTIZE = ("none", "float16", "dynamic", "int8")

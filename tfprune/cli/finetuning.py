@@ -12,7 +12,7 @@ import numpy as np
 
 from tfprune.api import prune, strip_pruning
 from tfprune.callbacks import UpdatePruningStep
-from tfprune.cli.terminal import progress
+from tfprune.progress import progress
 from tfprune.schedules import PolynomialDecay
 
 _RISING_PART = 0.6  # of the steps; the rest recovers accuracy at the final sparsity

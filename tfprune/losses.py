@@ -1,0 +1,109 @@
+"""A loss as Keras's `compile` takes it -> one function of targets, outputs and sample weights.
+
+`Model.compute_loss` cannot serve here: for several outputs it updates metrics, and it adds the
+regularizers, which say nothing about what the network has to keep.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+LossFunction = Callable[[Any, Any, Any], Any]
+
+
+def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
+    """Return the function (y, outputs, sample_weight) -> scalar loss of a batch.
+
+    Args:
+        model: gives the names of its outputs, and its compiled loss (and loss weights) where `loss`
+            is None.
+        loss: a name, a `keras.losses.Loss`, a function (y_true, y_pred) -> losses, or a list or
+            dictionary of these, one for each output, as in `keras.Model.compile`.
+
+    Returns:
+        A function that sums the losses of all outputs, each weighted and reduced by Keras.
+
+    Raises:
+        ValueError: if there is no loss, a name is unknown, or losses do not match the outputs.
+        TypeError: if a loss is not callable.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> float(loss_function(model, "mse")(keras.ops.ones((4, 1)), keras.ops.zeros((4, 1)), None))
+        1.0
+    """
+    weights = None
+    if loss is None:
+        loss = getattr(model, "loss", None)
+        # Keras has no public way to read them back without serializing the loss.
+        weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    if loss is None:
+        raise ValueError(
+            f"`loss` must be given, because model '{model.name}' is not compiled. "
+            "Received: loss=None."
+        )
+    if not any(callable(item) or isinstance(item, str) for item in keras.tree.flatten(loss)):
+        raise TypeError(f"`loss` must be a name, a loss or a function. Received: loss={loss!r}.")
+    functions = keras.tree.map_structure(_as_loss, loss)
+
+    def compute(y: Any, outputs: Any, sample_weight: Any = None) -> Any:
+        names = _output_names(model, outputs)
+        targets, predicted = _by_output("y", y, names), _by_output("outputs", outputs, names)
+        own_weights = _by_output("sample_weight", sample_weight, names)
+        scales = _by_output("loss_weights", weights, names)
+        total = 0.0
+        for name, function in _by_output("loss", functions, names).items():
+            if function is not None:
+                value = function(targets[name], predicted[name], sample_weight=own_weights[name])
+                total = total + (value if scales[name] is None else scales[name] * value)
+        return total
+
+    return compute
+
+
+def _output_names(model: keras.Model, outputs: Any) -> list[str]:
+    if isinstance(outputs, dict):
+        return list(outputs)
+    known = getattr(model, "output_names", None)  # subclassed models have none until compiled
+    if isinstance(outputs, list | tuple):
+        return list(known or map(str, range(len(outputs))))
+    return ["output"]
+
+
+def _by_output(what: str, value: Any, names: list[str]) -> dict[str, Any]:
+    """Return name of output -> its entry of `value`; one entry alone stands for every output."""
+    if isinstance(value, dict):
+        unknown = sorted(set(value) - set(names))
+        if unknown:
+            raise ValueError(f"`{what}` must be keyed by outputs {names}. Received: {unknown}.")
+        return {name: value.get(name) for name in names}
+    if isinstance(value, list | tuple):
+        if len(value) != len(names):
+            raise ValueError(
+                f"`{what}` must have one entry for each of the outputs {names}. "
+                f"Received: {len(value)} entries."
+            )
+        return dict(zip(names, value))
+    return dict.fromkeys(names, value)
+
+
+def _as_loss(loss: Any) -> Any:
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if loss is None or isinstance(loss, keras.losses.Loss):
+        return loss
+    if not callable(loss):
+        raise TypeError(f"`loss` must be callable. Received: loss={loss!r}.")
+    return _FunctionLoss(loss)
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """Lets Keras weight and average what a bare function returns, timestep masks included."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]):
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self._function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self._function(y_true, y_pred)

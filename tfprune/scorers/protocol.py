@@ -1,0 +1,115 @@
+"""What a scorer is, and what it may ask about the loss.
+
+A scorer is a callable `(weights, gradients) -> scores`. The other answers it can give are optional
+attributes, read here in one place, so that a bare function is a scorer too:
+
+    needs_gradients      True if it must be given `gradients`; False by default
+    distribution         the distribution it was made for; "uniform" by default
+    accumulate(previous, scores) -> scores
+                         how scores of successive mask updates combine; the new ones by default
+    compensate(weights, gradients, masks) -> weights
+                         new values of the kept weights; none by default
+    predict(weights, gradients, pruned) -> float
+                         predicted change of the loss from `weights` to `pruned`; none by default
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfprune.scorers.inputs import LayerInputs
+from tfprune.selection import Scores
+from tfprune.structures import Structure
+
+Arrays = dict[str, np.ndarray]
+
+
+class Gradients(Protocol):
+    """Gradients and curvature of the mean loss over some examples, at the masked weights.
+
+    Dictionaries are keyed by the path of the weight, as `weights` is. Gradients of masked
+    coordinates are zero. Every method makes a pass over the examples when it is called (or when its
+    iterator is advanced); nothing about the model changes.
+    """
+
+    @property
+    def examples(self) -> int:
+        """Number of examples, N >= 1."""
+
+    @property
+    def structures(self) -> Mapping[str, Structure]:
+        """Which weights are removed together, by name."""
+
+    @property
+    def masks(self) -> Mapping[str, np.ndarray]:
+        """Boolean arrays by name, True = kept."""
+
+    def mean(self) -> Arrays:
+        """Return the gradient of the mean loss: name -> array of the weight's shape."""
+
+    def batches(self, size: int) -> Iterator[Arrays]:
+        """Yield gradients of micro-batches of `size` examples: name -> (k, *shape), k of them.
+
+        Each is the gradient of the mean loss over its micro-batch; the last may be smaller.
+        """
+
+    def per_example(self) -> Arrays:
+        """Return the gradient of each example's loss: name -> (N, *shape).
+
+        Beyond the memory budget the arrays are memory maps of temporary files.
+        """
+
+    def hessian_diagonal(self, probes: int | None = None) -> Arrays:
+        """Return the diagonal of the Hessian of the mean loss: name -> array of the weight's shape.
+
+        Exact with one Hessian-vector product a weight where `probes` is None, else Hutchinson's
+        estimate, the mean of v * Hv over `probes` random vectors v of +-1.
+        """
+
+    def hessian_vector_product(self, vectors: Arrays) -> Arrays:
+        """Return H v of the mean loss, H over all weights together; name -> the weight's shape."""
+
+    def synaptic_flow(self) -> Arrays:
+        """Return the gradient of the sum of the outputs of the network with all weights replaced
+        by their absolute values, for an input of ones, by those absolute values.
+        """
+
+    def layer_inputs(self) -> dict[str, LayerInputs]:
+        """Return what the layers that hold the weights saw as inputs."""
+
+    def gates(self, size: int) -> Iterator[Arrays]:
+        """Yield gradients by gates for micro-batches: name of a kernel -> (k, output channels).
+
+        A gate multiplies an output channel behind the batch normalization that follows the layer;
+        its gradient at 1 is gamma * dL/dgamma + beta * dL/dbeta.
+        """
+
+    def gate_curvature(self, size: int) -> Iterator[Arrays]:
+        """Yield second derivatives by those gates, as `gates` does: name -> (k, channels)."""
+
+    def channel_groups(self) -> Sequence[frozenset[str]]:
+        """Return sets of kernels whose output channels are added up (skip connections)."""
+
+
+Scorer = Callable[[Arrays, Any], dict[str, Scores]]
+
+
+def needs_gradients(scorer: Scorer) -> bool:
+    """Return whether the scorer must be given `Gradients`.
+
+    Example:
+        >>> needs_gradients(lambda weights, gradients: weights)
+        False
+    """
+    return bool(getattr(scorer, "needs_gradients", False))
+
+
+def preferred_distribution(scorer: Scorer) -> Any:
+    """Return the distribution that the scorer was made for.
+
+    Example:
+        >>> preferred_distribution(lambda weights, gradients: weights)
+        'uniform'
+    """
+    return getattr(scorer, "distribution", "uniform")
