@@ -1,4 +1,4 @@
-"""Re-estimating batch-normalization statistics, which are those of another network after pruning."""
+"""Re-estimating batch-normalization statistics: after pruning they are those of another network."""
 
 from typing import Any
 
@@ -63,7 +63,9 @@ def refresh_batch_norm(
             layer.momentum = momentum
     for layer, values in zip(norms, statistics):
         if not np.isfinite(values).all():
-            raise ValueError(f"Batch statistics must be finite. Received: NaN or inf in '{layer.name}'.")
+            raise ValueError(
+                f"Batch statistics must be finite. Received: NaN or inf in '{layer.name}'."
+            )
     for layer, (mean, variance) in zip(norms, statistics):
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)

@@ -77,7 +77,7 @@ class Derivatives:
             if id(v) not in own and keras.backend.is_float_dtype(v.dtype)
         ]
 
-        def total(y: Any, outputs: Any, sample_weight: Any) -> Any:
+        def total(y: Any, outputs: Any, sample_weight: Any, replicas: int) -> Any:
             return sum(keras.ops.sum(part) for part in keras.tree.flatten(outputs))
 
         flow = self._compiled(total, self.weights, others, keras.ops.abs)

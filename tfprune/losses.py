@@ -9,11 +9,16 @@ from typing import Any
 
 import keras
 
-LossFunction = Callable[[Any, Any, Any], Any]
+LossFunction = Callable[[Any, Any, Any, int], Any]
+
+_AVERAGED = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
 def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
-    """Return the function (y, outputs, sample_weight) -> scalar loss of a batch.
+    """Return the function (y, outputs, sample_weight, replicas) -> scalar loss of a batch.
+
+    `replicas` is 1 by default: the number of replicas in sync in whose context it is called. Keras
+    divides averages by it, which is undone.
 
     Args:
         model: gives the names of its outputs, and its compiled loss (and loss weights) where `loss`
@@ -30,7 +35,8 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        >>> float(loss_function(model, "mse")(keras.ops.ones((4, 1)), keras.ops.zeros((4, 1)), None))
+        >>> mean_squared_error = loss_function(model, "mse")
+        >>> float(mean_squared_error(keras.ops.ones((4, 1)), keras.ops.zeros((4, 1))))
         1.0
     """
     weights = None
@@ -47,7 +53,7 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
         raise TypeError(f"`loss` must be a name, a loss or a function. Received: loss={loss!r}.")
     functions = keras.tree.map_structure(_as_loss, loss)
 
-    def compute(y: Any, outputs: Any, sample_weight: Any = None) -> Any:
+    def compute(y: Any, outputs: Any, sample_weight: Any = None, replicas: int = 1) -> Any:
         names = _output_names(model, outputs)
         targets, predicted = _by_output("y", y, names), _by_output("outputs", outputs, names)
         own_weights = _by_output("sample_weight", sample_weight, names)
@@ -56,7 +62,8 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
         for name, function in _by_output("loss", functions, names).items():
             if function is not None:
                 value = function(targets[name], predicted[name], sample_weight=own_weights[name])
-                total = total + (value if scales[name] is None else scales[name] * value)
+                scale = 1.0 if scales[name] is None else scales[name]
+                total = total + value * scale * (replicas if function.reduction in _AVERAGED else 1)
         return total
 
     return compute

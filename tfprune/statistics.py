@@ -80,8 +80,10 @@ class Statistics:
         return self._own(self._once(f"diagonal {probes}", lambda: self._diagonal(probes)))
 
     def hessian_vector_product(self, vectors: Arrays) -> Arrays:
-        zeros = {n: np.zeros(tuple(w.shape), np.float32) for n, w in self.derivatives.weights.items()}
-        wanted = {name: np.asarray(vectors.get(name, zero)) for name, zero in zeros.items()}
+        wanted = {
+            name: np.asarray(vectors.get(name, np.zeros(tuple(weight.shape), np.float32)))
+            for name, weight in self.derivatives.weights.items()
+        }
         return self._own(self.derivatives.by_weight.hessian_vector(self.taken, wanted))
 
     def synaptic_flow(self) -> Arrays:

@@ -1,4 +1,4 @@
-"""Gradients and curvature of a model's loss by chosen values: the only user of a gradient tape.
+"""Gradients and curvature of a model's loss by chosen values: the only user of `tf.GradientTape`.
 
 Passes run compiled, over samples: a sample is a micro-batch of one or more examples, and several
 samples are differentiated at once by `tf.vectorized_map`. The model runs in inference mode inside a
@@ -9,8 +9,6 @@ Measured on ResNet-20 (270,896 weights) on 2 cores, in CPU milliseconds for one 
 7.4 in chunks of 32, 9.5 in chunks of 8, 14.4 in a compiled loop over single examples.
 """
 
-import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +17,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfprune.examples import Examples
+from tfprune.gradients.samples import (
+    map_samples,
+    on_replicas,
+    quiet_about_fallbacks,
+    random_signs,
+    tensors,
+    unit_vectors,
+)
 from tfprune.losses import LossFunction
 
 Arrays = dict[str, np.ndarray]
@@ -28,7 +34,6 @@ Substitution = Callable[[Tensors], list[tuple[keras.Variable, Any]]]
 _EXAMPLES_AT_ONCE = 32
 _LOSS_BATCH = 256
 _BYTES_AT_ONCE = 1 << 28  # of gradients in memory at once
-_VECTORS_AT_ONCE = 32
 
 
 class LossGradients:
@@ -36,7 +41,7 @@ class LossGradients:
 
     Args:
         model: built model; it runs in inference mode and is never changed.
-        loss: (y, outputs, sample_weight) -> scalar, from `tfprune.losses.loss_function`.
+        loss: (y, outputs, sample_weight, replicas) -> scalar, from `tfprune.losses.loss_function`.
         point: returns name -> value to differentiate at, as tensors; called once a pass.
         substitute: named values -> pairs (variable, tensor to read in its place).
     """
@@ -63,7 +68,9 @@ class LossGradients:
         """
         batch = examples.take(slice(2))
         try:
-            loss, gradients = self._gradients_here(batch.pack(_tensors(batch.leaves())))
+            loss, gradients = self._on_first_replica(
+                lambda leaves: self._gradients_here(batch.pack(leaves)), tensors(batch.leaves())
+            )
         except Exception as error:  # TensorFlow, Keras and user code each have their own types
             shapes = [leaf.shape[1:] for leaf in batch.leaves()]
             reason = " ".join(str(error).split())[:400]
@@ -84,7 +91,7 @@ class LossGradients:
         compute = self._compile("loss", examples, self._loss_here)
         total = 0.0
         for batch in examples.batches(_LOSS_BATCH):
-            value = compute(_tensors(batch.leaves()))
+            value = self._on_first_replica(compute, tensors(batch.leaves()))
             _require_finite("the loss", value)
             total += float(value) * batch.count
         return total / examples.count
@@ -114,7 +121,8 @@ class LossGradients:
         stacked = {name: tf.convert_to_tensor(vector)[None] for name, vector in vectors.items()}
         total: Arrays = {}
         for batch in examples.batches(_EXAMPLES_AT_ONCE):
-            for name, product in compute(_tensors(batch.leaves()), stacked).items():
+            products = self._on_first_replica(compute, tensors(batch.leaves()), stacked)
+            for name, product in products.items():
                 share = product[0].numpy() * (batch.count / examples.count)
                 total[name] = total[name] + share if name in total else share
         return total
@@ -134,10 +142,14 @@ class LossGradients:
         compute = self._compile("diagonal", examples, self._diagonal_part)
         shapes = {name: tuple(value.shape) for name, value in self._point().items()}
         for batch in examples.batches(size):
-            leaves = _tensors(batch.leaves())
+            leaves = tensors(batch.leaves())
             total: Arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-            for vectors in _unit_vectors(shapes) if probes is None else _signs(shapes, probes, seed):
-                for name, part in compute(leaves, vectors).items():
+            if probes is None:
+                directions = unit_vectors(shapes)
+            else:
+                directions = random_signs(shapes, probes, seed)
+            for vectors in directions:
+                for name, part in self._on_first_replica(compute, leaves, vectors).items():
                     total[name] += part.numpy()
             yield batch.count, {name: value / (probes or 1) for name, value in total.items()}
 
@@ -146,8 +158,9 @@ class LossGradients:
 
     def _loss_at(self, values: Tensors, batch: tuple[Any, Any, Any]) -> Any:
         x, y, sample_weight = batch
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with keras.StatelessScope(state_mapping=self._substitute(values)):
-            return self._loss(y, self._model(x, training=False), sample_weight)
+            return self._loss(y, self._model(x, training=False), sample_weight, replicas)
 
     def _gradients_here(self, batch: tuple[Any, Any, Any]) -> tuple[Any, Tensors]:
         return self._differentiate(self._point(), batch)
@@ -170,7 +183,7 @@ class LossGradients:
                 gradients, point, vector, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
 
-        return tf.vectorized_map(product, vectors)
+        return map_samples(product, vectors)
 
     def _diagonal_part(self, batch: tuple[Any, Any, Any], vectors: Tensors) -> Tensors:
         products = self._hessian_products(batch, vectors)
@@ -198,10 +211,7 @@ class LossGradients:
 
                 if not over_samples:
                     return one(leaves)
-                if leaves[0].shape[0] == 1:
-                    single = one([leaf[0] for leaf in leaves])
-                    return tf.nest.map_structure(lambda value: value[None], single)
-                return tf.vectorized_map(one, leaves)
+                return map_samples(one, leaves)
 
             self._compiled[key] = compiled
         return self._compiled[key]
@@ -213,6 +223,15 @@ class LossGradients:
         several = strategy is not None and strategy.num_replicas_in_sync > 1
         return strategy if several else None
 
+    def _on_first_replica(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the function where the variables of a distributed model can be read."""
+        if self._strategy is None:
+            return function(*arguments)
+        results = self._strategy.run(function, args=arguments)
+        return tf.nest.map_structure(
+            lambda value: self._strategy.experimental_local_results(value)[0], results
+        )
+
     def _samples_at_once(self, count: int, size: int) -> int:
         width = 4 * sum(int(np.prod(value.shape)) for value in self._point().values())
         bound = min(_EXAMPLES_AT_ONCE // size, _BYTES_AT_ONCE // width, count // size)
@@ -222,35 +241,16 @@ class LossGradients:
         """Differentiate up to `width` samples, the last one repeated to fill the compiled shape."""
         count = len(samples[0])
         full = [np.concatenate([s, np.repeat(s[-1:], width - count, axis=0)]) for s in samples]
-        with _quiet_about_fallbacks():
+        with quiet_about_fallbacks():
             if self._strategy is None:
-                losses, gradients = compute(_tensors(full))
+                losses, gradients = compute(tensors(full))
             else:
-                losses, gradients = _on_replicas(self._strategy, compute, full)
+                losses, gradients = on_replicas(self._strategy, compute, full)
         _require_finite("the loss", losses)
         found = {name: gradient.numpy()[:count] for name, gradient in gradients.items()}
         for name, gradient in found.items():
             _require_finite(f"the gradient of '{name}'", gradient)
         return found
-
-
-def _on_replicas(strategy: Any, compute: Callable[..., Any], samples: list[np.ndarray]) -> Any:
-    """Run on an equal share of the samples on each replica and join the results in order."""
-    share = len(samples[0]) // strategy.num_replicas_in_sync
-
-    def part(leaf: np.ndarray) -> Any:
-        return strategy.experimental_distribute_values_from_function(
-            lambda context: tf.convert_to_tensor(
-                leaf[context.replica_id_in_sync_group * share :][:share]
-            )
-        )
-
-    results = strategy.run(compute, args=([part(leaf) for leaf in samples],))
-    return tf.nest.map_structure(lambda value: strategy.gather(value, axis=0), results)
-
-
-def _tensors(leaves: list[np.ndarray]) -> list[Any]:
-    return [tf.convert_to_tensor(leaf) for leaf in leaves]
 
 
 def _dense(gradient: Any) -> Any:
@@ -263,35 +263,3 @@ def _require_finite(what: str, values: Any) -> None:
     if not np.isfinite(values).all():
         bad = values[~np.isfinite(values)].flat[0]
         raise ValueError(f"Scoring needs finite numbers. Received: {what} is {bad}.")
-
-
-def _unit_vectors(shapes: dict[str, tuple[int, ...]]) -> Iterator[Tensors]:
-    """Yield the unit vectors of all coordinates, some at a time: name -> (vectors, *shape)."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
-    for start in range(0, int(ends[-1]), _VECTORS_AT_ONCE):
-        rows = np.eye(_VECTORS_AT_ONCE, int(ends[-1]), start, np.float32)
-        parts = np.split(rows, ends[:-1], axis=1)
-        yield {
-            name: tf.reshape(part, (-1, *shape)) for (name, shape), part in zip(shapes.items(), parts)
-        }
-
-
-def _signs(shapes: dict[str, tuple[int, ...]], probes: int, seed: int) -> Iterator[Tensors]:
-    random = np.random.default_rng(seed)
-    for _ in range(probes):
-        yield {
-            name: tf.convert_to_tensor(random.choice(np.array([-1, 1], np.float32), (1, *shape)))
-            for name, shape in shapes.items()
-        }
-
-
-@contextlib.contextmanager
-def _quiet_about_fallbacks() -> Iterator[None]:
-    """Hide the notes of `vectorized_map` on operations that it runs in a loop: nothing is wrong."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
