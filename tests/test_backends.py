@@ -87,15 +87,31 @@ def test_jax_and_tensorflow_make_the_same_masks(tmp_path):
     assert both[0].strip().splitlines()[-1] == both[1].strip().splitlines()[-1]
 
 
-def test_only_export_imports_tensorflow():
-    """In the source: TensorFlow is named in no import outside `tfprune/export`."""
+def test_only_gradients_and_export_import_tensorflow():
+    """In the source: TensorFlow is named in no import outside these two packages."""
     package = Path(__file__).parents[1] / "tfprune"
     command = [sys.executable, "-c", "import ast,sys\nfor p in sys.argv[1:]:\n"
                " for n in ast.walk(ast.parse(open(p).read())):\n"
                "  names=[a.name for a in n.names] if isinstance(n,ast.Import) else "
                "[n.module or ''] if isinstance(n,ast.ImportFrom) else []\n"
                "  print(*[f'{p}:{x}' for x in names if x.split('.')[0]=='tensorflow'])"]
-    files = [str(p) for p in package.rglob("*.py") if "export" not in p.parts]
+    files = [str(p) for p in package.rglob("*.py") if not {"export", "gradients"} & {*p.parts}]
     assert len(files) > 15
     listed = subprocess.run([*command, *files], capture_output=True, text=True, check=True)
     assert listed.stdout.split() == []
+
+
+def test_gradient_scores_on_another_backend_are_refused_before_training():
+    run_python(
+        """
+        import keras, numpy as np, tfprune
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(20), keras.layers.Dense(3)])
+        data = np.ones((8, 6)), np.ones((8, 3))
+        try:
+            tfprune.one_shot(model, 0.5, "taylor", data, "mse")
+            raise SystemExit("not refused")
+        except ValueError as error:
+            assert "need the TensorFlow backend. Received: KERAS_BACKEND=jax" in str(error)
+        """,
+        KERAS_BACKEND="jax",
+    )

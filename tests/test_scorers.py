@@ -1,8 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from fake_gradients import FakeGradients
 
 from tfprune import scorers
+from tfprune.scorers.inputs import LayerInputs
+from tfprune.scorers.protocol import needs_gradients, preferred_distribution
 
 WEIGHTS = {
     "a": np.array([[-3.0, 1.0], [0.0, 2.0]], "float32"),
@@ -10,12 +13,32 @@ WEIGHTS = {
 }
 
 
+def gradients():
+    """Gradients of seven examples for the weights, and what else scorers may ask."""
+    random = np.random.default_rng(0)
+    samples = {name: random.normal(size=(7, *w.shape)) for name, w in WEIGHTS.items()}
+    inputs = {}
+    for name, width, outputs in (("a", 2, 2), ("b", 2, 1)):
+        x = random.normal(size=(9, width))
+        shape = WEIGHTS[name].shape
+        inputs[name] = LayerInputs(
+            (x.T @ x)[np.newaxis],
+            9,
+            lambda w, size=(1, width, outputs): w.reshape(size),
+            lambda w, size=shape: w.reshape(size),
+        )
+    square = random.normal(size=(6, 6))
+    return FakeGradients(samples, square @ square.T, inputs=inputs)
+
+
 @pytest.mark.parametrize("name", scorers.names())
 def test_every_scorer_keeps_the_contract(name):
     scorer = scorers.get(name)
     before = {key: value.copy() for key, value in WEIGHTS.items()}
-    scores = scorer(WEIGHTS)
-    again = scorer(WEIGHTS)
+    asked = gradients() if needs_gradients(scorer) else None
+    scores = scorer(WEIGHTS, asked)
+    again = scorer(WEIGHTS, asked)
+    assert isinstance(preferred_distribution(scorer), str)
     assert scores.keys() == WEIGHTS.keys()
     for key, value in scores.items():
         array = np.asarray(value)

@@ -130,7 +130,9 @@ class ExampleSource:
                 break
         if not batches:
             raise ValueError("`data` must hold examples. Received: no batch at all.")
-        structures = [keras.tree.map_structure(lambda leaf: 0, b._parts()) for b in batches]
+        structures = [
+            keras.tree.map_structure(lambda leaf: leaf is None, b._parts()) for b in batches
+        ]
         if any(structure != structures[0] for structure in structures):
             raise ValueError("All batches of `data` must have the same structure.")
         joined = [np.concatenate(leaves) for leaves in zip(*(b.leaves() for b in batches))]

@@ -1,5 +1,6 @@
 """One-shot pruning of a trained model, in one or several stages of scoring and removal."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -37,6 +38,7 @@ def one_shot(
     examples: int | None = 1000,
     seed: int = 0,
     memory_budget: int = MEMORY_BUDGET,
+    on_stage: Callable[[keras.Model, StageResult], None] | None = None,
     verbose: bool = True,
 ) -> tuple[keras.Model, OneShotReport]:
     """Return a pruned copy of a trained model, and what pruning did to its loss.
@@ -63,6 +65,8 @@ def one_shot(
         examples: most examples used, >= 2; None uses all there are.
         seed: of the choice of examples, where there are more.
         memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        on_stage: called after each stage with the masked model as it is then, to measure or to save
+            it, and the result of the stage; it must not change the model.
         verbose: show progress bars, on a terminal.
 
     Returns:
@@ -101,6 +105,8 @@ def one_shot(
         predicted = _make_stage(calibration, groups, stage, update_weights)
         after = calibration.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))
+        if on_stage is not None:
+            on_stage(pruned, results[-1])
     for layer in layers:
         layer.pruning_step.assign(stages)
         layer.has_updater = True  # no update is left to make

@@ -83,12 +83,15 @@ class PruningUpdater:
         self._groups = grouped(self._layers)
         self._update_weights = update_weights
         self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
-        self._calibration: Calibration | None = None
-        if any(needs_gradients(group.scorer) for group in self._groups):
-            options = CalibrationOptions(data, loss, examples, quiet=not verbose)
-            self._calibration = Calibration(model, self._groups, options)
         recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
         self.step = max(0, *recorded)
+        self._calibration: Calibration | None = None
+        if any(
+            needs_gradients(group.scorer) and group.schedule.next_update(min(recorded)) is not None
+            for group in self._groups
+        ):
+            options = CalibrationOptions(data, loss, examples, quiet=not verbose)
+            self._calibration = Calibration(model, self._groups, options)
         self._offset = self.step - (
             self._completed(self._live) if completed is None else completed
         )

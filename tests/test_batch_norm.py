@@ -1,0 +1,58 @@
+"""Refreshed batch-normalization statistics are those of the data."""
+
+import keras
+import numpy as np
+import pytest
+
+import tfprune
+
+
+def normalized(momentum=0.99):
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, name="hidden"),
+            keras.layers.BatchNormalization(momentum=momentum, name="norm"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+@pytest.mark.parametrize("batch_size", [64, 20, 7])
+def test_statistics_are_the_mean_and_the_pooled_variance_of_all_examples(data, batch_size):
+    model = normalized()
+    used = tfprune.refresh_batch_norm(model, data, batch_size=batch_size)
+    hidden = np.array(model.get_layer("hidden")(data[0]), "float64")
+    norm = model.get_layer("norm")
+    assert used == 64 and norm.momentum == 0.99
+    assert np.allclose(norm.moving_mean, hidden.mean(axis=0), atol=1e-5)
+    assert np.allclose(norm.moving_variance, hidden.var(axis=0), atol=1e-5)
+
+
+def test_nothing_but_the_statistics_changes(data):
+    pruned = tfprune.prune(normalized(), tfprune.OneShot(0.5))
+    before = {v.path: np.array(v) for v in pruned.variables}
+    tfprune.refresh_batch_norm(pruned, data[0])
+    differ = [v for v in pruned.variables if not np.array_equal(before[v.path], v)]
+    changed = {v.path.split("/")[-1] for v in differ}
+    assert changed == {"moving_mean", "moving_variance"}
+
+
+def test_a_model_without_batch_normalization_uses_no_examples(mlp, data):
+    assert tfprune.refresh_batch_norm(mlp, data) == 0
+
+
+def test_statistics_that_are_not_finite_leave_the_model_as_it_was(data):
+    model = normalized()
+    broken = data[0].copy()
+    broken[3, 2] = np.inf
+    with pytest.raises(ValueError, match="must be finite. Received: NaN or inf in 'norm'"):
+        tfprune.refresh_batch_norm(model, broken)
+    assert np.array_equal(model.get_layer("norm").moving_mean, np.zeros(4))
+    assert model.get_layer("norm").momentum == 0.99
+
+
+def test_one_example_is_too_few(data):
+    with pytest.raises(ValueError, match="at least 2 examples. Received: 1"):
+        tfprune.refresh_batch_norm(normalized(), data[0][:1])
