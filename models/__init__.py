@@ -2,5 +2,6 @@
 
 from models.cnn import digits_cnn
 from models.data import Dataset, load
+from models.resnet import load_resnet20, resnet20
 
-__all__ = ["Dataset", "digits_cnn", "load"]
+__all__ = ["Dataset", "digits_cnn", "load", "load_resnet20", "resnet20"]

@@ -1,9 +1,10 @@
-"""Data sets by name: scikit-learn's embedded digits, and Fashion-MNIST through TFDS."""
+"""Data sets by name: scikit-learn's embedded digits; CIFAR-10 and Fashion-MNIST through TFDS."""
 
 import dataclasses
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['digits', 'fashion_mnist']
+        ['cifar10', 'digits', 'fashion_mnist']
     """
     return sorted(_LOADERS)
 
@@ -71,14 +72,15 @@ def _load_digits(data_dir: str | os.PathLike[str] | None) -> Dataset:
     return Dataset("digits", 10, x_train, y_train, x_test, y_test)
 
 
-def _load_fashion_mnist(data_dir: str | os.PathLike[str] | None) -> Dataset:
-    (x_train, y_train), (x_test, y_test) = _load_tfds("fashion_mnist", data_dir)
-    return Dataset("fashion_mnist", 10, x_train, y_train, x_test, y_test)
+def _load_images(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
+    (x_train, y_train), (x_test, y_test) = _load_tfds(name, data_dir)
+    return Dataset(name, 10, x_train, y_train, x_test, y_test)
 
 
 _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
+    "cifar10": partial(_load_images, "cifar10"),
     "digits": _load_digits,
-    "fashion_mnist": _load_fashion_mnist,
+    "fashion_mnist": partial(_load_images, "fashion_mnist"),
 }
 
 

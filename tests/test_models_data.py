@@ -10,34 +10,45 @@ import pytest
 
 from models import data, digits_cnn
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype=np.uint8)
+SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+IMAGES = {
+    name: np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
+    for name, shape in SHAPES.items()
+}
+VERSIONS = {"fashion_mnist": "3.0.1", "cifar10": "3.0.2"}
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TFDS folder with a Fashion-MNIST of five training and three test images."""
+    """A TFDS folder with a CIFAR-10 and a Fashion-MNIST of five training and three test images."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     splits = {"train": slice(0, 5), "test": slice(5, 8)}
     folder = tmp_path_factory.mktemp("tfds")
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="fashion_mnist",
-        version="3.0.1",
-        data_dir=str(folder),
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(28, 28, 1)),
-                "label": tfds.features.ClassLabel(num_classes=10),
-            }
-        ),
-        split_datasets={
-            name: tf.data.Dataset.from_tensor_slices(
-                {"image": IMAGES[part], "label": np.arange(8)[part]}
-            )
-            for name, part in splits.items()
-        },
-    )
+    for name, images in IMAGES.items():
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name=name,
+            version=VERSIONS[name],
+            data_dir=str(folder),
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),  # CIFAR-10 has it; Fashion-MNIST's reader skips it
+                    "image": tfds.features.Image(shape=SHAPES[name]),
+                    "label": tfds.features.ClassLabel(num_classes=10),
+                }
+            ),
+            split_datasets={
+                split: tf.data.Dataset.from_tensor_slices(
+                    {
+                        "id": np.arange(8).astype("S")[part],
+                        "image": images[part],
+                        "label": np.arange(8)[part],
+                    }
+                )
+                for split, part in splits.items()
+            },
+        )
     return folder
 
 
@@ -58,19 +69,21 @@ def test_digits_are_the_same_at_every_load() -> None:
 
 
 def test_unknown_data_set_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="one of digits, fashion_mnist. Received: name='mnits'"):
+    with pytest.raises(ValueError, match="one of cifar10, digits, fashion_mnist. .*'mnits'"):
         data.load("mnits")
 
 
-def test_fashion_mnist_is_read_from_a_prepared_folder(prepared: Path) -> None:
-    images = data.load("fashion_mnist", prepared)
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_are_read_from_a_prepared_folder(name: str, prepared: Path) -> None:
+    images = data.load(name, prepared)
+    assert images.name == name and images.classes == 10
     for x, y, labels in [
         (images.x_train, images.y_train, range(5)),
         (images.x_test, images.y_test, range(5, 8)),
     ]:
         assert x.dtype == np.float32 and y.dtype == np.int32
         assert sorted(y) == list(labels)
-        np.testing.assert_array_equal(x, IMAGES[y].astype("float32") / np.float32(255))
+        np.testing.assert_array_equal(x, IMAGES[name][y].astype("float32") / np.float32(255))
 
 
 def test_fashion_mnist_is_found_by_the_environment(
