@@ -13,7 +13,7 @@ from cli_runner import json_of
 
 import tfprune
 from tfprune import cli
-from tfprune.cli import terminal
+from tfprune.progress import progress
 
 COMMANDS = ("inspect", "prune", "export", "bench", "report")
 
@@ -163,7 +163,7 @@ def test_bench_compares_every_file_with_the_first(files, capsys, tmp_path):
 
 
 def test_progress_is_off_without_a_terminal(capfd):
-    with terminal.progress("Working", total=2, quiet=False) as advance:
+    with progress("Working", total=2, quiet=False) as advance:
         advance("Working on")
         advance()
     assert capfd.readouterr() == ("", "")

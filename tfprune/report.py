@@ -20,7 +20,7 @@ from tfprune import report_table, storage
 from tfprune.arrays import host_array
 from tfprune.cloning import units
 from tfprune.prunable import explain_skip, prunable_weights
-from tfprune.wrapper import PrunedLayer, pruned_layers
+from tfprune.wrapper import plain_path, pruned_layers
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -250,7 +250,7 @@ def _weight_report(
     dtype = keras.backend.standardize_dtype(weight.dtype)
     value_bytes = storage.value_bytes(dtype)
     return WeightReport(
-        path=_plain_path(layer, weight.path),
+        path=plain_path(layer, weight.path),
         layer=layer.name,
         shape=tuple(weight.shape),
         dtype=dtype,
@@ -261,13 +261,6 @@ def _weight_report(
         csr_bytes=storage.csr_bytes(nonzero, value_bytes),
         masked=mask is not None,
     )
-
-
-def _plain_path(layer: keras.layers.Layer, path: str) -> str:
-    """The path without the level that a wrapper adds: "conv/kernel" for "conv/conv/kernel"."""
-    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
-        return layer.path + path.removeprefix(layer.layer.path)
-    return path
 
 
 def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:

@@ -1,4 +1,4 @@
-"""Gradual pruning of a classifier while it is fine-tuned, for `tfprune prune --data`."""
+"""Training a classifier on a data set, for `tfprune prune --data`: gradual pruning, recovery."""
 
 import argparse
 import math
@@ -23,7 +23,7 @@ def load_data(name: str, folder: str | None) -> Any:
     """Return the data set of that name, from the checkout's `models/data.py`.
 
     Args:
-        name: "digits" or "fashion_mnist".
+        name: "digits", "fashion_mnist" or "cifar10".
         folder: with prepared TFDS data sets; None looks in the usual places.
 
     Raises:
@@ -51,7 +51,7 @@ def prune_gradually(
     Args:
         model: plain model, images -> (n, classes) probabilities or logits.
         data: a `models.data.Dataset`.
-        args: with `sparsity`, `epochs`, `batch_size`, `learning_rate`, `seed` and `json`.
+        args: of the command, checked and complete.
         options: further arguments of `tfprune.prune`.
 
     Returns:
@@ -60,8 +60,8 @@ def prune_gradually(
     Raises:
         ValueError: if the model cannot classify this data, or cannot be pruned.
     """
-    from_logits = _gives_logits(model, data)
-    steps = math.ceil(len(data.x_train) / args.batch_size) * args.epochs
+    loss = classification_loss(model, data)
+    steps = _steps(data, args)
     end_step = max(1, round(_RISING_PART * steps))
     schedule = PolynomialDecay(
         0.0,
@@ -71,35 +71,57 @@ def prune_gradually(
         frequency=max(1, end_step // _UPDATES),
     )
     pruned = prune(model, schedule, **options)
-    keras.utils.set_random_seed(args.seed)
-    before = _accuracy(model, data)
-    pruned.compile(
-        optimizer=keras.optimizers.Adam(args.learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+    before = accuracy(model, data)
+    updates = UpdatePruningStep(
+        (data.x_train, data.y_train),
+        examples=args.examples,
+        update_weights=args.update_weights,
+        verbose=False,  # one progress bar at a time
     )
-    with progress("Pruning", total=steps, quiet=args.json) as advance:
-        pruned.fit(
-            data.x_train,
-            data.y_train,
-            batch_size=args.batch_size,
-            epochs=args.epochs,
-            verbose=0,
-            callbacks=[UpdatePruningStep(), _Advance(advance, args.epochs)],
-        )
+    _fit(pruned, data, args, loss, "Pruning", [updates])
     stripped = strip_pruning(pruned)
     return stripped, {
-        "data": data.name,
-        "epochs": args.epochs,
-        "steps": steps,
+        **_description(data, args, loss),
         "end_step": end_step,
-        "loss": f"cross-entropy on {'logits' if from_logits else 'probabilities'}",
         "accuracy_before": before,
-        "accuracy_after": _accuracy(stripped, data),
+        "accuracy_after": accuracy(stripped, data),
     }
 
 
-def _gives_logits(model: keras.Model, data: Any) -> bool:
-    """Whether the outputs are logits; raises ValueError where they are no classification at all."""
+def recover(
+    pruned: keras.Model, data: Any, args: argparse.Namespace, before: float
+) -> dict[str, Any]:
+    """Fine-tune, in place, a pruned classifier whose masks are finished and stay.
+
+    Args:
+        pruned: model from `tfprune.one_shot`.
+        data: a `models.data.Dataset`.
+        args: of the command, checked and complete.
+        before: its accuracy, fraction of the test images.
+
+    Returns:
+        What was done with the accuracies, as plain values.
+    """
+    loss = classification_loss(pruned, data)
+    _fit(pruned, data, args, loss, "Fine-tuning", [])
+    return {
+        **_description(data, args, loss),
+        "end_step": 0,
+        "accuracy_before": before,
+        "accuracy_after": accuracy(pruned, data),
+    }
+
+
+def classification_loss(model: keras.Model, data: Any) -> keras.losses.Loss:
+    """Return cross-entropy on what the model gives: probabilities or logits.
+
+    Args:
+        model: images -> (n, classes).
+        data: a `models.data.Dataset`.
+
+    Raises:
+        ValueError: if the outputs are no classification of this data.
+    """
     images = data.x_test[:32]
     try:
         outputs = np.asarray(keras.ops.convert_to_numpy(model(images)), np.float32)
@@ -113,20 +135,63 @@ def _gives_logits(model: keras.Model, data: Any) -> bool:
             f"{data.name!r}. Received: outputs of shape {outputs.shape[1:]}."
         )
     sums = outputs.sum(axis=-1)
-    return not (outputs.min() >= 0 and np.allclose(sums, 1, atol=1e-2))
+    probabilities = outputs.min() >= 0 and np.allclose(sums, 1, atol=1e-2)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
 
 
-def _accuracy(model: keras.Model, data: Any) -> float:
+def loss_in_words(loss: keras.losses.Loss) -> str:
+    """Return what a loss from `classification_loss` is computed on."""
+    return f"cross-entropy on {'logits' if loss.get_config()['from_logits'] else 'probabilities'}"
+
+
+def accuracy(model: keras.Model, data: Any) -> float:
+    """Return the fraction of the test images that the model classifies correctly."""
     classes = model.predict(data.x_test, batch_size=512, verbose=0).argmax(axis=-1)
     return float(np.mean(classes == data.y_test))
+
+
+def _steps(data: Any, args: argparse.Namespace) -> int:
+    return math.ceil(len(data.x_train) / args.batch_size) * args.epochs
+
+
+def _description(data: Any, args: argparse.Namespace, loss: keras.losses.Loss) -> dict[str, Any]:
+    return {
+        "data": data.name,
+        "epochs": args.epochs,
+        "steps": _steps(data, args),
+        "loss": loss_in_words(loss),
+    }
+
+
+def _fit(
+    model: keras.Model,
+    data: Any,
+    args: argparse.Namespace,
+    loss: keras.losses.Loss,
+    text: str,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Train with Adam, under a progress bar with this text."""
+    keras.utils.set_random_seed(args.seed)
+    model.compile(optimizer=keras.optimizers.Adam(args.learning_rate), loss=loss)
+    with progress(text, total=_steps(data, args), quiet=args.json) as advance:
+        model.fit(
+            data.x_train,
+            data.y_train,
+            batch_size=args.batch_size,
+            epochs=args.epochs,
+            verbose=0,
+            callbacks=[*callbacks, _Advance(advance, text, args.epochs)],
+        )
 
 
 class _Advance(keras.callbacks.Callback):
     """Moves the progress bar by one after every batch."""
 
-    def __init__(self, advance: Callable[..., None], epochs: int):
+    def __init__(self, advance: Callable[..., None], text: str, epochs: int):
         super().__init__()
         self._advance = advance
+        self._text = text
         self._epochs = epochs
         self._epoch = 0
 
@@ -135,4 +200,4 @@ class _Advance(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = float((logs or {}).get("loss", math.nan))
-        self._advance(f"Pruning, epoch {self._epoch} of {self._epochs}, loss {loss:.4f}")
+        self._advance(f"{self._text}, epoch {self._epoch} of {self._epochs}, loss {loss:.4f}")

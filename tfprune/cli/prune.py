@@ -1,31 +1,39 @@
-"""`tfprune prune`: a .keras file pruned at once, or gradually while it is fine-tuned."""
+"""`tfprune prune`: a .keras file pruned at once, in stages, or gradually while it is fine-tuned."""
 
 import argparse
+import os
 from typing import Any
 
-import keras
-
 from tfprune import distributions, scorers
-from tfprune.api import prune, strip_pruning
-from tfprune.cli import arguments, finetuning, models
+from tfprune.cli import arguments, finetuning, models, one_shot, prune_options
 from tfprune.cli.terminal import Outcome
 from tfprune.files import replacing, require_writable
 from tfprune.report import report
-from tfprune.schedules import OneShot
-from tfprune.updater import PruningUpdater
+from tfprune.scorers.protocol import needs_gradients
 
 _DESCRIPTION = """\
-Without --data, weights are removed at once and nothing is trained. With --data,
-the model is fine-tuned on that data set while the sparsity rises on the cubic
-schedule of Zhu & Gupta over the first 60 % of the steps, and its accuracy before
-and after is reported. The loss is cross-entropy: on probabilities where the
-model's outputs are nonnegative and sum to 1 (a softmax), on logits otherwise.
-The file written is a plain Keras model with exact zeros.
+Weights are removed in one of three ways:
 
-STRUCTURE is what is removed together: unstructured, block:HxW (such as
-block:4x1), nofm:N:M (such as nofm:2:4, two of every four kept) or channel
-(output channels). DISTRIBUTION: uniform gives every weight the sparsity S, erk
-keeps small ones denser, global sets one threshold over all layers."""
+  at once       without --data, by scores of the weights alone.
+  in stages     with --data and --stages N: one-shot pruning of a trained model in N
+                rounds of scoring and removal. Scores and losses are measured on
+                training examples; nothing is trained unless --epochs is given.
+  gradually     with --data alone: the model is fine-tuned while its sparsity rises on
+                the cubic schedule of Zhu & Gupta over the first 60 % of the steps.
+
+With --data, the test accuracy before and after is reported. The loss is cross-entropy:
+on probabilities where the model's outputs are nonnegative and sum to 1 (a softmax), on
+logits otherwise. The file written is a plain Keras model with exact zeros.
+
+STRUCTURE is what is removed together: unstructured, block:HxW (such as block:4x1),
+nofm:N:M (such as nofm:2:4, two of every four kept) or channel (output channels).
+DISTRIBUTION: uniform gives every weight the sparsity S, erk keeps small ones denser,
+global sets one threshold over all layers."""
+
+_EXAMPLE = """\
+tfprune prune model.keras --sparsity 0.9 --rule 'conv1/.*=0.5' --rule 'logits/.*=dense'
+  tfprune prune model.keras --scorer woodfisher --data digits --sparsity 0.8 --stages 9
+  tfprune prune model.keras --sparsity 0.9 --data digits --epochs 10 -o pruned.keras"""
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -35,114 +43,68 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         common,
         name="prune",
         run=run,
-        summary="Prune a .keras file, at once or while fine-tuning it on a data set.",
+        summary="Prune a .keras file, at once, in stages, or while fine-tuning it on a data set.",
         description=_DESCRIPTION,
-        example=(
-            "tfprune prune model.keras --sparsity 0.9 --rule 'conv1/.*=0.5' "
-            "--rule 'logits/.*=dense' \\\n      --data digits --epochs 10 -o pruned.keras"
-        ),
+        example=_EXAMPLE,
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="plain model")
-    parser.add_argument("-o", "--output", metavar="OUT.keras", required=True, help="file to write")
-    parser.add_argument(
-        "--sparsity",
-        type=arguments.number(float, "a fraction in [0, 1)", 0, 1),
-        required=True,
-        metavar="S",
-        help="fraction of the weights to remove, in [0, 1)",
-    )
-    parser.add_argument(
-        "--scorer",
-        default="magnitude",
-        metavar="NAME",
-        help=f"what is kept: {', '.join(scorers.names())}; default: %(default)s",
-    )
-    parser.add_argument(
-        "--structure",
-        default="unstructured",
-        metavar="STRUCTURE",
-        help="see above; default: %(default)s",
-    )
-    parser.add_argument(
-        "--distribution",
-        default="uniform",
-        metavar="DISTRIBUTION",
-        help=f"{', '.join(distributions.names())}: see above; default: %(default)s",
-    )
-    parser.add_argument(
-        "--rule",
-        action="append",
-        type=arguments.rule,
-        dest="rules",
-        metavar="REGEX=VALUE",
-        help="another sparsity, or 'dense', for the weights whose path matches; repeatable, first "
-        "match wins",
-    )
-    _add_training(parser.add_argument_group("fine-tuning"))
-
-
-def _add_training(group: Any) -> None:
-    count = arguments.number(int, "an integer >= 1", 1)
-    group.add_argument("--data", metavar="NAME", help="data set: digits or fashion_mnist")
-    group.add_argument(
-        "--data-dir", metavar="DIR", help="folder with prepared TFDS data sets (fashion_mnist)"
-    )
-    group.add_argument("--epochs", type=count, default=5, metavar="N", help="default: %(default)s")
-    group.add_argument(
-        "--batch-size", type=count, default=64, metavar="N", help="default: %(default)s"
-    )
-    group.add_argument(
-        "--learning-rate",
-        type=arguments.number(float, "a number in (0, 1]", 1e-12, 1.0000001),
-        default=1e-3,
-        metavar="R",
-        help="of Adam; default: %(default)s",
-    )
-    group.add_argument(
-        "--seed",
-        type=arguments.number(int, "an integer in [0, 2^32)", 0, 2**32),
-        default=0,
-        metavar="N",
-        help="of the order of the examples; default: %(default)s",
-    )
+    prune_options.add_options(parser)
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Prune `args.model` into `args.output`."""
-    if not args.output.endswith(".keras"):
-        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
-    distributions.get(args.distribution)
-    require_writable(args.output, name="--output")
+    """Prune `args.model` into `args.output`, or a file beside it."""
+    models.require_file(args.model, ".keras")
+    output = args.output or f"{os.path.splitext(args.model)[0]}-pruned.keras"
+    if not output.endswith(".keras"):
+        raise ValueError(f"`--output` must end in .keras. Received: {output!r}")
+    prune_options.check_and_complete(args)
     options = {
         "scorer": scorers.get(args.scorer),
         "structure": arguments.structure(args.structure),
         "distribution": args.distribution,
         "rules": args.rules,
     }
+    if args.distribution is not None:
+        distributions.get(args.distribution)
+    if args.data is None and needs_gradients(options["scorer"]):
+        raise ValueError(
+            f"`--scorer {args.scorer}` needs a data set to compute gradients on: give --data, such "
+            "as --data digits"
+        )
+    require_writable(output, name="--output")
+    data, shown = {"output": output, "one_shot": None, "training": None}, []
     if args.data is None:
-        stripped = _one_shot(models.load(args.model), args.sparsity, options)
-        training = None
+        stripped = one_shot.prune_at_once(models.load(args.model), args.sparsity, options)
     else:
         dataset = finetuning.load_data(args.data, args.data_dir)
-        stripped, training = finetuning.prune_gradually(
-            models.load(args.model), dataset, args, options
-        )
-    with replacing(args.output, name="--output") as new:
+        model = models.load(args.model)
+        if args.stages is None:
+            stripped, data["training"] = finetuning.prune_gradually(model, dataset, args, options)
+        else:
+            stripped, stages, accuracies, data["training"] = one_shot.prune_in_stages(
+                model, dataset, args, options
+            )
+            data["one_shot"] = {**stages.to_dict(), **accuracies}
+            shown.append(f"{stages}\n")
+    with replacing(output, name="--output") as new:
         stripped.save(new)
     found = report(stripped, verbose=False)
-    lines = [f"\nWritten: {args.output}"]
-    if training is not None:
-        lines.append(
-            f"Test accuracy on {training['data']}: {training['accuracy_before']:.2%} before, "
-            f"{training['accuracy_after']:.2%} after {training['epochs']} epochs "
-            f"(final sparsity from step {training['end_step']:,} of {training['steps']:,})"
-        )
-    data = {"output": args.output, "training": training, "report": found.to_dict()}
-    return Outcome(data, (found, "\n".join(lines)))
+    lines = "\n".join([f"\nWritten: {output}", *_accuracies(data)])
+    return Outcome({**data, "report": found.to_dict()}, (*shown, found, lines))
 
 
-def _one_shot(model: keras.Model, sparsity: float, options: dict[str, Any]) -> keras.Model:
-    """The model with weights removed at once, stripped."""
-    pruned = prune(model, OneShot(sparsity), **options)
-    PruningUpdater(pruned, keras.optimizers.SGD())  # makes the update that is due at step 0
-    return strip_pruning(pruned)
+def _accuracies(data: dict[str, Any]) -> list[str]:
+    """The line on the test accuracy, where there was a test."""
+    stages, training = data["one_shot"], data["training"]
+    first = stages or training
+    if first is None:
+        return []
+    parts = [f"{first['accuracy_before']:.2%} before"]
+    if stages:
+        parts.append(f"{stages['accuracy_after']:.2%} pruned")
+    if training:
+        epochs = training["epochs"]
+        parts.append(f"{training['accuracy_after']:.2%} after {epochs} epoch{'s' * (epochs > 1)}")
+    line = f"Test accuracy on {first['data']}: {', '.join(parts)}"
+    if training and not stages:
+        line += f" (final sparsity from step {training['end_step']:,} of {training['steps']:,})"
+    return [line]

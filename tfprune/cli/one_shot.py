@@ -1,0 +1,74 @@
+"""Removing weights from a trained model without training it, for `tfprune prune`."""
+
+import argparse
+from typing import Any
+
+import keras
+
+from tfprune.api import prune, strip_pruning
+from tfprune.cli import finetuning
+from tfprune.one_shot import one_shot
+from tfprune.one_shot_report import OneShotReport
+from tfprune.schedules import OneShot
+from tfprune.updater import PruningUpdater
+
+
+def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) -> keras.Model:
+    """Return the model with weights removed at once, stripped; it sees no data.
+
+    Args:
+        model: plain model.
+        sparsity: fraction in [0, 1).
+        options: further arguments of `tfprune.prune`.
+
+    Raises:
+        ValueError: if the model cannot be pruned like this.
+    """
+    pruned = prune(model, OneShot(sparsity), **options)
+    PruningUpdater(pruned, keras.optimizers.SGD())  # makes the update that is due at step 0
+    return strip_pruning(pruned)
+
+
+def prune_in_stages(
+    model: keras.Model, data: Any, args: argparse.Namespace, options: dict[str, Any]
+) -> tuple[keras.Model, OneShotReport, dict[str, Any], dict[str, Any] | None]:
+    """Prune a classifier in stages of scoring and removal; fine-tune it if epochs are asked for.
+
+    Args:
+        model: plain model, images -> (n, classes) probabilities or logits.
+        data: a `models.data.Dataset`; scores come from its training images.
+        args: of the command, checked and complete.
+        options: further arguments of `tfprune.one_shot`.
+
+    Returns:
+        The stripped model, the report of its stages, and as plain values: the accuracies before and
+        after them, and what fine-tuning did (None without it).
+
+    Raises:
+        ValueError: if the model cannot classify this data, or cannot be pruned like this.
+    """
+    loss = finetuning.classification_loss(model, data)
+    pruned, report = one_shot(
+        model,
+        args.sparsity,
+        data=(data.x_train, data.y_train),
+        loss=loss,
+        stages=args.stages,
+        update_weights=args.update_weights,
+        refresh_batch_norm=args.refresh_batch_norm,
+        spacing=args.spacing,
+        examples=args.examples,
+        seed=args.seed,
+        verbose=not args.json,
+        **options,
+    )
+    accuracies = {
+        "data": data.name,
+        "loss": finetuning.loss_in_words(loss),
+        "accuracy_before": finetuning.accuracy(model, data),
+        "accuracy_after": finetuning.accuracy(pruned, data),
+    }
+    training = None
+    if args.epochs is not None:
+        training = finetuning.recover(pruned, data, args, accuracies["accuracy_after"])
+    return strip_pruning(pruned), report, accuracies, training
