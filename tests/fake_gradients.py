@@ -23,12 +23,18 @@ class FakeGradients:
         self._per_example = per_example
         self.shapes = {name: value.shape[1:] for name, value in per_example.items()}
         self.examples = len(next(iter(per_example.values())))
-        size = sum(int(np.prod(shape)) for shape in self.shapes.values())
-        self._hessian = np.zeros((size, size)) if hessian is None else hessian
+        self._given_hessian = hessian
         self.structures = structures or dict.fromkeys(per_example, Unstructured())
         self.masks = masks or {n: np.ones(shape, bool) for n, shape in self.shapes.items()}
         self._gates, self._curvature = gates or {}, curvature or {}
         self._inputs, self._groups = inputs or {}, groups
+
+    @property
+    def _hessian(self):
+        if self._given_hessian is not None:
+            return self._given_hessian
+        size = sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return np.zeros((size, size))
 
     def mean(self):
         return {name: value.mean(axis=0) for name, value in self._per_example.items()}

@@ -7,13 +7,14 @@ import tensorflow as tf
 
 import tfprune
 from tfprune.statistics import gradients_of
+from tfprune.wrapper import plain_path
 
 
 def one_by_one(model, data, loss):
     """Reference: one eager tape for each example, in inference mode."""
     found = []
     layers = tfprune.wrapper.pruned_layers(model)
-    owned = {own.weight.path: own for layer in layers for own in layer.pruned}
+    owned = {plain_path(layer, o.weight.path): o for layer in layers for o in layer.pruned}
     for index in range(len(keras.tree.flatten(data[0])[0])):
         x, y = (
             keras.tree.map_structure(lambda leaf: tf.constant(leaf[index : index + 1]), part)

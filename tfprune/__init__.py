@@ -12,6 +12,7 @@ from tfprune.one_shot_report import OneShotReport, StageResult
 from tfprune.prunable import PrunableLayer, register_prunable
 from tfprune.report import Report, report
 from tfprune.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
+from tfprune.sensitivity import Sensitivity, sensitivity
 from tfprune.structures import Block, Channel, NofM, Unstructured
 from tfprune.updater import PruningUpdater
 from tfprune.wrapper import PrunedLayer
@@ -32,6 +33,7 @@ __all__ = [
     "PruningSummaries",
     "PruningUpdater",
     "Report",
+    "Sensitivity",
     "StageResult",
     "Unstructured",
     "UpdatePruningStep",
@@ -47,6 +49,7 @@ __all__ = [
     "report",
     "schedules",
     "scorers",
+    "sensitivity",
     "strip_pruning",
     "structures",
 ]

@@ -72,8 +72,7 @@ def prune(
     schedule = as_schedule(schedule)
     require_structure(structure)
     scorer = scorers.get(scorer)
-    distribution = preferred_distribution(scorer) if distribution is None else distribution
-    distributions.get(distribution)
+    distribution = distributions.choose(distribution, preferred_distribution(scorer), structure)
     options = {"scorer": scorer, "structure": structure, "distribution": distribution}
     parts = units(model)
     matched = _match_rules(model, rules or ())

@@ -41,23 +41,22 @@ class Derivatives:
         self.by_weight = self._compiled(self._loss, self.weights)
 
     def gates(self, names: Sequence[str]) -> Any:
-        """Return derivatives by the gates behind these kernels' batch normalizations.
+        """Return derivatives by the gates behind those of these kernels that have one.
 
         Raises:
-            ValueError: naming kernels that no batch normalization with a scale follows.
+            ValueError: if none of them is followed by a batch normalization with a scale.
         """
         key = tuple(names)
         if key not in self._gates:
             found = batch_norm_of(self.model)
             layers = {name: found.get(self.weights[name].path) for name in names}
-            missing = [n for n, layer in layers.items() if layer is None or not layer.scale]
-            if missing:
+            gated = {name: layer for name, layer in layers.items() if layer is not None}
+            if not gated:
                 raise ValueError(
-                    "Gates need a BatchNormalization with a scale behind every pruned layer: leave "
-                    "the others out with rules (path, None). Received: none behind "
-                    f"{missing}."
+                    "Gates need a BatchNormalization with a scale behind the pruned layers. "
+                    f"Received: none behind {list(names)}."
                 )
-            self._gates[key] = _gate_derivatives(self.model, self._loss, layers)
+            self._gates[key] = _gate_derivatives(self.model, self._loss, gated)
         return self._gates[key]
 
     def synaptic_flow(self, inputs: Any) -> Arrays:

@@ -104,10 +104,7 @@ def global_(
     for name, values in scores.items():
         structure = structures[name]
         if isinstance(structure, NofM):
-            raise ValueError(
-                "`distribution='global'` cannot be combined with an N:M structure, which removes "
-                f"the same share of every weight. Received: {structure} for '{name}'."
-            )
+            raise _fixed_sparsity(structure, f" for '{name}'")
         groups[name] = np.asarray(structure.group_scores(values)).reshape(-1)
     elements = {name: scores[name].size / group.size for name, group in groups.items()}
     pooled = np.concatenate([group.astype(np.float32, copy=False) for group in groups.values()])
@@ -125,6 +122,13 @@ def global_(
         name: 1.0 - int(np.count_nonzero(mask[start:stop])) / int(stop - start)
         for name, start, stop in zip(groups, starts[:-1], starts[1:])
     }
+
+
+def _fixed_sparsity(structure: NofM, where: str = "") -> ValueError:
+    return ValueError(
+        "`distribution='global'` cannot be combined with an N:M structure, which removes the same "
+        f"share of every weight. Received: {structure}{where}."
+    )
 
 
 def _keep_by_elements(pooled: np.ndarray, elements: np.ndarray, sparsity: float) -> np.ndarray:
@@ -171,3 +175,26 @@ def get(distribution: Any) -> Distribution:
         "`distribution` must be a name or a function. "
         f"Received: distribution={distribution!r} (of type {type(distribution).__name__})."
     )
+
+
+def choose(distribution: Any, preferred: Any, structure: Structure) -> Any:
+    """Return the distribution to use, once it is known to go with the structure.
+
+    Args:
+        distribution: as the user gave it; None is `preferred`, or "uniform" for an N:M structure.
+        preferred: what the scorer was made for.
+        structure: which weights are removed together.
+
+    Raises:
+        ValueError: for an unknown name, or "global" with an N:M structure; TypeError for anything
+            that is no distribution.
+
+    Example:
+        >>> choose(None, "global", NofM(2, 4)), choose("erk", "global", NofM(2, 4))
+        ('uniform', 'erk')
+    """
+    if distribution is None:
+        return "uniform" if isinstance(structure, NofM) else preferred
+    if get(distribution) is global_ and isinstance(structure, NofM):
+        raise _fixed_sparsity(structure)
+    return distribution

@@ -16,7 +16,7 @@ from tfprune.schedules import Schedule
 from tfprune.scorers.protocol import Gradients, Scorer, needs_gradients
 from tfprune.selection import Scores
 from tfprune.structures import Structure
-from tfprune.wrapper import PrunedLayer, PrunedWeight
+from tfprune.wrapper import PrunedLayer, PrunedWeight, plain_path
 
 Arrays = dict[str, np.ndarray]
 
@@ -153,7 +153,7 @@ def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
                 masks_of[id(own.weight)].append(own.mask)
                 continue
             masks_of[id(own.weight)] = [own.mask]
-            name = _unique(own.weight.path, names)
+            name = _unique(plain_path(layer, own.weight.path), names)
             group = next((g for g in groups if _belongs(g, layer, own)), None)
             if group is None:
                 group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {})

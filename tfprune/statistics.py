@@ -12,6 +12,7 @@ from tfprune.arrays import host_array
 from tfprune.derivatives import Derivatives
 from tfprune.examples import Examples, ExampleSource
 from tfprune.gates import coupled_kernels
+from tfprune.groups import grouped
 from tfprune.layer_inputs import layer_inputs
 from tfprune.losses import loss_function
 from tfprune.progress import progress
@@ -200,12 +201,11 @@ def gradients_of(
         >>> [gradient.shape for gradient in found.per_example().values()]
         [(8, 4, 1)]
     """
-    layers = pruned_layers(model)
-    owned = {own.weight.path: own for layer in layers for own in layer.pruned}
-    weights = {name: own.weight for name, own in owned.items()}
+    groups = grouped(pruned_layers(model))
+    weights = {name: weight for group in groups for name, weight in group.weights.items()}
     derivatives = Derivatives(model, loss_function(model, loss), weights)
     taken = ExampleSource(data).take(examples, seed=seed)
     derivatives.by_weight.check(taken)
-    masks = {name: host_array(own.mask.value).copy() for name, own in owned.items()}
-    structures = {own.weight.path: layer.structure for layer in layers for own in layer.pruned}
+    masks = {n: host_array(m[0].value).copy() for group in groups for n, m in group.masks.items()}
+    structures = {name: kind for group in groups for name, kind in group.structures.items()}
     return Statistics(derivatives, taken, masks, structures, memory_budget, quiet)

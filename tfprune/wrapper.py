@@ -84,10 +84,8 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         self.scorer = scorers.get(scorer)
         self.structure = require_structure(structure)
-        self.distribution = (
-            preferred_distribution(self.scorer) if distribution is None else distribution
-        )
-        distributions.get(self.distribution)
+        preferred = preferred_distribution(self.scorer)
+        self.distribution = distributions.choose(distribution, preferred, structure)
         self.pruned: tuple[PrunedWeight, ...] = ()
         self.has_updater = False  # set by whoever keeps the masks on schedule
         self.supports_masking = True  # the wrapped layer warns if it does not
@@ -243,6 +241,21 @@ def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
         []
     """
     return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
+
+
+def plain_path(layer: keras.layers.Layer, path: str) -> str:
+    """Return the path of a variable of `layer` without the level that a wrapper adds.
+
+    Example:
+        >>> import tfprune
+        >>> layer = PrunedLayer(keras.layers.Dense(4, name="out"), tfprune.OneShot(0.5))
+        >>> layer.build((None, 3))
+        >>> plain_path(layer, layer.pruned[0].weight.path)
+        'out/kernel'
+    """
+    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
+        return layer.path + path.removeprefix(layer.layer.path)
+    return path
 
 
 def require_reachable(structure: Structure, schedule: Schedule) -> None:
