@@ -49,7 +49,8 @@ class FakeGradients:
         return self._split(np.diagonal(self._hessian))
 
     def hessian_vector_product(self, vectors):
-        return self._split(self._hessian @ np.concatenate([vectors[n].ravel() for n in self.shapes]))
+        flat = np.concatenate([vectors[name].ravel() for name in self.shapes])
+        return self._split(self._hessian @ flat)
 
     def synaptic_flow(self):
         return self.mean()

@@ -1,26 +1,60 @@
 """Scorers: weights (and gradients) -> scores, larger = keep. One paper, one file.
 
 A scorer is a callable `(weights, gradients) -> scores` over dictionaries keyed by the path of the
-weight. `gradients` is None for scorers that need none. Options are constructor arguments, so that a
-scorer with options is an object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file
-with a callable `Configurable` dataclass, and list the class in `_REGISTRY`.
+weight. `gradients` answers questions about the loss (`tfprune.scorers.protocol`); it is None for
+scorers that need none. Options are constructor arguments, so that a scorer with options is an
+object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file with a callable
+`Configurable` dataclass, and list the class in `_REGISTRY`.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from tfprune.scorers.fisher import Fisher
+from tfprune.scorers.grasp import Grasp
 from tfprune.scorers.magnitude import Magnitude
+from tfprune.scorers.movement import Movement
+from tfprune.scorers.obd import OBD
+from tfprune.scorers.protocol import Gradients, Scorer
 from tfprune.scorers.random import Random
-from tfprune.selection import Scores
+from tfprune.scorers.reconstruction import Reconstruction
+from tfprune.scorers.snip import Snip
+from tfprune.scorers.synflow import SynFlow
+from tfprune.scorers.taylor import Taylor
+from tfprune.scorers.woodfisher import WoodFisher
 from tfprune.validation import require_one_of
 
-Scorer = Callable[[dict[str, np.ndarray], dict[str, np.ndarray] | None], dict[str, Scores]]
+_REGISTRY: dict[str, Callable[[], Any]] = {
+    "magnitude": Magnitude,
+    "random": Random,
+    "taylor": Taylor,
+    "obd": OBD,
+    "fisher": Fisher,
+    "woodfisher": WoodFisher,
+    "reconstruction": Reconstruction,
+    "snip": Snip,
+    "grasp": Grasp,
+    "synflow": SynFlow,
+    "movement": Movement,
+}
 
-_REGISTRY: dict[str, Callable[[], Scorer]] = {"magnitude": Magnitude, "random": Random}
-
-__all__ = ["Magnitude", "Random", "Scorer", "get", "names"]
+__all__ = [
+    "Fisher",
+    "Gradients",
+    "Grasp",
+    "Magnitude",
+    "Movement",
+    "OBD",
+    "Random",
+    "Reconstruction",
+    "Scorer",
+    "Snip",
+    "SynFlow",
+    "Taylor",
+    "WoodFisher",
+    "get",
+    "names",
+]
 
 
 def names() -> list[str]:
