@@ -1,0 +1,138 @@
+"""The tables of the two pruning experiments, as headings, rows and a line about the run."""
+
+from typing import Any
+
+PANELS = (
+    ("accuracy_before", "as pruned"),
+    ("accuracy_after", "batch normalization estimated again"),
+)
+
+# What was measured elsewhere: its label, and the methods here that do the same, the closest first.
+COUNTERPARTS = {
+    "magnitude": ("magnitude", ("magnitude",)),
+    "woodfisher_9": ("WoodFisher, 9 stages", ("woodfisher_9", "woodfisher_steps")),
+    "woodfisher_joint_9": (
+        "WoodFisher, joint update, 9 stages",
+        ("woodfisher_joint_9", "woodfisher_joint_steps"),
+    ),
+}
+
+Table = tuple[list[str], list[list[str]], str]
+
+
+def one_shot(run: dict[str, Any]) -> Table:
+    """The table of `one_shot_table.py`, the best mean of each column in bold."""
+    sparsities = columns(run)
+    rows = []
+    for measure, title in PANELS:
+        rows.append([f"*{title}*", *[""] * len(sparsities)])
+        rows += accuracies(run, measure, sparsities)
+    elsewhere = run["elsewhere"]
+    rows.append([f"*{elsewhere['label']}*", *[""] * len(sparsities)])
+    for method, found in elsewhere["rows"].items():
+        cells = [found.get(f"{sparsity:g}") for sparsity in sparsities]
+        label = COUNTERPARTS[method][0]
+        rows.append([label, *("" if c is None else percent(c, 1) for c in cells)])
+    settings, dense = run["settings"], reference(run, "dense")
+    about = (
+        f"CIFAR-10, ResNet-20, test accuracy in per cent on {settings['images']:,} images, "
+        f"{settings['examples']:,} training images for each method. "
+        f"Dense {with_deviation(dense['accuracy_before'])}, with batch normalization estimated "
+        f"again {with_deviation(dense['accuracy_after'])}; elsewhere "
+        f"{percent(elsewhere['dense'], 1)} on that subset. {comparison(run)} `{run['command']}`; "
+        f"{environment(run)}."
+    )
+    return ["method", *map(heading, sparsities)], rows, about
+
+
+def gradual(run: dict[str, Any]) -> Table:
+    """The table of `gradual_comparison.py`, the best mean of each column in bold."""
+    sparsities = columns(run)
+    rows = accuracies(run, "accuracy", sparsities)
+    settings = run["settings"]
+    start, trained = reference(run, "checkpoint"), reference(run, "dense")
+    about = (
+        f"Fashion-MNIST, a CNN with {settings['weights']:,} weights that can be pruned, test "
+        f"accuracy in per cent. Every method starts from the same checkpoint of its seed "
+        f"({with_deviation(start['accuracy'])}) and sees the same {settings['steps']:,} batches of "
+        f"{settings['batch_size']}; not pruned, the model gets to "
+        f"{with_deviation(trained['accuracy'])} with them. `{run['command']}`; {environment(run)}."
+    )
+    return ["method", *map(heading, sparsities)], rows, about
+
+
+def columns(run: dict[str, Any]) -> list[float]:
+    return sorted({row["sparsity"] for row in run["rows"] if row["method"] in run["labels"]})
+
+
+def accuracies(run: dict[str, Any], measure: str, sparsities: list[float]) -> list[list[str]]:
+    """One row a method that was run, in the order of the labels."""
+    found = {(row["method"], row["sparsity"]): row[measure] for row in run["rows"]}
+    best = {
+        s: max(found[name, s]["mean"] for name in run["labels"] if (name, s) in found)
+        for s in sparsities
+    }
+    rows = []
+    for method, label in run["labels"].items():
+        values = [(s, found[method, s]) for s in sparsities if (method, s) in found]
+        if values:
+            cells = dict.fromkeys(sparsities, "")
+            for sparsity, value in values:
+                mark = "**" if value["mean"] == best[sparsity] else ""
+                cells[sparsity] = f"{mark}{with_deviation(value)}{mark}"
+            rows.append([label, *cells.values()])
+    return rows
+
+
+def comparison(run: dict[str, Any]) -> str:
+    """Say which of the figures measured elsewhere the same methods, as pruned, fall short of."""
+    found = {
+        (row["method"], f"{row['sparsity']:g}"): row["accuracy_before"]["mean"]
+        for row in run["rows"]
+    }
+    compared, missed = 0, []
+    for name, values in run["elsewhere"]["rows"].items():
+        for sparsity, theirs in values.items():
+            same = next((m for m in COUNTERPARTS[name][1] if (m, sparsity) in found), None)
+            if same is None:
+                continue
+            compared += 1
+            ours = found[same, sparsity]
+            if ours < theirs:
+                missed.append(
+                    f"{run['labels'][same]} at {heading(float(sparsity))} "
+                    f"({percent(ours, 1)}, there {percent(theirs, 1)})"
+                )
+    if not compared:
+        return "None of the figures measured elsewhere was measured here."
+    if missed:
+        return f"As pruned, below the figures measured elsewhere: {'; '.join(missed)}."
+    return f"As pruned, none of the figures measured elsewhere is missed, of {compared} compared."
+
+
+def reference(run: dict[str, Any], method: str) -> dict[str, Any]:
+    return {row["method"]: row for row in run["rows"]}[method]
+
+
+def heading(sparsity: float) -> str:
+    return f"{100 * sparsity:g} %"
+
+
+def percent(value: float, digits: int = 2) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def with_deviation(value: dict[str, Any]) -> str:
+    """Mean and standard deviation in per cent; the mean alone where there was one seed."""
+    deviation = "" if value["sd"] is None else f" ± {percent(value['sd'])}"
+    return percent(value["mean"]) + deviation
+
+
+def environment(run: dict[str, Any]) -> str:
+    seeds = sorted({seed for row in run["rows"] for seed in row["seeds"]})
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    machine = run["machine"]
+    return (
+        f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}; on "
+        f"{machine['cores']} {machine['processor']} cores; {versions}"
+    )
