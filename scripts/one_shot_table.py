@@ -200,7 +200,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _refuse(unknown: set[float]) -> None:
     raise ValueError(
-        f"Methods in stages of 0.1 are measured at {sorted(SPARSITIES)} only. "
+        f"Methods in stages are measured at {sorted(SPARSITIES)} only. "
         f"Received: {sorted(unknown)}."
     )
 

@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import experiment_tables
+import saliency_tables
+
 ROOT = Path(__file__).resolve().parents[1]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -158,13 +161,38 @@ def spread(value: Any) -> str:
     return "" if value is None else f"{value:g}"
 
 
+def one_shot(results: Path) -> str:
+    """The table of the one-shot experiment."""
+    return experiment(experiment_tables.one_shot(read(results / "one_shot_table.json")))
+
+
+def gradual(results: Path) -> str:
+    """The table of the gradual experiment."""
+    return experiment(experiment_tables.gradual(read(results / "gradual_comparison.json")))
+
+
+def oracle(results: Path) -> str:
+    """The table of the correlations with an oracle."""
+    return experiment(saliency_tables.oracle(read(results / "oracle_correlation.json")), left=2)
+
+
+def fisher(results: Path) -> str:
+    """The table of the inverse-Fisher benchmark."""
+    return experiment(saliency_tables.fisher(read(results / "bench_fisher.json")))
+
+
+def experiment(parts: experiment_tables.Table, *, left: int = 1) -> str:
+    headings, rows, about = parts
+    return table(headings, rows, left=left) + f"\n{about}\n"
+
+
 def machine(run: dict[str, Any]) -> str:
     return f"{run['machine']['cores']} {run['machine']['processor']} cores"
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first two are aligned to the right."""
-    rule = ["---", "---", *["---:"] * (len(headings) - 2)]
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 2) -> str:
+    """A Markdown table; all columns but the first `left` ones are aligned to the right."""
+    rule = [*["---"] * left, *["---:"] * (len(headings) - left)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (headings, rule, *rows))
 
 
@@ -175,7 +203,14 @@ def read(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} must be JSON ({error}).") from error
 
 
-TABLES: dict[str, Callable[[Path], str]] = {"quickstart": quickstart, "core": core}
+TABLES: dict[str, Callable[[Path], str]] = {
+    "quickstart": quickstart,
+    "core": core,
+    "one_shot": one_shot,
+    "gradual": gradual,
+    "oracle": oracle,
+    "fisher": fisher,
+}
 
 
 if __name__ == "__main__":

@@ -173,6 +173,9 @@ def nan_loss(y, outputs):
     "options, message",
     [
         ({"stages": 0}, "`stages` must be >= 1. Received: stages=0"),
+        ({"stages": (0.3, 0.2, 0.5)}, r"sparsities that rise to 0.5. Received: stages=.0.3, 0.2"),
+        ({"stages": (0.3, 0.4)}, "sparsities that rise to 0.5"),
+        ({"stages": ()}, "sparsities that rise to 0.5"),
         ({"sparsity": 1.0}, r"`sparsity` must be in \[0, 1\)"),
         ({"data": None}, "`data` must"),
         ({"examples": 1}, "`examples` must be >= 2"),
@@ -183,7 +186,7 @@ def nan_loss(y, outputs):
         ({"data": (np.ones((8, 6)), np.ones((8, 7)))}, r"shapes \[\(6,\), \(7,\)\]"),
         ({"rules": [("out/.*", tfprune.OneShot(0.5))]}, "must be .regex, sparsity."),
         ({"scorer": "taylr"}, "`scorer` must be one of"),
-        ({"scorer": scorers.Taylor(on="gates")}, "needs a batch normalization.*'out/kernel'"),
+        ({"scorer": scorers.Taylor(on="gates")}, "needs a batch normalization.*out/kernel' without"),
     ],
 )
 def test_bad_input_is_one_error_before_anything_changes(options, message, data):
@@ -196,9 +199,14 @@ def test_bad_input_is_one_error_before_anything_changes(options, message, data):
 
 
 def test_stages_are_saved_with_the_model(data, tmp_path):
-    pruned, _ = tfprune.one_shot(small(), 0.5, "woodfisher", data, "mse", stages=2)
+    pruned, report = tfprune.one_shot(
+        small(), 0.5, "woodfisher", data, "mse", stages=[0.4, 0.5], rules=[("out/.*", 0.25)]
+    )
+    assert [stage.sparsity for stage in report.stages] == [0.4, 0.5]
+    assert sparsity(pruned, "out") == 0.25
     pruned.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.get_layer("hidden").schedule == Stages(0.5, 2)
+    assert loaded.get_layer("hidden").schedule == Stages(0.5, (0.4, 0.5))
+    assert loaded.get_layer("out").schedule == Stages(0.25, (0.2, 0.25))
     fit(loaded, data)  # no update is due, so that the scorer needs no data
     assert sparsity(loaded, "hidden") == 0.5

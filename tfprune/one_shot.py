@@ -1,6 +1,6 @@
 """One-shot pruning of a trained model, in one or several stages of scoring and removal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -28,7 +28,7 @@ def one_shot(
     data: Any,
     loss: Any = None,
     *,
-    stages: int = 1,
+    stages: int | Sequence[float] = 1,
     update_weights: bool = True,
     refresh_batch_norm: bool = True,
     structure: Structure = Unstructured(),
@@ -53,7 +53,8 @@ def one_shot(
         data: calibration examples: (x, y) or (x, y, sample_weight) of arrays or nests of them, a
             batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches.
         loss: as in `keras.Model.compile`; that of the model by default.
-        stages: rounds of scoring and removal, >= 1.
+        stages: rounds of scoring and removal, >= 1; or the sparsity after each of them, rising to
+            `sparsity`.
         update_weights: let the scorer change the kept weights, if it can (WoodFisher,
             Reconstruction).
         refresh_batch_norm: re-estimate batch-normalization statistics on the examples at the end.
@@ -100,7 +101,7 @@ def one_shot(
     options = CalibrationOptions(data, loss, examples, memory_budget, quiet=not verbose)
     calibration = Calibration(pruned, groups, options, compiled=model, seed=seed)
     results: list[StageResult] = []
-    for stage in range(1, stages + 1):
+    for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else calibration.loss()
         predicted = _make_stage(calibration, groups, stage, update_weights)
         after = calibration.loss()
@@ -108,7 +109,7 @@ def one_shot(
         if on_stage is not None:
             on_stage(pruned, results[-1])
     for layer in layers:
-        layer.pruning_step.assign(stages)
+        layer.pruning_step.assign(schedule.count)
         layer.has_updater = True  # no update is left to make
     refreshed = refresh(pruned, calibration.taken.x) if refresh_batch_norm else 0
     return pruned, OneShotReport(

@@ -1,6 +1,7 @@
 """Stages: the schedule of one-shot pruning, whose steps are rounds of scoring and removal."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 
@@ -22,8 +23,8 @@ class Stages(Configurable):
 
     Args:
         final_sparsity: s, fraction in [0, 1).
-        stages: n, integer >= 1.
-        spacing: "geometric" or "linear".
+        stages: n, integer >= 1; or the sparsities after each stage, rising and ending at s.
+        spacing: "geometric" or "linear"; of no effect on stages that are listed.
 
     Raises:
         TypeError, ValueError: if an argument is out of its range.
@@ -34,28 +35,53 @@ class Stages(Configurable):
     Example:
         >>> [round(Stages(0.75, 2)(i), 3) for i in range(3)]
         [0.0, 0.5, 0.75]
+        >>> Stages(0.9, (0.5, 0.8, 0.9))(2)
+        0.8
     """
 
     final_sparsity: float
-    stages: int = 1
+    stages: int | Sequence[float] = 1
     spacing: str = "geometric"
 
     def __post_init__(self) -> None:
         require_sparsity("sparsity", self.final_sparsity)
-        require_integer("stages", self.stages, minimum=1)
         require_one_of("spacing", self.spacing, SPACINGS)
+        if not isinstance(self.stages, Sequence) or isinstance(self.stages, str):
+            require_integer("stages", self.stages, minimum=1)
+            return
+        listed = tuple(require_sparsity("stages", value) for value in self.stages)
+        object.__setattr__(self, "stages", listed)  # a saved model has a list
+        rising = all(later > earlier for earlier, later in zip(listed, listed[1:]))
+        if not listed or not rising or listed[-1] != self.final_sparsity:
+            raise ValueError(
+                f"`stages` must be a number, or sparsities that rise to {self.final_sparsity}. "
+                f"Received: stages={listed}."
+            )
+
+    @property
+    def count(self) -> int:
+        """n, the number of stages."""
+        return self.stages if isinstance(self.stages, int) else len(self.stages)
 
     def __call__(self, step: int) -> float:
-        if step >= self.stages:
+        if step >= self.count:
             return self.final_sparsity  # exactly, whatever rounding does
-        done = max(0, step) / self.stages
+        if step <= 0:
+            return 0.0
+        if not isinstance(self.stages, int):
+            return self.stages[step - 1]
+        done = step / self.stages
         if self.spacing == "linear":
             return self.final_sparsity * done
         return 1.0 - (1.0 - self.final_sparsity) ** done
 
     def next_update(self, step: int) -> int | None:
-        return max(1, step + 1) if step < self.stages else None
+        return max(1, step + 1) if step < self.count else None
 
     def with_final_sparsity(self, sparsity: float) -> "Stages":
         """Return the same stages up to another final sparsity."""
-        return dataclasses.replace(self, final_sparsity=sparsity)
+        stages = self.stages
+        if not isinstance(stages, int):
+            scale = sparsity / self.final_sparsity
+            stages = (*(value * scale for value in stages[:-1]), sparsity)
+        return dataclasses.replace(self, final_sparsity=sparsity, stages=stages)
