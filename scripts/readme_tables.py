@@ -181,6 +181,11 @@ def fisher(results: Path) -> str:
     return experiment(saliency_tables.fisher(read(results / "bench_fisher.json")))
 
 
+def gradients(results: Path) -> str:
+    """The table of the benchmark of per-example gradients."""
+    return experiment(saliency_tables.gradients(read(results / "bench_gradients.json")))
+
+
 def experiment(parts: experiment_tables.Table, *, left: int = 1) -> str:
     headings, rows, about = parts
     return table(headings, rows, left=left) + f"\n{about}\n"
@@ -210,6 +215,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "gradual": gradual,
     "oracle": oracle,
     "fisher": fisher,
+    "gradients": gradients,
 }
 
 

@@ -1,4 +1,4 @@
-"""Tables of the README on scores: agreement with an oracle, and the cost of the inverse Fisher."""
+"""Tables of the README on scores: agreement with an oracle, cost of gradients and Fisher."""
 
 from typing import Any
 
@@ -60,8 +60,8 @@ def fisher(run: dict[str, Any]) -> Table:
         )
     large = run["resnet50"]
     about = (
-        f"Processor seconds on {run['threads']} thread, d = {run['d']:,}; medians, rounds "
-        "interleaved; MB beyond the gradients. The references are written here from their formulas "
+        f"Processor seconds on {run['threads']} thread, d = {run['d']:,}; medians of 3 (the second "
+        "and third round of the references ran later); MB beyond the gradients. The references are written here from their formulas "
         "and compute in float32 (~: extrapolated from a part of the blocks); the columns on the "
         "right were measured elsewhere, on another machine. "
         f"ResNet-50's shape ({large['d']:,} parameters, N = {large['N']}, B = {large['B']}, "
@@ -80,6 +80,21 @@ def fisher(run: dict[str, Any]) -> Table:
         "*closed form*",
     ]
     return headings, rows, about
+
+
+def gradients(run: dict[str, Any]) -> Table:
+    """The table of `bench_gradients.py`: processor time of one example's gradient."""
+    ratios = run["ratio_to_tfprune"]
+    rows = [
+        [name, f"{milliseconds:.1f}", f"{ratios[name]:.2f}"]
+        for name, milliseconds in run["cpu_ms_a_gradient"].items()
+    ]
+    about = (
+        f"Per-example gradients of a ResNet-20 with {run['weights']:,} weights; medians, rounds "
+        f"interleaved. Tracing takes {run['trace_cpu_s']:.1f} processor seconds, once. "
+        f"`{run['command']}`, on {run['machine']['cores']} {run['machine']['processor']} cores."
+    )
+    return ["way", "processor ms a gradient", "ratio"], rows, about
 
 
 def _reference(run: dict[str, Any], case: str, name: str) -> str:
