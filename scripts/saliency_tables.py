@@ -61,9 +61,9 @@ def fisher(run: dict[str, Any]) -> Table:
     large = run["resnet50"]
     about = (
         f"Processor seconds on {run['threads']} thread, d = {run['d']:,}; medians of 3 (the second "
-        "and third round of the references ran later); MB beyond the gradients. The references are written here from their formulas "
-        "and compute in float32 (~: extrapolated from a part of the blocks); the columns on the "
-        "right were measured elsewhere, on another machine. "
+        "and third round of the references ran later); MB beyond the gradients. The references are "
+        "written here from their formulas and compute in float32 (~: extrapolated from a part of "
+        "the blocks); the columns on the right were measured elsewhere, on another machine. "
         f"ResNet-50's shape ({large['d']:,} parameters, N = {large['N']}, B = {large['B']}, "
         f"{large['gradients_gb']:.0f} GB of random gradients from disk): {large['cpu_s']:.0f} "
         f"processor seconds, {large['wall_s'] - large['writing_wall_s']:.0f} s beside the writing "

@@ -186,7 +186,7 @@ def nan_loss(y, outputs):
         ({"data": (np.ones((8, 6)), np.ones((8, 7)))}, r"shapes \[\(6,\), \(7,\)\]"),
         ({"rules": [("out/.*", tfprune.OneShot(0.5))]}, "must be .regex, sparsity."),
         ({"scorer": "taylr"}, "`scorer` must be one of"),
-        ({"scorer": scorers.Taylor(on="gates")}, "needs a batch normalization.*out/kernel' without"),
+        ({"scorer": scorers.Taylor(on="gates")}, "needs a batch norm.*'small/out/kernel' without"),
     ],
 )
 def test_bad_input_is_one_error_before_anything_changes(options, message, data):
