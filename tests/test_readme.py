@@ -17,7 +17,8 @@ from tfprune.cli import main as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLE, OPTIONS, LOOP, MIGRATION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, MIGRATION = BLOCKS
 
 
 def section(title: str) -> str:
@@ -75,6 +76,22 @@ def test_the_options_are_those_of_prune(example):
     logits = pruned.get_layer("logits")
     assert logits.structure == tfprune.Block(4, 1)
     assert logits.pruned[0].schedule.final_sparsity == 0.5
+
+
+def test_a_trained_model_is_pruned_at_once(example, capsys):
+    names = {**example, "model": example["plain"]}
+    exec(AT_ONCE, names)
+    assert "predicted change" in capsys.readouterr().out
+    zeros = [float(np.mean(layer.kernel.numpy() == 0)) for layer in names["plain"].layers]
+    assert min(zeros) >= 0.8
+
+
+def test_gradients_decide_while_training(example):
+    names = dict(example)
+    exec(BY_GRADIENTS.replace("epochs=10", "epochs=8, verbose=0"), names)
+    plain = tfprune.strip_pruning(names["pruned"])
+    zeros = [float(np.mean(layer.kernel.numpy() == 0)) for layer in plain.layers]
+    assert np.allclose(zeros, 0.9, atol=1e-3)
 
 
 def test_two_lines_in_a_custom_loop_keep_the_masks_on_schedule(example):
