@@ -19,7 +19,6 @@ GREENS, BLUES = ("#7fbf94", "#226b3c"), ("#9cc0e4", "#4c8bc9", "#1f4e86")
 # filled markers a run of its own for each sparsity.
 STYLES: dict[str, dict[str, Any]] = {
     "magnitude": {"color": GREY, "marker": "o"},
-    "magnitude_global": {"color": GREY, "marker": "o", "linestyle": "--"},
     "fisher": {"color": ORANGE, "marker": "s"},
     "reconstruction": {"color": GREENS[0], "marker": "D"},
     "reconstruction_global": {"color": GREENS[0], "marker": "D", "linestyle": "--"},
@@ -29,10 +28,6 @@ STYLES: dict[str, dict[str, Any]] = {
     "woodfisher_joint": {"color": BLUES[0], "marker": "v"},
     "woodfisher_joint_9": {"color": BLUES[2], "marker": "v"},
     "woodfisher_joint_steps": {"color": BLUES[2], "marker": "v", "fillstyle": "none"},
-    "woodfisher_global_9": {"color": BLUES[2], "marker": "v", "linestyle": "--"},
-    "woodfisher_global_steps": {
-        "color": BLUES[1], "marker": "v", "fillstyle": "none", "linestyle": "--"
-    },
 }
 
 
