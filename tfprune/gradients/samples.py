@@ -46,8 +46,14 @@ def on_replicas(strategy: Any, compute: Callable[..., Any], samples: list[np.nda
             )
         )
 
+    def joined(value: Any) -> Any:
+        local = strategy.experimental_local_results(value)
+        if len(local) == strategy.num_replicas_in_sync:
+            return tf.concat(local, axis=0)
+        return strategy.gather(value, axis=0)  # from other workers
+
     results = strategy.run(compute, args=([part(leaf) for leaf in samples],))
-    return tf.nest.map_structure(lambda value: strategy.gather(value, axis=0), results)
+    return tf.nest.map_structure(joined, results)
 
 
 def tensors(leaves: list[np.ndarray]) -> list[Any]:
