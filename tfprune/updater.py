@@ -149,8 +149,10 @@ class PruningUpdater:
         statistics = None
         made: list[tuple[WeightGroup, Update]] = []
         for group, at in due:
+            if at is None:
+                continue  # most steps: nothing is read
             weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
-            if at is None or not weights:
+            if not weights:
                 continue
             gradients = None
             if group.asks_gradients(at) and self._calibration is not None:
