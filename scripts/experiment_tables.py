@@ -129,10 +129,13 @@ def with_deviation(value: dict[str, Any]) -> str:
 
 
 def environment(run: dict[str, Any]) -> str:
-    seeds = sorted({seed for row in run["rows"] for seed in row["seeds"]})
+    counts = sorted({len(row["seeds"]) for row in run["rows"]})
+    seeds = f"{counts[-1]} seed{'s' * (counts[-1] > 1)}"
+    if counts[0] != counts[-1]:
+        seeds = f"{counts[0]} to {seeds} (one seed where no deviation stands)"
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     machine = run["machine"]
     return (
-        f"mean ± standard deviation over {len(seeds)} seed{'s' * (len(seeds) > 1)}; on "
+        f"mean ± standard deviation over {seeds}; on "
         f"{machine['cores']} {machine['processor']} cores; {versions}"
     )
