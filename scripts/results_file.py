@@ -63,7 +63,7 @@ class ResultsFile:
     ):
         self.path = path
         self.records: list[Record] = []
-        self._settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
+        self._settings = _as_stored(settings)
         self._summarize = summarize
         path.parent.mkdir(parents=True, exist_ok=True)
         require_writable(path, name="--out")
@@ -93,7 +93,7 @@ class ResultsFile:
         """
         for record in self.records:
             if job.key.items() <= record.items():
-                if record["options"] != job.options:
+                if record["options"] != _as_stored(job.options):
                     raise ValueError(
                         f"{self.path} has {job} with other options ({record['options']} there, "
                         f"{job.options} here); use another file."
@@ -116,6 +116,11 @@ class ResultsFile:
         }
         with replacing(self.path, name="--out") as new:
             Path(new).write_text(one_line_each(content), encoding="utf-8")
+
+
+def _as_stored(values: dict[str, Any]) -> Any:
+    """Return the values as they come back from the file: tuples become lists."""
+    return json.loads(json.dumps(values))
 
 
 def one_line_each(content: dict[str, Any]) -> str:

@@ -105,6 +105,12 @@ def test_a_record_made_with_other_options_is_refused(tmp_path):
         results.find(Job("a", 0.5, 0, {"of": "another"}))
 
 
+def test_options_with_tuples_are_found_again(tmp_path):
+    job = Job("a", 0.5, 0, {"stages": (0.3, 0.5)})
+    results_at(tmp_path / "results.json").add(job, {"accuracy": 0.5})
+    assert results_at(tmp_path / "results.json").find(job)["accuracy"] == 0.5
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"records": []}'])
 def test_a_damaged_results_file_is_named_and_kept(tmp_path, content):
     file = tmp_path / "results.json"
