@@ -103,7 +103,7 @@ class ResultsFile:
 
     def add(self, job: Job, values: dict[str, Any]) -> None:
         """Add the record of a finished job and write the file."""
-        self.records.append({**job.key, "options": job.options, **values})
+        self.records.append({**job.key, "options": _as_stored(job.options), **values})
         self.save()
 
     def save(self) -> None:
