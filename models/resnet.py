@@ -5,11 +5,12 @@ subsampled and its channels are padded with zeros. Images go in after `normalize
 """
 
 import os
-import zipfile
 
 import keras
 import numpy as np
 from keras import layers, ops
+
+from models import pretrained
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -116,29 +117,11 @@ def load_resnet20(path: str | os.PathLike[str]) -> keras.Model:
     Raises:
         ValueError: if the file cannot be read, or lacks an array or has one that does not fit.
     """
-    try:
-        # np.load itself would leave a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
-        model = resnet20(arrays["linear/bias"].size, width=arrays["conv1/kernel"].shape[-1])
-        wanted = {
-            f"{layer.name}/{variable.name}": variable
-            for layer in model.layers
-            for variable in layer.weights
-        }
-        for name, variable in wanted.items():
-            variable.assign(arrays.pop(name))
-        if arrays:
-            raise ValueError(f"it has {', '.join(sorted(arrays))} besides")
-    except KeyError as error:
-        raise _no_resnet20(path, f"it lacks {error}") from error
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise _no_resnet20(path, " ".join(str(error).split())) from error
-    return model
 
+    def build(arrays: dict[str, np.ndarray]) -> keras.Model:
+        return resnet20(arrays["linear/bias"].size, width=arrays["conv1/kernel"].shape[-1])
 
-def _no_resnet20(path: str | os.PathLike[str], reason: str) -> ValueError:
-    return ValueError(f"`path` must hold the weights of a ResNet-20. Received: {path} ({reason})")
+    return pretrained.load(path, "a ResNet-20", build)
 
 
 def _residual_block(x, channels: int, strides: int, name: str):
