@@ -2,61 +2,48 @@
 
 An encoded weight reaches its operator in one of two ways:
 
-- *native*: FULLY_CONNECTED itself reads two float32 layouts, compressed rows and compressed rows
-  of 1x4 blocks (operator version 8), and skips the zeros;
-- *DENSIFY*: an operator that expands the weight once, when the model is first run. The file is
-  smaller and the arithmetic stays dense: as fast as it was, but for large recurrent weights,
-  which were measured up to 10 % slower so.
+- *native*: FULLY_CONNECTED itself reads compressed rows and compressed rows of 1x4 blocks of
+  float32, and 1x16 blocks of int8 (operator version 8), and skips the zeros;
+- *DENSIFY*: an operator that expands the weight once, when the model is first run. The arithmetic
+  stays dense, but where XNNPACK multiplies 1x1 convolutions sparsely, which it does for weights
+  from DENSIFY (see `tfprune.export.xnnpack`).
+
+Weights may also be stored in fewer bits (`quantize`), with a DEQUANTIZE that gives float32: XNNPACK
+runs both operators once, when it takes over the model.
 
 The converter's own sparsity pass is not used: it takes unstructured weights for blocks, so that
 files grow, and writes operator versions that some runtimes crash on.
 """
 
-import copy
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export import encodings, flatbuffer
+from tfprune.export import encodings, flatbuffer, kernels, narrowing
+from tfprune.export.graph import OPERATORS, TYPES
+from tfprune.export.weights import Use, Weight, constant_weights
 
-_OPERATOR = schema.BuiltinOperator
 _NATIVE_VERSION = 8
-_NATIVE_BLOCK = 4
-
-# The operators that may read a weight from DENSIFY, and the input that holds the weight.
-_WEIGHT_INPUT = {
-    _OPERATOR.CONV_2D: 1,
-    _OPERATOR.CONV_3D: 1,
-    _OPERATOR.DEPTHWISE_CONV_2D: 1,
-    _OPERATOR.FULLY_CONNECTED: 1,
-    _OPERATOR.GATHER: 0,
-    _OPERATOR.TRANSPOSE_CONV: 1,
-}
 
 # Tables, operator and tensor that one encoding adds to the file, rounded up (a test checks it).
 _OVERHEAD_BYTES = 512
 
-# Nanoseconds on one x86-64 core with AVX-512 (LiteRT 2.3.0, layers of 128 to 1024 units, batch 1):
-# the dense kernel per weight in the cache, the sparse kernels per stored value and per call. They
-# decide native against DENSIFY, never what is computed: large blocked weights turn native at 82 %
-# zeros, unstructured ones at 95 %.
-_DENSE_NS, _ROWS_NS, _BLOCKS_NS, _CALL_NS = 0.06, 1.06, 0.33, 500.0
-
 
 @dataclasses.dataclass(frozen=True)
 class EncodedTensor:
-    """What became of one weight.
+    """What became of one constant.
 
     Attributes:
         name: The tensor's name in the file.
         shape: Its dense shape, in TFLite's order of axes.
-        sparsity: Its fraction of zeros, in [0, 1).
+        sparsity: Its fraction of zeros, in [0, 1].
         nonzeros: Its number of nonzero values.
-        encoding: "native rows", "native 1x4", "densify rows" or "densify block N".
-        dense_bytes: Bytes of the dense constant.
+        encoding: "native rows", "native 1x4", "native 1x16", "densify rows", "densify block N", or
+            "dense" where it is stored in fewer bits only.
+        dtype: The type of the stored values: "float32", "float16" or "int8".
+        dense_bytes: Bytes of the dense constant before.
         encoded_bytes: Bytes of values, segments and indices.
     """
 
@@ -65,176 +52,163 @@ class EncodedTensor:
     sparsity: float
     nonzeros: int
     encoding: str
+    dtype: str
     dense_bytes: int
     encoded_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
-class _Use:
-    """A tensor over a buffer, with the graph it is in and the operators that read it."""
+class _Plan:
+    """How one constant is stored: narrowed, encoded, or both."""
 
-    graph: Any
-    index: int
-    readers: tuple[Any, ...]
+    narrowed: narrowing.Narrowed
+    encoded: encodings.Encoded | None
+    native: bool
+
+    def nbytes(self, uses: int) -> int:
+        """Bytes in the file: tensors share values, but each has segments and indices of its own."""
+        if self.encoded is None:
+            return int(self.narrowed.values.nbytes)
+        values = self.encoded.values.nbytes
+        return int(values + uses * (self.encoded.nbytes - values))
 
     @property
-    def tensor(self) -> Any:
-        return self.graph.tensors[self.index]
+    def encoding(self) -> str:
+        """The name that reports give it."""
+        if self.encoded is None:
+            return "dense"
+        block = self.encoded.layout.block
+        if self.native:
+            return "native rows" if block == 1 else f"native 1x{block}"
+        return "densify rows" if block == 1 else f"densify block {block}"
 
 
-def encode_weights(content: bytes) -> tuple[bytes, tuple[EncodedTensor, ...]]:
-    """Encodes each float32 weight that becomes smaller by it; the values stay as they are.
+def encode_weights(
+    content: bytes, *, target: str = "auto", quantize: str | None = None
+) -> tuple[bytes, tuple[EncodedTensor, ...]]:
+    """Encodes each constant that becomes smaller by it.
 
     Args:
         content: A .tflite file.
+        target: One of `tfprune.targets.TARGETS`; it decides which native kernels pay.
+        quantize: "float16" or "int8_weights" to store float32 constants in fewer bits; anything
+            else leaves every value as it is.
 
     Returns:
-        The file with sparse weights, and one entry per encoded weight. Where nothing becomes
-        smaller, `content` itself and no entries.
+        The new file, and one entry per encoded constant. Where nothing becomes smaller, `content`
+        itself and no entries.
     """
     model = flatbuffer.parse(content, "the dense model")
-    encoded = []
-    for uses in _weights(model):
-        entry = _encode_weight(model, uses)
-        if entry is not None:
-            encoded.append(entry)
-    if not encoded:
-        return content, ()
-    return flatbuffer.pack(model), tuple(encoded)
+    encoded = encode_model(model, target=target, quantize=quantize)
+    return (flatbuffer.pack(model), encoded) if encoded else (content, ())
 
 
-def _weights(model: Any) -> Iterator[list[_Use]]:
-    """The tensors over each float32 buffer that only weight inputs read.
+def encode_model(
+    model: Any, *, target: str = "auto", quantize: str | None = None, densify: bool = True
+) -> tuple[EncodedTensor, ...]:
+    """`encode_weights` on a parsed model, which is changed in place.
 
-    Tensors in several graphs may share a buffer; the dense one goes away only if all are encoded.
+    Args:
+        model: A parsed model.
+        target: As in `encode_weights`.
+        quantize: As in `encode_weights`.
+        densify: Whether weights that no native kernel reads may be sparse too.
+
+    Returns:
+        One entry per encoded constant.
     """
-    by_buffer: dict[int, list[_Use]] = {}
-    other = {entry.buffer for entry in model.metadata or ()}
-    for graph in model.subgraphs:
-        readers: dict[int, list[Any]] = {}
-        outside = {int(index) for index in (*graph.inputs, *graph.outputs)}
-        for operator in graph.operators:
-            wanted = _WEIGHT_INPUT.get(flatbuffer.builtin_code(model, operator))
-            for position, index in enumerate(operator.inputs):
-                readers.setdefault(int(index), []).append(operator)
-                if position != wanted:
-                    outside.add(int(index))
-        for index, tensor in enumerate(graph.tensors):
-            by_buffer.setdefault(tensor.buffer, []).append(
-                _Use(graph, index, tuple(readers.get(index, ())))
-            )
-            if index in outside or index not in readers or not _is_weight(tensor):
-                other.add(tensor.buffer)
-    for buffer, uses in by_buffer.items():
-        shapes = {flatbuffer.shape(use.tensor) for use in uses}
-        if buffer not in other and len(shapes) == 1 and model.buffers[buffer].data is not None:
-            yield uses
+    weights = list(constant_weights(model))
+    plans = {weight: _plan(weight, target, quantize, densify) for weight in weights}
+    # LiteRT.js computes garbage where an operator has one constant in float16 and one in float32,
+    # so what native kernels read in float32 keeps its bias too, and everything else changes.
+    native = {id(r) for w, plan in plans.items() if plan.native for u in w.uses for r in u.readers}
+    entries = []
+    for weight, plan in plans.items():
+        readers = {id(reader) for use in weight.uses for reader in use.readers}
+        if not weight.is_matrix and readers & native:
+            continue
+        size = plan.nbytes(len(weight.uses))
+        smaller = size + len(weight.uses) * _OVERHEAD_BYTES < weight.values.nbytes
+        if not smaller and plan.narrowed.kind != TYPES.FLOAT16:
+            continue
+        _store(model, weight, plan)
+        entries.append(_entry(weight, plan, size))
+    return tuple(entries)
 
 
-def _is_weight(tensor: Any) -> bool:
-    return (
-        tensor.type == schema.TensorType.FLOAT32
-        and tensor.sparsity is None
-        and len(flatbuffer.shape(tensor)) >= 2
-    )
-
-
-def _encode_weight(model: Any, uses: list[_Use]) -> EncodedTensor | None:
-    """Encodes one weight in all its tensors, or returns None where that would not be smaller."""
-    first = uses[0].tensor
-    stored = flatbuffer.constant(model, first)
-    if stored is None:
-        return None
-    weight = stored.reshape(flatbuffer.shape(first))
-    native = _native(weight) if _only_fully_connected(model, uses) else None
-    encoded = native or encodings.smallest(weight)
-    # Values are shared between the tensors, segments and indices are not.
-    metadata = encoded.nbytes - encoded.values.nbytes
-    size = encoded.values.nbytes + len(uses) * metadata
-    if size + len(uses) * _OVERHEAD_BYTES >= weight.nbytes:
-        return None
-    model.buffers[first.buffer].data = None
-    buffer = flatbuffer.add_buffer(model, encoded.values)
-    for use in uses:
-        if native is None:
-            _insert_densify(model, use)
-        else:
-            _use_native_version(model, use)
-        use.tensor.buffer = buffer
-        use.tensor.sparsity = encodings.parameters(encoded)
-    nonzeros = int(np.count_nonzero(weight))
+def _entry(weight: Weight, plan: _Plan, size: int) -> EncodedTensor:
+    stored = plan.narrowed.values
+    nonzeros = int(np.count_nonzero(stored))
     return EncodedTensor(
-        name=first.name.decode(errors="replace"),
-        shape=weight.shape,
-        sparsity=1 - nonzeros / weight.size,
+        name=weight.name,
+        shape=stored.shape,
+        sparsity=1 - nonzeros / max(1, stored.size),
         nonzeros=nonzeros,
-        encoding=_describe(encoded, native is not None),
-        dense_bytes=weight.nbytes,
+        encoding=plan.encoding,
+        dtype=stored.dtype.name,
+        dense_bytes=weight.values.nbytes,
         encoded_bytes=size,
     )
 
 
-def _describe(encoded: encodings.Encoded, native: bool) -> str:
-    block = encoded.layout.block
-    if native:
-        return "native rows" if block == 1 else f"native 1x{block}"
-    return "densify rows" if block == 1 else f"densify block {block}"
+def _plan(weight: Weight, target: str, quantize: str | None, densify: bool) -> _Plan:
+    unchanged = narrowing.unchanged(weight.values)
+    if weight.fully_connected:
+        native = kernels.fastest_native(weight.values, target)
+        if native is not None:
+            return _Plan(unchanged, native, native=True)
+    if weight.values.dtype != np.float32:
+        return _Plan(unchanged, None, native=False)  # DENSIFY does not go with int8 arithmetic
+    narrowed = narrowing.narrow(weight, quantize)
+    encoded = encodings.smallest(narrowed.values) if weight.is_matrix and densify else None
+    if encoded is None or encoded.nbytes + _OVERHEAD_BYTES >= narrowed.values.nbytes:
+        return _Plan(narrowed, None, native=False)
+    return _Plan(narrowed, encoded, native=False)
 
 
-def _only_fully_connected(model: Any, uses: list[_Use]) -> bool:
-    codes = {flatbuffer.builtin_code(model, reader) for use in uses for reader in use.readers}
-    return codes == {_OPERATOR.FULLY_CONNECTED}
+def _store(model: Any, weight: Weight, plan: _Plan) -> None:
+    """Puts the planned values in the place of the dense ones, for every tensor over them."""
+    model.buffers[weight.buffer].data = None
+    stored = plan.narrowed.values if plan.encoded is None else plan.encoded.values
+    buffer = flatbuffer.add_buffer(model, stored)
+    for use in weight.uses:
+        graph, tensor, readers = use.graph, use.graph.tensor(use.index), use.readers
+        if plan.narrowed.kind is not None:
+            readers = [_insert_dequantize(use, readers, plan.narrowed)]
+        if plan.encoded is not None:
+            tensor.sparsity = encodings.parameters(plan.encoded)
+            if plan.native:
+                for reader in readers:
+                    graph.set_version(reader, _NATIVE_VERSION)
+            else:
+                _insert_densify(use, readers)
+        tensor.buffer = buffer
 
 
-def _native(weight: np.ndarray) -> encodings.Encoded | None:
-    """The faster of the two native layouts, or None where the dense kernel is faster still."""
-    choices = [(_ROWS_NS, encodings.Layout(last=1))]
-    if weight.shape[1] % _NATIVE_BLOCK == 0:
-        choices.append((_BLOCKS_NS, encodings.Layout(1, block_axis=1, block=_NATIVE_BLOCK)))
-    timed = []
-    for value_ns, layout in choices:
-        encoded = encodings.encode(weight, layout)
-        timed.append((_CALL_NS + value_ns * encoded.values.size, encoded))
-    fastest_ns, fastest = min(timed, key=lambda pair: pair[0])
-    return fastest if fastest_ns < weight.size * _DENSE_NS else None
+def _insert_dequantize(use: Use, readers: list[Any], narrowed: narrowing.Narrowed) -> Any:
+    """Makes the tensor narrow, with a DEQUANTIZE that gives its readers float32."""
+    graph, tensor = use.graph, use.graph.tensor(use.index)
+    name = f"{graph.name(use.index)}/dequantized"
+    wide = graph.add_tensor(graph.shape(use.index), TYPES.FLOAT32, name=name)
+    tensor.type = narrowed.kind
+    tensor.quantization = narrowed.quantization()
+    version = narrowed.dequantize_version
+    options = schema.DequantizeOptionsT()
+    made = graph.operator(
+        OPERATORS.DEQUANTIZE, [use.index], [wide], options, version=version
+    )
+    for reader in readers:
+        graph.replace_input(reader, use.index, wide)
+    graph.operators.insert(0, made)
+    return made
 
 
-def _use_native_version(model: Any, use: _Use) -> None:
-    """Raises the operator version of the readers, in a code of their own."""
-    for reader in use.readers:
-        code = copy.copy(model.operatorCodes[reader.opcodeIndex])
-        code.version = _NATIVE_VERSION
-        reader.opcodeIndex = _code_index(model, code)
-
-
-def _insert_densify(model: Any, use: _Use) -> None:
-    """Puts a DENSIFY between the tensor, which becomes sparse, and its readers."""
-    graph, sparse = use.graph, use.tensor
-    dense = copy.copy(sparse)
-    dense.name = sparse.name + b"/densified"
-    dense.buffer = 0  # by convention the empty buffer
-    graph.tensors.append(dense)
-    dense_index = len(graph.tensors) - 1
-    for reader in use.readers:
-        reader.inputs = np.array(
-            [dense_index if index == use.index else index for index in reader.inputs], np.int32
-        )
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = _OPERATOR.DENSIFY
-    code.version = 1
-    densify = schema.OperatorT()
-    densify.opcodeIndex = _code_index(model, code)
-    densify.inputs = np.array([use.index], np.int32)
-    densify.outputs = np.array([dense_index], np.int32)
-    densify.builtinOptionsType = schema.BuiltinOptions.DensifyOptions
-    densify.builtinOptions = schema.DensifyOptionsT()
-    graph.operators.insert(0, densify)
-
-
-def _code_index(model: Any, code: Any) -> int:
-    """The index of an equal operator code, appended where there is none."""
-    for index, known in enumerate(model.operatorCodes):
-        if vars(known) == vars(code):
-            return index
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
+def _insert_densify(use: Use, readers: list[Any]) -> None:
+    """Puts a DENSIFY between the tensor, which is sparse, and its readers."""
+    graph, kind = use.graph, use.graph.tensor(use.index).type
+    name = f"{graph.name(use.index)}/densified"
+    dense = graph.add_tensor(graph.shape(use.index), kind, name=name, like=use.index)
+    for reader in readers:
+        graph.replace_input(reader, use.index, dense)
+    options = schema.DensifyOptionsT()
+    graph.operators.insert(0, graph.operator(OPERATORS.DENSIFY, [use.index], [dense], options))
