@@ -1,0 +1,297 @@
+"""Rotating the whole network by 180 degrees.
+
+TensorFlow pads a strided convolution of an even input by (0, 1): nothing above, one row below.
+XNNPACK's sparse mode wants (1, 1). Below, a further row would never be read, so (1, 0) could be
+widened; so turn the network around: flip height and width of the inputs and of every kernel, and
+the padding becomes (1, 0). The flipped network computes every tensor flipped, with the same
+products in another order.
+
+Each tensor is *plain* or *rotated*. Operators that commute with the rotation (`invariance`) carry
+it on; before any other, and at outputs, a REVERSE_V2 makes the tensor plain again.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export import flatbuffer
+from tfprune.export.graph import OPERATORS, TYPES, Graph
+from tfprune.export.rewrites import invariance, tensors, windows
+
+_REVERSE_VERSIONS = {TYPES.INT16: 2, TYPES.INT8: 3}
+
+
+@dataclasses.dataclass
+class _Plan:
+    """What to rotate.
+
+    Attributes:
+        rotated: The tensors that exist rotated.
+        sources: Those among them that a REVERSE_V2 makes from the plain tensor.
+        undone: Those that something reads plain.
+        moved: The ids of the operators that run on rotated tensors.
+        convolutions: Those among them with a kernel larger than 1x1 and a stride, their windows.
+    """
+
+    rotated: set[int] = dataclasses.field(default_factory=set)
+    sources: set[int] = dataclasses.field(default_factory=set)
+    undone: set[int] = dataclasses.field(default_factory=set)
+    moved: set[int] = dataclasses.field(default_factory=set)
+    convolutions: list[windows.Window] = dataclasses.field(default_factory=list)
+
+
+class _NotApplicable(Exception):
+    """Why the network cannot be rotated."""
+
+
+def apply(graph: Graph, *, grow: bool = False) -> tuple[str, ...]:
+    """Rotate the network if that gives every strided convolution symmetric padding.
+
+    Args:
+        graph: The graph, changed in place.
+        grow: Whether kernels may grow by rows and columns of zeros, which a strided convolution
+            that leaves out the last input needs; they cost time unless they are lowered.
+
+    Returns:
+        One sentence if there is any convolution that the rotation is meant for.
+    """
+    producers = graph.producers()
+    try:
+        plan = _plan(graph, producers, grow)
+    except _NotApplicable as error:
+        return (f"The network is not rotated: {error}.",)
+    if plan is None:
+        return ()
+    _Rotation(graph, plan, producers).run()
+    gained = sum(not window.symmetric for window in plan.convolutions)
+    ends = len(plan.undone - plan.sources)
+    return (
+        f"The network is rotated by 180 degrees, which gives {gained} strided convolutions "
+        f"symmetric padding; REVERSE_V2 at {len(plan.sources)} inputs and {ends} ends.",
+    )
+
+
+def _plan(graph: Graph, producers: dict[int, Any], grow: bool) -> _Plan | None:
+    """The plan, or None where nothing would be gained."""
+    strided = [
+        (operator, window)
+        for operator in graph.operators
+        if graph.code(operator) in windows.CONVOLUTIONS
+        for window in [windows.read(graph, operator, producers)]
+        if window.strided and any(axis.kernel > 1 for axis in window.axes)
+    ]
+    if all(window.symmetric for _, window in strided):
+        return None
+    for operator, window in strided:
+        if not all(axis.rotated.symmetric for axis in window.axes):
+            name = _describe(graph, operator)
+            raise _NotApplicable(f"{name} would have no symmetric padding either way")
+    plan = _spread(graph, producers)
+    plan.convolutions = [window for _, window in strided]
+    for operator in graph.operators:
+        if id(operator) in plan.moved and graph.code(operator) in windows.CONVOLUTIONS:
+            _check_convolution(graph, operator, producers, grow)
+    return plan
+
+
+def _spread(graph: Graph, producers: dict[int, Any]) -> _Plan:
+    """Follow the rotation from the inputs to where it must end."""
+    plan, wanted = _Plan(), _wanted(graph, producers)
+    given = {int(index) for index in graph.graph.inputs}
+    plan.sources = {index for index in given if index in wanted}
+    plan.rotated = set(plan.sources)
+    derived: set[int] = set()
+    ended = None
+    for operator in graph.operators:
+        spatial = _spatial(graph, operator.inputs)
+        convolution = graph.code(operator) in windows.CONVOLUTIONS
+        moves = (
+            bool(spatial)
+            and (convolution or bool(plan.rotated & spatial))
+            and invariance.commutes(graph, operator, producers)
+        )
+        if moves:
+            plain = spatial - plan.rotated
+            if plain & derived:
+                name = _describe(graph, ended if ended is not None else operator)
+                raise _NotApplicable(f"it would have to end before {name} and begin again after it")
+            plan.sources |= plain
+            plan.moved.add(id(operator))
+            plan.rotated |= plain | _spatial(graph, operator.outputs)
+        elif plan.rotated & spatial:
+            plan.undone |= plan.rotated & spatial
+            ended = operator
+        if (plan.rotated | derived) & set(map(int, operator.inputs)):
+            derived |= set(map(int, operator.outputs))
+    plan.undone |= plan.rotated & {int(index) for index in graph.graph.outputs}
+    return plan
+
+
+def _wanted(graph: Graph, producers: dict[int, Any]) -> set[int]:
+    """The spatial tensors that reach a convolution through operators that commute."""
+    wanted: set[int] = set()
+    for operator in reversed(graph.operators):
+        spatial = _spatial(graph, operator.inputs)
+        convolution = graph.code(operator) in windows.CONVOLUTIONS
+        if convolution or wanted & set(map(int, operator.outputs)):
+            if spatial and invariance.commutes(graph, operator, producers):
+                wanted |= spatial
+    return wanted
+
+
+def _spatial(graph: Graph, indices: Any) -> set[int]:
+    """The spatial tensors among some, constants left out."""
+    return {
+        int(index)
+        for index in indices
+        if index >= 0 and tensors.is_spatial(graph, index) and graph.constant(int(index)) is None
+    }
+
+
+def _check_convolution(
+    graph: Graph, operator: Any, producers: dict[int, Any], grow: bool
+) -> None:
+    """Raise where the rotated windows of a convolution cannot be written."""
+    window = windows.read(graph, operator, producers)
+    if all(axis.end >= 0 for axis in window.axes):
+        return
+    options = operator.builtinOptions
+    growable = graph.code(operator) == OPERATORS.CONV_2D and (
+        (options.dilationHFactor, options.dilationWFactor) == (1, 1)
+    )
+    if not (grow and growable):
+        raise _NotApplicable(f"{_describe(graph, operator)} leaves out the end of its input")
+
+
+def _describe(graph: Graph, operator: Any) -> str:
+    return tensors.describe(graph, operator, flatbuffer.OPERATOR_NAMES[graph.code(operator)])
+
+
+class _Rotation:
+    """Carries out one plan; remembers what it made, so that shared weights are flipped once."""
+
+    def __init__(self, graph: Graph, plan: _Plan, producers: dict[int, Any]) -> None:
+        self.graph, self.plan, self.producers = graph, plan, producers
+        self.axes = graph.add_constant(np.array([1, 2], np.int32), name="height_and_width")
+        self.flipped: dict[tuple[Any, ...], int] = {}
+        outputs = {int(index) for index in graph.graph.outputs}
+        # Inputs and outputs of the model keep their index and stay plain.
+        self.rotated = {
+            index: self._twin(index, "rotated") if index in plan.sources | outputs else index
+            for index in plan.rotated
+        }
+        self.plain = {
+            index: index if self.rotated[index] != index else self._twin(index, "plain")
+            for index in plan.undone
+        }
+
+    def run(self) -> None:
+        # Windows say what the file said before, so all are read before any operator changes.
+        window_kinds = windows.CONVOLUTIONS | windows.POOLS
+        self.windows = {
+            id(operator): windows.read(self.graph, operator, self.producers)
+            for operator in self.graph.operators
+            if id(operator) in self.plan.moved and self.graph.code(operator) in window_kinds
+        }
+        first = [
+            self._reverse(index, self.rotated[index])
+            for index in sorted(self.plan.sources)
+            if index not in self.producers
+        ]
+        self.graph.rewrite(self._rule)
+        self.graph.operators[:0] = first
+
+    def _rule(self, operator: Any) -> list[Any]:
+        moves = id(operator) in self.plan.moved
+        made = self._moved(operator) if moves else self._unmoved(operator)
+        for index in map(int, operator.outputs):
+            if moves and index in self.plan.rotated:
+                rotated = self.rotated[index]
+                _replace_output(operator, index, rotated)
+                if index in self.plan.undone:
+                    made.append(self._reverse(rotated, self.plain[index]))
+            elif index in self.plan.sources:
+                made.append(self._reverse(index, self.rotated[index]))
+        return made
+
+    def _moved(self, operator: Any) -> list[Any]:
+        """An operator on rotated inputs: its kernel, constants and padding turned around."""
+        code = self.graph.code(operator)
+        window = self.windows.get(id(operator))
+        if window is not None:
+            return self._turned(operator, window)
+        if code == OPERATORS.PAD:
+            return self._repadded(operator)
+        for index in map(int, operator.inputs):
+            if index in self.plan.rotated:
+                self.graph.replace_input(operator, index, self.rotated[index])
+            elif (
+                values := invariance.rotated_constant(self.graph, index)
+            ) is not None:
+                self.graph.replace_input(operator, index, self._constant(index, values))
+        return [operator]
+
+    def _unmoved(self, operator: Any) -> list[Any]:
+        for index in map(int, operator.inputs):
+            if index in self.plan.rotated:
+                self.graph.replace_input(operator, index, self.plain[index])
+        return [operator]
+
+    def _turned(self, operator: Any, window: windows.Window) -> list[Any]:
+        graph = self.graph
+        height, width = (axis.rotated for axis in window.axes)
+        if graph.code(operator) in windows.CONVOLUTIONS:
+            growth = (max(-height.begin, 0), max(-width.begin, 0))
+            self._flip_kernel(operator, growth)
+        if window.pad is None and height == window.axes[0] and width == window.axes[1]:
+            graph.replace_input(operator, window.source, self.rotated[window.source])
+            return [operator]
+        pads = tuple((max(axis.begin, 0), max(axis.end, 0)) for axis in (height, width))
+        return windows.set_padding(
+            graph, operator, self.rotated[window.source], pads  # type: ignore[arg-type]
+        )
+
+    def _flip_kernel(self, operator: Any, growth: tuple[int, int]) -> None:
+        """Flip height and width of a kernel and put zeros before it."""
+        index = int(operator.inputs[1])
+        kernel: Any = self.graph.constant(index)
+        if kernel.shape[1:3] == (1, 1) and not any(growth):
+            return
+        zeros = ((0, 0), (growth[0], 0), (growth[1], 0), (0, 0))
+        made = self._constant(index, np.pad(np.flip(kernel, (1, 2)), zeros), zeros)
+        self.graph.replace_input(operator, index, made)
+
+    def _repadded(self, operator: Any) -> list[Any]:
+        source, amounts = map(int, operator.inputs)
+        pads = np.array(self.graph.constant(amounts))
+        pads[1:3] = pads[1:3, ::-1]
+        self.graph.replace_input(operator, source, self.rotated[source])
+        self.graph.replace_input(operator, amounts, self._constant(amounts, pads))
+        return [operator]
+
+    def _constant(
+        self, index: int, values: np.ndarray, zeros: tuple[tuple[int, int], ...] = ()
+    ) -> int:
+        key = (self.graph.tensor(index).buffer, values.shape, zeros)
+        if key not in self.flipped:
+            name = f"{tensors.short_name(self.graph, index)}/rotated"
+            self.flipped[key] = self.graph.add_constant(values, name=name, like=index)
+        return self.flipped[key]
+
+    def _twin(self, index: int, suffix: str) -> int:
+        return tensors.like(self.graph, index, self.graph.shape(index), suffix)
+
+    def _reverse(self, index: int, reversed_index: int) -> Any:
+        return self.graph.operator(
+            OPERATORS.REVERSE_V2,
+            [index, self.axes],
+            [reversed_index],
+            schema.ReverseV2OptionsT(),
+            version=_REVERSE_VERSIONS.get(self.graph.tensor(index).type, 1),
+        )
+
+
+def _replace_output(operator: Any, old: int, new: int) -> None:
+    operator.outputs = np.array([new if i == old else i for i in operator.outputs], np.int32)

@@ -1,0 +1,237 @@
+"""A convolution as 1x1 convolutions around a depthwise shift.
+
+XNNPACK skips the zeros of 1x1 convolutions only. A convolution sums `kernel[o, t, c]` times channel
+c of the input, moved by the offset of tap t; a depthwise convolution whose every channel has a
+single 1 moves channels and takes over the stride. Two orders, both exact:
+
+- *gather*: a 1x1 convolution copies each channel once per tap that uses it, the shift moves the
+  copies, a sparse 1x1 convolution sums them up. With one tap, nothing needs copying;
+- *scatter*: a sparse 1x1 convolution computes the share of each tap in each output, the shift moves
+  the shares, and a 1x1 convolution of ones sums them up.
+
+Taps and pairs without a weight are left out, and the tap that need not move is a 1x1 convolution
+of its own.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.graph import OPERATORS, Graph
+from tfprune.export.rewrites import tensors, windows
+
+_NO_ACTIVATION = schema.ActivationFunctionType.NONE
+SIZES = (3, 5)  # depthwise kernels that XNNPACK's sparse mode takes
+
+Offset = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Taps:
+    """A convolution, tap by tap.
+
+    Attributes:
+        kernel: The weights, of shape (outputs, taps, channels).
+        offsets: Rows and columns from `stride` times the output's place to the tap's input.
+        stride: 1 or 2, along both axes.
+    """
+
+    kernel: np.ndarray
+    offsets: tuple[Offset, ...]
+    stride: int
+
+    @property
+    def used(self) -> "Taps":
+        """Those taps that have a weight; one, if none has."""
+        rows = np.flatnonzero(self.kernel.any((0, 2)))
+        rows = rows if rows.size else np.zeros(1, np.intp)
+        offsets = tuple(self.offsets[row] for row in rows)
+        return Taps(self.kernel[:, rows], offsets, self.stride)
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of zeros among the weights of the taps."""
+        return 1 - np.count_nonzero(self.kernel) / self.kernel.size
+
+
+def taps_of(graph: Graph, operator: Any, window: windows.Window) -> Taps | None:
+    """The taps of a CONV_2D that have a weight.
+
+    None where its windows are no shifts of the input: other strides than 1 and 2, several groups,
+    or offsets and sizes beyond the depthwise kernels.
+    """
+    strides = {axis.stride for axis in window.axes}
+    kernel: Any = graph.constant(int(operator.inputs[1]))
+    outputs, height, width, channels = kernel.shape
+    if len(strides) != 1 or channels != graph.shape(window.source)[3]:
+        return None
+    options = operator.builtinOptions
+    rows, columns = window.axes
+    offsets = tuple(
+        (y * options.dilationHFactor - rows.begin, x * options.dilationWFactor - columns.begin)
+        for y in range(height)
+        for x in range(width)
+    )
+    return Taps(kernel.reshape(outputs, -1, channels), offsets, strides.pop()).used
+
+
+def shift_size(offsets: tuple[Offset, ...], stride: int, axes: Any) -> int | None:
+    """The depthwise kernel, padded by half its size, that reaches all offsets; None without one.
+
+    Args:
+        offsets: Offsets of the taps.
+        stride: Of the depthwise convolution.
+        axes: The window's `Axis` pair; the outputs must be those of the padded kernel.
+    """
+    reach = max(max(abs(y), abs(x)) for y, x in offsets)
+    whole = all(axis.outputs == -(-axis.size // stride) for axis in axes)
+    fitting = [size for size in SIZES if reach <= size // 2]
+    return fitting[0] if fitting and whole and stride in (1, 2) else None
+
+
+class Emitter:
+    """Writes operators in XNNPACK's sparse vocabulary; makes each shift of one tensor once."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.moved: dict[tuple[int, int, Offset], int] = {}
+
+    def convolution(
+        self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
+    ) -> list[Any]:
+        """A convolution as 1x1 convolutions and a shift.
+
+        Args:
+            source: The tensor to read.
+            taps: What to compute.
+            size: Of the depthwise kernel, from `shift_size`.
+            bias: The tensor of the bias, -1 for none.
+            activation: The fused activation of the result.
+            output: The tensor to write.
+        """
+        if len(taps.offsets) == 1:
+            made, moved = self.shift_all(source, taps.offsets[0], taps.stride, size)
+            last = self.pointwise(moved, taps.kernel[:, 0], bias, activation, output)
+            return [*made, last]
+        if taps.stride == 1 and (0, 0) in taps.offsets:
+            return self._centred(source, taps, size, bias, activation, output)
+        return self._moved(source, taps, size, bias, activation, output)
+
+    def _centred(
+        self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
+    ) -> list[Any]:
+        """The tap that needs no moving as a 1x1 convolution, added to the others."""
+        place = taps.offsets.index((0, 0))
+        offsets = (*taps.offsets[:place], *taps.offsets[place + 1 :])
+        others = Taps(np.delete(taps.kernel, place, axis=1), offsets, taps.stride)
+        sizes = self.graph.shape(output)
+        centre = tensors.like(self.graph, output, sizes, "centre")
+        around = tensors.like(self.graph, output, sizes, "around")
+        options = schema.AddOptionsT()
+        options.fusedActivationFunction = activation
+        return [
+            *self.convolution(source, others, size, -1, _NO_ACTIVATION, around),
+            self.pointwise(source, taps.kernel[:, place], bias, _NO_ACTIVATION, centre),
+            self.graph.operator(OPERATORS.ADD, [centre, around], [output], options),
+        ]
+
+    def _moved(
+        self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
+    ) -> list[Any]:
+        """Several taps, gathered or scattered."""
+        first, last, used = _factors(taps, self.graph.shape(source), size)
+        kernel = np.zeros((size, size, len(used)), np.float32)
+        for position, tap in enumerate(used):
+            y, x = taps.offsets[tap]
+            kernel[size // 2 + y, size // 2 + x, position] = 1
+        _, height, width, _ = self.graph.shape(source)
+        name = f"{tensors.short_name(self.graph, output)}/pairs"
+        wide = self._tensor(source, height, width, len(used), name)
+        start = self.pointwise(source, first, -1, _NO_ACTIVATION, wide)
+        made, moved = self.depthwise(wide, kernel, taps.stride, _NO_ACTIVATION)
+        return [start, *made, self.pointwise(moved, last, bias, activation, output)]
+
+    def shift_all(
+        self, source: int, offset: Offset, stride: int, size: int
+    ) -> tuple[list[Any], int]:
+        """All channels moved by one offset: the operators, and the tensor that they write."""
+        if (key := (source, stride, offset)) in self.moved:
+            return [], self.moved[key]
+        kernel = np.zeros((size, size, self.graph.shape(source)[3]), np.float32)
+        kernel[size // 2 + offset[0], size // 2 + offset[1]] = 1
+        made, self.moved[key] = self.depthwise(source, kernel, stride, _NO_ACTIVATION)
+        return made, self.moved[key]
+
+    def pointwise(
+        self, source: int, weights: np.ndarray, bias: int, activation: int, output: int
+    ) -> Any:
+        """A 1x1 convolution with weights of shape (outputs, channels)."""
+        name = tensors.short_name(self.graph, output)
+        kernel = self.graph.add_constant(weights[:, None, None].copy(), name=f"{name}/weights")
+        if bias < 0:
+            bias = self._no_bias(len(weights))
+        options = schema.Conv2DOptionsT()
+        options.padding = schema.Padding.VALID
+        options.strideH = options.strideW = 1
+        options.fusedActivationFunction = activation
+        return self.graph.operator(OPERATORS.CONV_2D, [source, kernel, bias], [output], options)
+
+    def depthwise(
+        self, source: int, kernel: np.ndarray, stride: int, activation: int
+    ) -> tuple[list[Any], int]:
+        """A depthwise convolution with half a kernel of zeros around, of shape (k, k, channels)."""
+        size, _, channels = kernel.shape
+        _, height, width, _ = self.graph.shape(source)
+        name = f"{tensors.short_name(self.graph, source)}/moved"
+        weights = self.graph.add_constant(kernel[None], name=f"{name}/weights")
+        moved = self._tensor(source, -(-height // stride), -(-width // stride), channels, name)
+        options = schema.DepthwiseConv2DOptionsT()
+        options.padding = schema.Padding.SAME
+        options.strideH = options.strideW = stride
+        options.depthMultiplier = 1
+        options.fusedActivationFunction = activation
+        inputs = [source, weights, self._no_bias(channels)]
+        made = self.graph.operator(OPERATORS.DEPTHWISE_CONV_2D, inputs, [moved], options)
+        if stride == 1:
+            return [made], moved
+        half = (size // 2, size // 2)
+        return windows.set_padding(self.graph, made, source, (half, half)), moved
+
+    def _tensor(self, source: int, height: int, width: int, channels: int, name: str) -> int:
+        batch = self.graph.shape(source)[0]
+        made = tensors.like(self.graph, source, (batch, height, width, channels), "")
+        self.graph.tensor(made).name = name.encode()
+        return made
+
+    def _no_bias(self, channels: int) -> int:
+        return self.graph.add_constant(np.zeros(channels, np.float32), name="no_bias")
+
+
+def _factors(
+    taps: Taps, sizes: tuple[int, ...], size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The matrices before and after the shift, and the tap that each channel between belongs to.
+
+    Of the two orders, that with fewer multiply-adds: every pair is copied or summed, and shifted;
+    the weights count at the places where they are applied.
+
+    Args:
+        taps: What to compute.
+        sizes: The shape of the tensor to read.
+        size: Of the depthwise kernel.
+    """
+    outputs, _, channels = taps.kernel.shape
+    places = sizes[1] * sizes[2]
+    kept = -(-places // taps.stride**2)
+    nonzeros = np.count_nonzero(taps.kernel)
+    gathered = np.argwhere(taps.kernel.any(0))  # pairs (tap, channel)
+    scattered = np.argwhere(taps.kernel.any(2).T)  # pairs (tap, output)
+    gather = len(gathered) * (places + size**2 * kept) + nonzeros * kept
+    scatter = nonzeros * places + len(scattered) * (size**2 + 1) * kept
+    if gather < scatter:
+        tap, channel = gathered.T
+        return np.eye(channels, dtype=np.float32)[channel], taps.kernel[:, tap, channel], tap
+    tap, output = scattered.T
+    return taps.kernel[output, tap], np.eye(outputs, dtype=np.float32)[:, output], tap
