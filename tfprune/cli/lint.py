@@ -1,0 +1,64 @@
+"""`tfprune lint`: which layers of a .tflite file run on sparse kernels, and why others do not."""
+
+import argparse
+from typing import Any
+
+from tfprune.cli import arguments, models
+from tfprune.cli.terminal import Outcome
+from tfprune.report_table import table
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the command's parser to `commands`."""
+    from tfprune.export.lint import TARGETS
+
+    parser = arguments.add_command(
+        commands,
+        common,
+        name="lint",
+        run=run,
+        summary="Tell which layers of a .tflite file run on sparse kernels.",
+        description=(
+            "Works on any .tflite file, without running it: one row a layer with its\n"
+            "sparsity, multiply-adds, kernel, and what keeps it off a sparse kernel.\n"
+            "Sparse 1x1 convolutions exist on arm64 and in wasm; x86 has those of fully\n"
+            "connected layers only."
+        ),
+        example="tfprune lint model.tflite --target wasm",
+    )
+    parser.add_argument("file", metavar="FILE.tflite", help="the file")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="arm64",
+        help="where the file will run; default: %(default)s",
+    )
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Lint `args.file`."""
+    models.require_file(args.file, ".tflite")
+    from tfprune.export.lint import lint
+
+    found = lint(args.file, target=args.target)
+    rows = [
+        (
+            layer.name,
+            layer.operator,
+            f"{layer.kernel}: {layer.blocker}" if layer.blocker else layer.kernel,
+            " x ".join(map(str, layer.shape)),
+            f"{layer.sparsity:.2%}",
+            f"{layer.multiply_adds:,}",
+        )
+        for layer in found.layers
+    ]
+    headings = ("layer", "operator", "kernel", "shape", "sparsity", "multiply-adds")
+    summary = (
+        f"\n{found.sparse_layers} of {len(found.layers)} layers and "
+        f"{found.sparse_multiply_adds:.1%} of the multiply-adds run on sparse kernels "
+        f"({found.target})."
+    )
+    remarks = [f"Defect: {text}" for text in found.defects]
+    remarks += [f"Note: {text}" for text in found.notes]
+    shown = (table(headings, rows, texts=3), "\n".join([summary, *remarks]))
+    return Outcome(found.to_dict(), shown)
