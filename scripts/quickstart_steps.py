@@ -229,10 +229,9 @@ def compare(
 
 def predict(file: Path, images: np.ndarray) -> np.ndarray:
     """The logits that LiteRT gives, one image at a time."""
-    interpreter = runtime.load(file, threads=THREADS)
-    return np.concatenate(
-        [runtime.run(interpreter, [images[i : i + 1]])[0] for i in range(len(images))]
-    )
+    kernels = runtime.KERNELS[0]
+    found = runtime.outputs(file, [images], batch=1, threads=THREADS, kernels=[kernels])
+    return found[kernels][0]
 
 
 def accuracy(file: Path, data: Dataset) -> float:

@@ -22,11 +22,17 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         description=(
             "Runs take turns (A B A B ...), so that a busy machine slows all files alike.\n"
             "Ratios are those of the first file to each: above 1 is faster, or smaller,\n"
-            "than the first."
+            "than the first. WebAssembly needs Node and LiteRT.js: scripts/setup_wasm.sh."
         ),
         example="tfprune bench dense.tflite sparse.tflite --threads 1 --runs 200",
     )
     parser.add_argument("files", metavar="FILE.tflite", nargs="+", help="ratios to the first")
+    parser.add_argument(
+        "--runtime",
+        choices=("native", "wasm"),
+        default="native",
+        help="LiteRT on this machine, or LiteRT.js in Node; default: %(default)s",
+    )
     count = arguments.number(int, "an integer >= 1", 1)
     parser.add_argument(
         "--threads", type=count, default=1, metavar="N", help="default: %(default)s"
@@ -48,7 +54,9 @@ def run(args: argparse.Namespace) -> Outcome:
 
     paths = dict(zip(_names(args.files), args.files))
     with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
-        timings = benchmark(paths, threads=args.threads, runs=args.runs)
+        timings = benchmark(
+            paths, threads=args.threads, runs=args.runs, runtime=args.runtime
+        )
     first = timings[0]
     rows = [
         (
@@ -56,7 +64,9 @@ def run(args: argparse.Namespace) -> Outcome:
             f"{timing.median_ms:.4g}",
             f"{timing.p10_ms:.4g} - {timing.p90_ms:.4g}",
             f"{timing.ratio:.2f}",
+            f"{timing.cpu_ms:.4g}",
             f"{timing.load_ms:.3g}",
+            "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.1f}",
             f"{timing.bytes:,}",
             f"{first.bytes / timing.bytes:.2f}",
             f"{timing.gzip_bytes:,}",
@@ -68,17 +78,23 @@ def run(args: argparse.Namespace) -> Outcome:
         "median, ms",
         "10 % - 90 %",
         "speedup",
+        "CPU, ms",
         "load, ms",
+        "memory, MB",
         "bytes",
         "bytes ratio",
         "bytes, gzip",
     )
     threads = f"{args.threads} thread" + "s" * (args.threads > 1)
+    where = "LiteRT" if args.runtime == "native" else "LiteRT.js (WebAssembly)"
     caption = (
-        f"\nLatency of one inference in LiteRT, {threads}, {args.runs} runs in turns. Speedup and "
-        "bytes ratio: the first file's median and bytes over this one's."
+        f"\nLatency of one inference in {where}, {threads}, {args.runs} runs in turns. Speedup: "
+        "median over the rounds of the first file's latency over this one's. CPU: processor time "
+        "of one inference. Load and memory: from the start to the first result, and by how much "
+        "the process grew."
     )
     data = {
+        "runtime": args.runtime,
         "threads": args.threads,
         "runs": args.runs,
         "files": [

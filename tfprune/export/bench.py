@@ -2,14 +2,17 @@
 
 import dataclasses
 import os
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tfprune.export import flatbuffer, runtime
-from tfprune.validation import require_integer
+from tfprune.export import flatbuffer
+from tfprune.export import runtime as native
+from tfprune.export import wasm
+from tfprune.validation import require_integer, require_one_of
+
+RUNTIMES = ("native", "wasm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,26 +22,36 @@ class Timing:
     Attributes:
         name: The caller's name for the file.
         path: The file.
+        runtime: "native" or "wasm".
         median_ms: Median latency of one inference.
         p10_ms: The tenth percentile of the latencies.
         p90_ms: The ninetieth percentile.
-        load_ms: Time to load the file and run it once.
+        cpu_ms: Median processor time of one inference, summed over threads: what it costs where
+            `median_ms` is how long it takes.
+        ratio: How many times faster than the first file: the median, over the rounds, of the first
+            file's latency in a round over this one's. Within a round the machine's state is much
+            the same, so this varies less than a ratio of medians.
+        load_ms: Time to load the file and run it once, in a fresh process.
+        memory_bytes: By how much that made the process grow in RAM, the runtime's own needs and
+            pages of the file included; None in WebAssembly and where the system does not say.
         bytes: Size of the file.
         gzip_bytes: Its size after gzip.
-        ratio: Median of the first file over this one's: above 1 is faster than the first.
         threads: Threads an inference could use.
         runs: Timed inferences.
     """
 
     name: str
     path: str
+    runtime: str
     median_ms: float
     p10_ms: float
     p90_ms: float
+    cpu_ms: float
+    ratio: float
     load_ms: float
+    memory_bytes: int | None
     bytes: int
     gzip_bytes: int
-    ratio: float
     threads: int
     runs: int
 
@@ -53,22 +66,29 @@ def benchmark(
     threads: int = 1,
     runs: int = 50,
     warmup: int = 5,
+    runtime: str = "native",
 ) -> list[Timing]:
     """Times files in turns, A B A B ..., so that a busy machine slows all of them alike.
 
+    The files run in processes of their own: one for the latencies, and a fresh one per file for
+    load time and memory.
+
     Args:
         paths: Name to .tflite file, at least one; ratios are taken to the first.
-        threads: Threads an inference may use, at least 1.
+        threads: Threads an inference may use, at least 1; in WebAssembly 1.
         runs: Timed inferences of each file, at least 1.
-        warmup: Untimed inferences of each file before that, at least 0.
+        warmup: Untimed inferences of each file before that, at least 0; in WebAssembly at least a
+            second's worth, until the engine has optimized its code.
+        runtime: "native" for LiteRT on this machine, "wasm" for LiteRT.js in Node.
 
     Returns:
-        One timing per file, in the order of `paths`. Inputs are random: floats normal, integers
-        zero.
+        One timing per file, in the order of `paths`. Inputs are random: floats normal (uniform in
+        WebAssembly), integers zero.
 
     Raises:
         TypeError: If `paths` is no mapping or a number is not an integer.
-        ValueError: If a number is too small, or a file cannot be read or run.
+        ValueError: If another argument does not fit, a file cannot be read or run, or "wasm" lacks
+            Node or LiteRT.js.
     """
     if not isinstance(paths, Mapping):
         raise TypeError(f"`paths` must map names to files. Received: paths={paths!r}.")
@@ -77,46 +97,38 @@ def benchmark(
     require_integer("threads", threads, minimum=1)
     require_integer("runs", runs, minimum=1)
     require_integer("warmup", warmup, minimum=0)
-    contents = [flatbuffer.read(path)[1] for path in paths.values()]
-    loaded = [_load(path, threads) for path in paths.values()]
-    latencies: list[list[float]] = [[] for _ in loaded]
-    for turn in range(warmup + runs):
-        for times, (interpreter, _) in zip(latencies, loaded):
-            begin = time.perf_counter()
-            interpreter.invoke()
-            if turn >= warmup:
-                times.append(1e3 * (time.perf_counter() - begin))
-    medians = [float(np.median(times)) for times in latencies]
+    require_one_of("runtime", runtime, RUNTIMES)
+    if runtime == "wasm" and threads > 1:
+        raise ValueError(
+            "`threads` must be 1 with `runtime='wasm'`, which has one thread in Node. "
+            f"Received: threads={threads}."
+        )
+    files = [os.fspath(path) for path in paths.values()]
+    contents = [flatbuffer.read(path)[1] for path in files]
+    loads: list[tuple[float, int | None]]
+    if runtime == "wasm":
+        loads = [(wasm.load(path), None) for path in files]
+        wall, cpu = wasm.bench(files, runs=runs, warmup=warmup)
+    else:
+        loads = [native.load(path, threads=threads) for path in files]
+        wall, cpu = native.bench(files, threads=threads, runs=runs, warmup=warmup)
+    wall, cpu = 1e3 * wall, 1e3 * cpu
     return [
         Timing(
             name=name,
-            path=os.fspath(path),
-            median_ms=median,
-            p10_ms=float(np.percentile(times, 10)),
-            p90_ms=float(np.percentile(times, 90)),
-            load_ms=load_ms,
-            bytes=len(content),
-            gzip_bytes=flatbuffer.gzip_size(content),
-            ratio=medians[0] / median,
+            path=files[index],
+            runtime=runtime,
+            median_ms=float(np.median(wall[index])),
+            p10_ms=float(np.percentile(wall[index], 10)),
+            p90_ms=float(np.percentile(wall[index], 90)),
+            cpu_ms=float(np.median(cpu[index])),
+            ratio=float(np.median(wall[0] / wall[index])),
+            load_ms=1e3 * loads[index][0],
+            memory_bytes=loads[index][1],
+            bytes=len(contents[index]),
+            gzip_bytes=flatbuffer.gzip_size(contents[index]),
             threads=threads,
             runs=runs,
         )
-        for (name, path), median, times, (_, load_ms), content in zip(
-            paths.items(), medians, latencies, loaded, contents
-        )
+        for index, name in enumerate(paths)
     ]
-
-
-def _load(path: str | os.PathLike[str], threads: int) -> tuple[Any, float]:
-    """An interpreter that has run once, and the milliseconds it took to get there."""
-    begin = time.perf_counter()
-    interpreter = runtime.load(path, threads=threads)
-    rng = np.random.default_rng(0)
-    inputs = []
-    for detail in interpreter.get_input_details():
-        values = rng.standard_normal(detail["shape"])
-        if not np.issubdtype(detail["dtype"], np.floating):
-            values = np.zeros(detail["shape"])
-        inputs.append(values.astype(detail["dtype"]))
-    runtime.run(interpreter, inputs)
-    return interpreter, 1e3 * (time.perf_counter() - begin)

@@ -13,8 +13,11 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfprune.export import integrity
+
 FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
+_EMPTY = np.zeros(0, np.int32)
 
 OPERATOR_NAMES: dict[int, str] = {
     code: name
@@ -37,6 +40,7 @@ NUMPY_TYPES: dict[int, type[np.generic]] = {
     schema.TensorType.INT64: np.int64,
     schema.TensorType.BOOL: np.bool_,
 }
+_ITEM_SIZES = {code: np.dtype(kind).itemsize for code, kind in NUMPY_TYPES.items()}
 
 # What the generated parser raises when an offset or a length points outside the file.
 _PARSE_ERRORS = (
@@ -59,6 +63,44 @@ class _AlignedBuilder(flatbuffers.Builder):
         return super().StartVector(elemSize, numElems, alignment)
 
 
+class _Content(bytes):
+    """The bytes of a file, from which strings can be cut as long as they do not overlap.
+
+    The generated parser cuts them without a look at the end of the file, and copies each: a damaged
+    file in which every name is the rest of the file would need memory without limit.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._left = len(content)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            self._left -= key.stop - key.start
+            if key.stop > len(self) or self._left < 0:
+                raise ValueError("a string ends outside the file, or many share its bytes")
+        return super().__getitem__(key)
+
+
+# The vectors of tables in the schema, and those of them whose tables hold further ones.
+_TABLES: dict[type[Any], tuple[str, ...]] = {
+    schema.Model: (
+        "OperatorCodes",
+        "Subgraphs",
+        "Buffers",
+        "Metadata",
+        "SignatureDefs",
+        "ExternalBufferGroups",
+        "ExternalBuffers",
+    ),
+    schema.SubGraph: ("Tensors", "Operators"),
+    schema.Tensor: ("VariantTensors",),
+    schema.SparsityParameters: ("DimMetadata",),
+    schema.SignatureDef: ("Inputs", "Outputs"),
+}
+_NESTING = ("Subgraphs", "Tensors", "SignatureDefs")
+_TABLE_BYTES = 8  # the smallest table: its offset in a vector and the offset of its fields
+
+
 def parse(content: bytes, name: str) -> Any:
     """Parses the bytes of a .tflite file.
 
@@ -79,8 +121,11 @@ def parse(content: bytes, name: str) -> Any:
             f"Received: path={name!r} ({found})."
         )
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-        _check(model)
+        root = schema.Model.GetRootAs(_Content(content), 0)
+        _count_tables(root, len(content) // _TABLE_BYTES)
+        model = schema.ModelT.InitFromObj(root)
+        _fill_gaps(model, content)
+        integrity.check(model, _ITEM_SIZES)
     except _PARSE_ERRORS as error:
         raise ValueError(
             "`path` must name a whole TFLite file, this one is truncated or damaged. "
@@ -158,22 +203,51 @@ def add_buffer(model: Any, values: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
-def _check(model: Any) -> None:
-    """Raises ValueError where an index of the parsed model points at nothing."""
-    if not model.subgraphs or not model.buffers:
-        raise ValueError("no subgraph or no buffer")
-    codes = range(len(model.operatorCodes or ()))
-    for graph in model.subgraphs:
-        tensors = range(-1, len(graph.tensors or ()))  # -1 is an absent optional input
-        if any(tensor.buffer not in range(len(model.buffers)) for tensor in graph.tensors or ()):
-            raise ValueError("a tensor names a buffer that is not there")
-        for operator in graph.operators or ():
-            if operator.opcodeIndex not in codes:
-                raise ValueError("an operator names a code that is not there")
-            for index in _indices(operator.inputs) + _indices(operator.outputs):
-                if index not in tensors:
-                    raise ValueError("an operator names a tensor that is not there")
+def _count_tables(table: Any, room: int) -> int:
+    """Checks the lengths of a table's vectors of tables, before anything loops over them.
+
+    Vectors may share tables, so lengths that each fit the file can multiply to billions of objects.
+
+    Args:
+        table: A table of the schema, not unpacked.
+        room: How many more tables the file can hold.
+
+    Returns:
+        How many more it can hold after those below `table`.
+
+    Raises:
+        ValueError: If there is no room for them.
+    """
+    for name in _TABLES[type(table)]:
+        length = getattr(table, f"{name}Length")()
+        room -= length
+        if room < 0:
+            raise ValueError(f"{length} {name}, for which the file has no room")
+        for index in range(length if name in _NESTING else 0):
+            room = _count_tables(getattr(table, name)(index), room)
+    if isinstance(table, schema.Tensor) and (sparsity := table.Sparsity()) is not None:
+        room = _count_tables(sparsity, room)
+    return room
 
 
-def _indices(vector: Any) -> list[int]:
-    return [] if vector is None else [int(index) for index in vector]
+def _fill_gaps(model: Any, content: bytes) -> None:
+    """Puts empty vectors where the file has none, and data stored behind the flatbuffer inside."""
+    for graph in model.subgraphs or ():
+        graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
+        for holder in (graph, *graph.operators):
+            holder.inputs = _EMPTY if holder.inputs is None else holder.inputs
+            holder.outputs = _EMPTY if holder.outputs is None else holder.outputs
+        for operator in graph.operators:
+            if operator.largeCustomOptionsOffset > 1:
+                place = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+                operator.customOptions = _behind(content, *place)
+                operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
+    for buffer in model.buffers or ():
+        if buffer.offset > 1:  # 1 is the converter's placeholder for a place not known yet
+            buffer.data = _behind(content, buffer.offset, buffer.size)
+            buffer.offset = buffer.size = 0
+
+
+def _behind(content: bytes, offset: int, size: int) -> np.ndarray:
+    """The bytes of a large model's weights, which lie behind its flatbuffer in the same file."""
+    return np.frombuffer(content, np.uint8, count=size, offset=offset)

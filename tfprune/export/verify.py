@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfprune import quiet
-from tfprune.export import runtime
+from tfprune.export import runtime, wasm
 from tfprune.export.signature import Signature
 from tfprune.prunable import flatten
 
@@ -18,8 +18,9 @@ _FREE_DIMENSION = 32  # the size given to dimensions other than the batch that t
 # A float32 sum taken in another order differs by a few units of 1.2e-7 times the square root of
 # its length, 1e-5 at most for the layers in use; a wrong weight or index shows in the first
 # digits. float16 rounds each weight by up to 5e-4, an int8 weight by 4e-3 of its channel's
-# largest one, and errors add up over layers and time steps.
-TOLERANCES = {None: 1e-4, "float16": 1e-2, "dynamic": 1e-1}
+# largest one, and errors add up over layers and time steps. int8 arithmetic rounds every activation
+# to one of 255 values as well.
+TOLERANCES = {None: 1e-4, "float16": 1e-2, "int8_weights": 1e-1, "dynamic": 1e-1, "int8": 3e-1}
 
 # Below this an output counts as zero: its scale says nothing about the sums it came from.
 _SMALLEST_SCALE = 1e-3
@@ -74,8 +75,11 @@ def compare(
     expected: Sequence[np.ndarray],
     *,
     tolerance: float,
+    in_wasm: bool = False,
 ) -> float:
     """Runs a file with and without XNNPACK and compares every output with Keras's.
+
+    It runs in a process of its own: a file that kills the runtime is an error like any other.
 
     Args:
         path: The .tflite file.
@@ -83,6 +87,7 @@ def compare(
         inputs: One array of examples per input.
         expected: One array of predictions per output.
         tolerance: Largest difference allowed, as a fraction of the output's largest magnitude.
+        in_wasm: Whether to run it in WebAssembly too, which must be installed.
 
     Returns:
         The largest difference found, as that fraction.
@@ -91,22 +96,20 @@ def compare(
         ValueError: If the file does not load or run, gives NaN, or differs.
     """
     largest = 0.0
-    for delegates in (True, False):
-        interpreter = runtime.load(path, delegates=delegates)
-        runs = [
-            runtime.run(interpreter, [array[begin : begin + signature.batch] for array in inputs])
-            for begin in range(0, len(inputs[0]), signature.batch)
-        ]
-        for index, (wanted, *parts) in enumerate(zip(expected, *runs, strict=True)):
-            found = _difference(np.concatenate(parts), wanted)
-            if not found <= tolerance:
-                kernels = "XNNPACK" if delegates else "LiteRT's own kernels"
+    whole = len(inputs[0]) % signature.batch == 0
+    found = runtime.outputs(path, inputs, batch=signature.batch if whole else 1)
+    if in_wasm:
+        found["WebAssembly"] = wasm.outputs(path, inputs, batch=signature.batch)
+    for kernels, arrays in found.items():
+        for index, (wanted, array) in enumerate(zip(expected, arrays, strict=True)):
+            difference = _difference(array, wanted)
+            if not difference <= tolerance:
                 raise ValueError(
                     "`model` must predict the same in Keras and in the exported file: output "
-                    f"{index} differs by {found:.2e} of its scale with {kernels}, more than "
+                    f"{index} differs by {difference:.2e} of its scale with {kernels}, more than "
                     f"{tolerance:.0e}. No file was written."
                 )
-            largest = max(largest, found)
+            largest = max(largest, difference)
     return largest
 
 
