@@ -187,11 +187,46 @@ def test_a_half_sparse_model_never_grows(tmp_path):
     assert report.bytes <= report.dense_bytes
 
 
-@pytest.mark.parametrize("quantize", ["float16", "dynamic"])
-def test_stock_quantization_is_dense_and_close_to_keras(quantize, tmp_path):
-    report = to_tflite(zero_out(mlp(), 0.9), tmp_path / "model.tflite", quantize=quantize)
-    assert report.encodings == () and "converter" in report.notes[0]
+@pytest.mark.parametrize("quantize", ["float16", "int8_weights", "dynamic", "int8"])
+def test_quantized_weights_are_smaller_and_close_to_keras(quantize, tmp_path):
+    examples = np.random.default_rng(0).standard_normal((16, 256))
+    report = to_tflite(
+        zero_out(mlp(), 0.9, block=16),
+        tmp_path / "model.tflite",
+        target="size",
+        quantize=quantize,
+        representative_data=examples if quantize == "int8" else None,
+    )
     assert 0 < report.largest_difference < verify.TOLERANCES[quantize]
+    unquantized = to_tflite(
+        zero_out(mlp(), 0.9, block=16), tmp_path / "float.tflite", target="size"
+    )
+    assert report.bytes < unquantized.bytes
+    width = {"float16": "float16"}.get(quantize, "int8")
+    assert {entry.dtype for entry in report.encodings if len(entry.shape) == 2} == {width}
+
+
+def test_a_file_of_a_free_batch_takes_any_number(tmp_path):
+    model = zero_out(cnn(), 0.9)
+    to_tflite(model, tmp_path / "model.tflite", batch_size=None)
+    interpreter = Interpreter(model_path=str(tmp_path / "model.tflite"))
+    (detail,) = interpreter.get_input_details()
+    assert list(detail["shape_signature"]) == [-1, 16, 16, 3]
+    images = np.random.default_rng(0).standard_normal((5, 16, 16, 3)).astype(np.float32)
+    interpreter.resize_tensor_input(detail["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(detail["index"], images)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(found, model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_unrolled_recurrent_layers_predict_the_same_without_a_loop(tmp_path):
+    model = zero_out(lstm(), 0.9, block=4)
+    report = to_tflite(model, tmp_path / "model.tflite", unroll=True)
+    operators = inspect_tflite(tmp_path / "model.tflite").operators
+    assert not any(name.startswith("WHILE") for name in operators)
+    assert report.largest_difference < 1e-5
 
 
 def test_inputs_and_outputs_keep_their_keras_names(tmp_path):

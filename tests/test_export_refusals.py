@@ -1,5 +1,6 @@
 """Every way in which an export refuses, and that nothing is left behind then."""
 
+import dataclasses
 import os
 
 import keras
@@ -9,6 +10,7 @@ from keras import layers
 
 import tfprune
 from tfprune.export import tflite, to_tflite
+from tfprune.export.build import build
 
 
 def mlp(units=256):
@@ -17,12 +19,12 @@ def mlp(units=256):
     )
 
 
-def corrupt(content):
-    """Stands in for the encoder and writes huge weights into the middle of the file."""
+def corrupt(content, **options):
+    """Stands in for the builder and writes huge weights into the middle of the file."""
     spoiled = bytearray(content)
     middle = len(spoiled) // 2 // 4 * 4
     spoiled[middle : middle + 64] = np.full(16, 1e6, np.float32).tobytes()
-    return bytes(spoiled), ()
+    return dataclasses.replace(build(content, **options), content=bytes(spoiled))
 
 
 @pytest.mark.parametrize("older", [None, b"an older file"])
@@ -30,7 +32,7 @@ def test_a_mismatch_leaves_no_file_behind(older, tmp_path, monkeypatch):
     path = tmp_path / "model.tflite"
     if older:
         path.write_bytes(older)
-    monkeypatch.setattr(tflite, "encode_weights", corrupt)
+    monkeypatch.setattr(tflite, "build", corrupt)
     with pytest.raises(ValueError, match="must predict the same"):
         to_tflite(mlp(), path)
     assert os.listdir(tmp_path) == (["model.tflite"] if older else [])
@@ -80,9 +82,22 @@ def test_an_unwritable_path_is_one_error_before_converting(place, tmp_path, monk
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": "int4"}, "`quantize` must be one of None, 'float16', 'dynamic', 'int8'"),
+        ({"quantize": "int4"}, "`quantize` must be one of None, 'float16', 'int8_weights', 'dy"),
+        ({"target": "gpu"}, "`target` must be one of 'auto', 'arm64', 'wasm', 'x86', 'size'"),
         ({"quantize": "int8"}, "`representative_data` must be given"),
-        ({"quantize": "int8", "representative_data": [1]}, "None, 'float16' or 'dynamic'"),
+        ({"quantize": "int8", "representative_data": [1]}, "`representative_data` must fit the"),
+        (
+            {"quantize": "int8", "representative_data": np.ones((2, 5))},
+            r"`representative_data` must fit .*Received: an array of shape \(2, 5\)",
+        ),
+        ({"quantize": "dynamic", "representative_data": np.ones((2, 256))}, "must be None unless"),
+        (
+            {"quantize": "int8", "representative_data": np.ones((2, 256)), "batch_size": None},
+            "`batch_size` must be a number",
+        ),
+        ({"target": "wasm", "batch_size": None}, "`batch_size` must be a number"),
+        ({"batch_size": 0}, "`batch_size` must be >= 1"),
+        ({"lower_conv3x3": True, "target": "x86"}, "`lower_conv3x3` must be False"),
         ({"verify_inputs": np.ones((2, 5))}, "`verify_inputs` must fit the input"),
         ({"verify_inputs": np.ones((0, 256))}, "at least one"),
         ({"verify_inputs": [np.ones((2, 256))] * 2}, "one array per input"),

@@ -10,9 +10,10 @@ from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
 from tfprune.files import require_writable
 from tfprune.progress import progress
+from tfprune.targets import QUANTIZE, TARGETS
 from tfprune.wrapper import pruned_layers
 
-_QUANTIZE = ("none", "float16", "dynamic", "int8")
+_QUANTIZE = tuple(kind or "none" for kind in QUANTIZE)
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -32,15 +33,34 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.keras", help="plain or pruned model")
     parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
     parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default="auto",
+        help="where it will run; size: the fewest bytes whatever the speed; default: %(default)s",
+    )
+    parser.add_argument(
         "--quantize",
         choices=_QUANTIZE,
         default="none",
-        help="none: float32; others: the converter's own quantization; default: %(default)s",
+        help="float16 and int8_weights: fewer bits a weight, float32 arithmetic; dynamic: int8 "
+        "weights and products; int8: int8 throughout; default: %(default)s",
     )
     parser.add_argument(
         "--representative-data",
         metavar="FILE.npy",
         help="array of examples that calibrates --quantize int8",
+    )
+    parser.add_argument(
+        "--lower-conv3x3",
+        action="store_true",
+        help="turn larger sparse convolutions into 1x1 ones, which have sparse kernels on arm64 "
+        "and wasm",
+    )
+    parser.add_argument(
+        "--unroll",
+        action="store_true",
+        help="unroll the time steps of recurrent layers: faster where their weights run on sparse "
+        "kernels, slower where they do not",
     )
     parser.add_argument(
         "--dense",
@@ -65,8 +85,11 @@ def run(args: argparse.Namespace) -> Outcome:
         written = to_tflite(
             model,
             args.output,
+            target=args.target,
             quantize=None if args.quantize == "none" else args.quantize,
             representative_data=examples,
+            lower_conv3x3=args.lower_conv3x3,
+            unroll=args.unroll,
             sparse=not args.dense,
         )
     note = ("The model was stripped of its masks first.\n",) if wrapped else ()

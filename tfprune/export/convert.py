@@ -7,7 +7,8 @@ converter is never given the model as its trackable object: recurrent models the
 """
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,48 +17,25 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune import quiet
 from tfprune.export import flatbuffer, signature
-from tfprune.prunable import flatten
 
 SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives
 
 
-def to_float32(model: keras.Model) -> keras.Model:
-    """The model itself if it computes in float32, else a copy of it that does.
-
-    Args:
-        model: A built model, perhaps with a mixed-precision policy.
-
-    Returns:
-        A model with the same weights, whose every layer computes in float32.
-
-    Raises:
-        ValueError: If the model computes in another precision and cannot be copied.
-    """
-    layers = flatten(model)
-    if all(layer.compute_dtype == "float32" for layer in layers):
-        return model
-    try:
-        config = _with_float32(keras.saving.serialize_keras_object(model))
-        copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
-        copy.set_weights(model.get_weights())
-    except Exception as error:  # user code runs here: from_config may raise anything
-        raise ValueError(
-            "`model` must compute in float32 or be serializable, so that a float32 copy of it can "
-            f"be made. Received: model={model.name!r}, dtype_policy={model.dtype_policy.name!r} "
-            f"({error})."
-        ) from error
-    return copy
-
-
 def convert(
-    model: keras.Model, signed: signature.Signature, *, quantize: str | None = None
+    model: keras.Model,
+    signed: signature.Signature,
+    *,
+    quantize: str | None = None,
+    representative: Sequence[np.ndarray] | None = None,
 ) -> bytes:
     """Converts a model to a dense .tflite file.
 
     Args:
         model: A built model that computes in float32.
         signed: Its signature.
-        quantize: None, "float16" or "dynamic": the converter's own weight quantization.
+        quantize: None for float32; "dynamic" or "int8" for the converter's own quantization.
+        representative: For "int8", one array of examples per input; activations are calibrated on
+            them.
 
     Returns:
         The file, with a signature that names the model's inputs and outputs.
@@ -85,11 +63,23 @@ def convert(
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        content = converter.convert()
+        if quantize == "int8":
+            converter.representative_dataset = lambda: _batches(representative or (), signed.batch)
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+                tf.lite.OpsSet.TFLITE_BUILTINS,  # what has no int8 kernel stays float32
+            ]
+        with warnings.catch_warnings():
+            # Inputs stay float32, so there are no statistics of quantized ones to give.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            content = converter.convert()
     names = _output_names(model, paths)
     return _signed(content, [entry.name for entry in signed.inputs], names)
+
+
+def _batches(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    for begin in range(0, len(arrays[0]), size):
+        yield [array[begin : begin + size] for array in arrays]
 
 
 @contextlib.contextmanager
@@ -102,17 +92,6 @@ def _conversion_errors(model: keras.Model) -> Iterator[None]:
             f"`model` must be made of operations that TFLite has. Received: model={model.name!r} "
             f"({type(error).__name__}: {reason})."
         ) from error
-
-
-def _with_float32(config: Any) -> Any:
-    """A serialized object with every dtype policy in it replaced by float32."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {**config["config"], "name": "float32"}}
-        return {key: _with_float32(value) for key, value in config.items()}
-    if isinstance(config, (list, tuple)):
-        return type(config)(_with_float32(value) for value in config)
-    return config
 
 
 def _output_names(model: keras.Model, paths: list[tuple[Any, ...]]) -> list[str]:

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
+from tfprune.export.lint import Coverage
 from tfprune.export.sparse import EncodedTensor
 
 
@@ -12,31 +15,39 @@ class ExportReport:
 
     Attributes:
         path: The file that was written.
+        target: Where it is meant to run.
+        quantize: How its weights are quantized, None for float32.
         bytes: Its size.
         gzip_bytes: Its size after gzip, as in an app package or a download.
-        dense_bytes: Size of the dense file that the converter gave.
+        dense_bytes: Size of the dense float32 file that the converter gives.
         dense_gzip_bytes: The same after gzip.
-        theory_bytes: Four bytes a nonzero value and one bit a weight, over the encoded weights.
+        theory_bytes: The nonzero values as stored and one bit a weight, over the encoded weights.
         encodings: One entry per encoded weight.
+        coverage: Which layers run on sparse kernels on the target, and what keeps the others off.
+        rewrites: What was done to the graph, one sentence each.
         largest_difference: Largest difference between an output and Keras's, as a fraction of
             the output's largest magnitude.
         notes: What a user should know, one sentence each.
     """
 
     path: str
+    target: str
+    quantize: str | None
     bytes: int
     gzip_bytes: int
     dense_bytes: int
     dense_gzip_bytes: int
     theory_bytes: int
     encodings: tuple[EncodedTensor, ...]
+    coverage: Coverage
+    rewrites: tuple[str, ...]
     largest_difference: float
     notes: tuple[str, ...] = ()
 
     @property
     def encoded_bytes(self) -> int:
-        """Bytes that the encoded weights take in the file, to compare with `theory_bytes`."""
-        return sum(entry.encoded_bytes for entry in self.encodings)
+        """Bytes of the weights stored sparsely, to compare with `theory_bytes`."""
+        return sum(e.encoded_bytes for e in self.encodings if e.encoding != "dense")
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, ready for JSON."""
@@ -57,15 +68,18 @@ class ExportReport:
             ]
         lines += [
             f"  {entry.name[-39:]:<40}{'x'.join(map(str, entry.shape)):>18}"
-            f"{entry.sparsity:>10.4f}{entry.encoded_bytes:>11,}  {entry.encoding}"
+            f"{entry.sparsity:>10.4f}{entry.encoded_bytes:>11,}  {entry.dtype} {entry.encoding}"
             for entry in self.encodings
         ]
+        lines += [f"  {line}" for line in str(self.coverage).splitlines()]
+        lines += [f"  rewritten: {sentence}" for sentence in self.rewrites]
         lines.append(f"  largest output difference: {self.largest_difference:.1e} of the scale")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
 def theory_bytes(encodings: tuple[EncodedTensor, ...]) -> int:
-    """Four bytes a nonzero value and one bit a weight."""
-    values = sum(4 * entry.nonzeros for entry in encodings)
-    weights = sum(entry.dense_bytes // 4 for entry in encodings)
+    """The nonzero values as stored and one bit a weight, over the weights stored sparsely."""
+    sparse = [entry for entry in encodings if entry.encoding != "dense"]
+    values = sum(np.dtype(entry.dtype).itemsize * entry.nonzeros for entry in sparse)
+    weights = sum(int(np.prod(entry.shape)) for entry in sparse)
     return values + -(-weights // 8)

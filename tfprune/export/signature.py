@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+_CHECKED_BATCH = 2  # a file of any batch is checked with another batch than the one it loads with
+
 
 @dataclasses.dataclass(frozen=True)
 class Input:
@@ -23,31 +25,36 @@ class Signature:
     Attributes:
         inputs: The inputs, flattened.
         structure: The nesting in which the model takes them; the leaves carry no meaning.
-        batch: The number of examples in one inference of the file.
+        batch: The number of examples in one inference of the file, or in one that checks a file
+            which takes any number.
         free_batch: Whether the Keras model takes any number.
+        resizable: Whether the file does.
     """
 
     inputs: tuple[Input, ...]
     structure: Any
     batch: int
     free_batch: bool
+    resizable: bool = False
 
     def nest(self, arrays: Any) -> Any:
         """Puts one flat sequence of tensors into the nesting that the model takes."""
         return keras.tree.pack_sequence_as(self.structure, list(arrays))
 
 
-def signature_of(model: keras.Model, *, batch_size: int = 1, example: Any = None) -> Signature:
+def signature_of(
+    model: keras.Model, *, batch_size: int | None = 1, example: Any = None
+) -> Signature:
     """The signature of a built model.
 
     Args:
         model: A built model. A subclassed one takes a single argument, the inputs.
-        batch_size: The batch size where the model leaves it free.
+        batch_size: The batch size where the model leaves it free; None leaves it free in the file.
         example: Inputs of a subclassed model, which remembers shapes but no dtypes. Without it
             they are floats.
 
     Returns:
-        The signature, with a fixed batch.
+        The signature.
 
     Raises:
         ValueError: If the model does not know its input shapes.
@@ -56,6 +63,7 @@ def signature_of(model: keras.Model, *, batch_size: int = 1, example: Any = None
     tensors = keras.tree.flatten(structure)
     fixed = tensors[0].shape[0]
     batch = fixed or batch_size
+    resizable = batch is None
     inputs = tuple(
         Input(
             name=tensor.name or f"input_{position}",
@@ -64,7 +72,13 @@ def signature_of(model: keras.Model, *, batch_size: int = 1, example: Any = None
         )
         for position, tensor in enumerate(tensors)
     )
-    return Signature(inputs, structure, batch, free_batch=fixed is None)
+    return Signature(
+        inputs,
+        structure,
+        batch or _CHECKED_BATCH,
+        free_batch=fixed is None,
+        resizable=resizable,
+    )
 
 
 def arrays_for(signature: Signature, data: Any, argument: str) -> list[np.ndarray]:
@@ -87,7 +101,7 @@ def arrays_for(signature: Signature, data: Any, argument: str) -> list[np.ndarra
             f"`{argument}` must hold one array per input of the model "
             f"({len(signature.inputs)}). Received: {len(arrays)} arrays."
         )
-    batch = signature.batch
+    batch = 1 if signature.resizable else signature.batch
     for array, wanted in zip(arrays, signature.inputs):
         fits = len(array.shape) == len(wanted.shape) and all(
             size in (None, given) for size, given in zip(wanted.shape[1:], array.shape[1:])

@@ -7,46 +7,63 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.arrays import host_array
-from tfprune.export import convert, flatbuffer, signature, verify
+from tfprune.export import convert, copies, flatbuffer, requirements, signature, verify, wasm
+from tfprune.export.build import Built, build
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.export.sparse import EncodedTensor, encode_weights
 from tfprune.files import replacing
-from tfprune.prunable import flatten
-from tfprune.validation import require_one_of
-from tfprune.wrapper import pruned_layers
+
+_CONVERTED = ("dynamic", "int8")  # what the converter quantizes; the rest happens in `build`
+_CHECKED_EXAMPLES = 8
 
 
 def to_tflite(
     model: keras.Model,
     path: str | os.PathLike[str],
     *,
+    target: str = "auto",
     quantize: str | None = None,
     representative_data: Any = None,
+    lower_conv3x3: bool = False,
+    unroll: bool = False,
     sparse: bool = True,
+    batch_size: int | None = 1,
     verify_inputs: Any = None,
 ) -> ExportReport:
-    """Writes a model as a .tflite file whose zeros take no space, and checks it against Keras.
+    """Writes a model as a .tflite file whose zeros cost no space and, where they can, no time.
 
-    The file takes one example at a time (or the batch that the model fixes). It appears at `path`
-    only after it was loaded with and without XNNPACK and gave Keras's predictions; whatever goes
-    wrong, an older file at `path` stays and nothing else is left behind.
+    Weights are encoded and the graph is rewritten, without changing what it computes, as it pays on
+    the target. The file appears at `path` only after it was loaded with and without XNNPACK, in
+    another process, and gave Keras's predictions; for "wasm" it is run in WebAssembly as well if
+    Node and LiteRT.js are installed. Whatever goes wrong, an older file at `path` stays and
+    nothing else is left behind.
 
     Args:
         model: A built, stripped model on the TensorFlow backend.
         path: The file to write, in a directory that exists.
-        quantize: None for float32 weights; "float16" or "dynamic" (int8 weights, float32
-            arithmetic) for the converter's own dense quantization.
-        representative_data: Examples that calibrate activations; none of the above needs them.
-        sparse: Whether to encode the float32 weights that become smaller by it.
-        verify_inputs: Examples to compare on besides random ones, in the structure of the
-            model's inputs, along the first axis.
+        target: Where it will run: "arm64" (phones), "wasm" (browsers), "x86", "auto" (any of
+            them), or "size" for the fewest bytes whatever the speed.
+        quantize: None for float32. "float16" and "int8_weights" store weights in fewer bits and
+            compute in float32. "dynamic" stores int8 weights and multiplies in int8, "int8"
+            computes in int8 throughout.
+        representative_data: For "int8", examples in the structure of the model's inputs, along the
+            first axis; a few hundred are usual.
+        lower_conv3x3: Whether to turn larger sparse convolutions, strided ones and max-pooling
+            into 1x1 convolutions and shifts, which XNNPACK's sparse kernels can run. Slower where
+            it has none, so for "arm64", "wasm" and "auto" only.
+        unroll: Whether to unroll the time steps of recurrent layers, which must be fixed in number:
+            about a fifth faster where their weights run on sparse kernels, several times slower
+            where they do not. "int8" always does, since the converter cannot calibrate loops.
+        sparse: Whether to encode and rewrite anything; False writes what the converter gives.
+        batch_size: Examples in one inference where the model leaves it free. None leaves it free
+            in the file too, which recurrent models cannot.
+        verify_inputs: Examples to compare on besides random ones, like `representative_data`.
 
     Returns:
-        Sizes, encodings and the largest difference found; `print` shows them as a table.
+        Sizes, encodings, which layers run on sparse kernels, and the largest difference found;
+        `print` shows them as a table.
 
     Raises:
-        TypeError: If `model` is no Keras model.
+        TypeError: If `model` is no Keras model, or `batch_size` no integer.
         ValueError: If an argument does not fit, the path cannot be written, the model has an
             operation that TFLite has not, or the file does not predict what Keras does.
 
@@ -57,87 +74,66 @@ def to_tflite(
         ...     to_tflite(model, f"{directory}/model.tflite").encodings
         ()
     """
-    _check_quantize(quantize, representative_data)
-    _check_model(model)
-    plain = convert.to_float32(model)
-    signed = signature.signature_of(plain, example=verify_inputs)
-    samples = {"random inputs": verify.random_inputs(plain, signed)}
+    requirements.check_options(
+        target=target,
+        quantize=quantize,
+        representative_data=representative_data,
+        lower_conv3x3=lower_conv3x3,
+        batch_size=batch_size,
+    )
+    requirements.check_model(model)
+    plain = copies.to_float32(model)
+    converted = copies.unrolled(plain) if unroll or quantize == "int8" else plain
+    signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
+    samples = {}
+    if representative_data is None:
+        representative = None
+        samples["random inputs"] = verify.random_inputs(plain, signed)
+    else:
+        # Calibrated for these, int8 may be far off on anything else.
+        representative = signature.arrays_for(signed, representative_data, "representative_data")
+        count = -(-_CHECKED_EXAMPLES // signed.batch) * signed.batch
+        samples["`representative_data`"] = [array[:count] for array in representative]
     if verify_inputs is not None:
-        given = signature.arrays_for(signed, verify_inputs, "verify_inputs")
-        samples["`verify_inputs`"] = given
+        samples["`verify_inputs`"] = signature.arrays_for(signed, verify_inputs, "verify_inputs")
+    in_wasm = target == "wasm" and wasm.is_installed()
     with replacing(path) as temporary:
         cases = _predicted(plain, signed, samples)
-        dense = convert.convert(plain, signed, quantize=quantize)
-        encode = sparse and quantize is None
-        content, encodings = encode_weights(dense) if encode else (dense, ())
+        dense = stored = convert.convert(plain, signed)
+        if converted is not plain or quantize in _CONVERTED:
+            stored = convert.convert(
+                converted,
+                signed,
+                quantize=quantize if quantize in _CONVERTED else None,
+                representative=representative,
+            )
+        built = build(
+            stored, target=target, quantize=quantize, lower_conv3x3=lower_conv3x3, sparse=sparse
+        )
         with open(temporary, "wb") as file:
-            file.write(content)
+            file.write(built.content)
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
-            verify.compare(temporary, signed, inputs, outputs, tolerance=tolerance)
+            verify.compare(
+                temporary, signed, inputs, outputs, tolerance=tolerance, in_wasm=in_wasm
+            )
             for inputs, outputs in cases
         )
     return ExportReport(
         path=os.fspath(path),
-        bytes=len(content),
-        gzip_bytes=flatbuffer.gzip_size(content),
+        target=target,
+        quantize=quantize,
+        bytes=len(built.content),
+        gzip_bytes=flatbuffer.gzip_size(built.content),
         dense_bytes=len(dense),
         dense_gzip_bytes=flatbuffer.gzip_size(dense),
-        theory_bytes=theory_bytes(encodings),
-        encodings=encodings,
+        theory_bytes=theory_bytes(built.encodings),
+        encodings=built.encodings,
+        coverage=built.coverage,
+        rewrites=built.rewrites,
         largest_difference=largest,
-        notes=tuple(_notes(plain is not model, quantize, sparse, encodings)),
+        notes=tuple(_notes(plain is not model, sparse, built, target == "wasm" and not in_wasm)),
     )
-
-
-def _check_quantize(quantize: str | None, representative_data: Any) -> None:
-    require_one_of("quantize", quantize, (*verify.TOLERANCES, "int8"))
-    if quantize != "int8":
-        return
-    if representative_data is None:
-        raise ValueError(
-            "`representative_data` must be given with `quantize='int8'`: activations are "
-            "calibrated on it. Received: representative_data=None."
-        )
-    raise ValueError(
-        "`quantize` must be None, 'float16' or 'dynamic' in this version: the converter's int8 "
-        "calibration aborts the process on recurrent models. Received: quantize='int8'."
-    )
-
-
-def _check_model(model: keras.Model) -> None:
-    """Refuses, by name, what would fail later or be exported wrongly."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            "`model` must be on the TensorFlow backend: save it, set KERAS_BACKEND=tensorflow and "
-            f"load it. Received: the backend {keras.backend.backend()!r}."
-        )
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: call it on data or give it an Input. "
-            f"Received: model={model.name!r}, which has no weights."
-        )
-    pruned = [layer.name for layer in pruned_layers(model)]
-    if pruned:
-        raise ValueError(
-            "`model` must be stripped: pass `tfprune.strip_pruning(model)`. "
-            f"Received: model={model.name!r} with pruned layers {pruned}."
-        )
-    stateful = [layer.name for layer in flatten(model) if getattr(layer, "stateful", False)]
-    if stateful:
-        raise ValueError(
-            "`model` must be stateless, a TFLite file keeps no state between runs: build the "
-            f"layers with stateful=False. Received: stateful layers {stateful}."
-        )
-    for weight in model.weights:
-        values = host_array(weight.value)
-        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
-            raise ValueError(
-                f"`model` must hold no NaN. Received: NaN in the weight {weight.path!r}, "
-                f"shape {values.shape}."
-            )
 
 
 def _predicted(
@@ -160,19 +156,18 @@ def _predicted(
     return cases
 
 
-def _notes(
-    copied: bool, quantize: str | None, sparse: bool, encodings: tuple[EncodedTensor, ...]
-) -> Iterator[str]:
+def _notes(copied: bool, sparse: bool, built: Built, wasm_missing: bool) -> Iterator[str]:
+    yield from built.notes
+    if wasm_missing:
+        yield "The file was not run in WebAssembly: Node or LiteRT.js is not installed."
     if copied:
         yield "The file computes in float32, the Keras model in mixed precision."
-    if quantize is not None:
-        yield f"The weights are dense: {quantize!r} goes through the converter's own quantization."
-    elif not sparse:
+    if not sparse:
         yield "The weights are dense, as asked."
-    elif not encodings:
+    elif not built.encodings:
         yield "The file is dense: no weight has enough zeros to become smaller by encoding."
-    elif not any(entry.encoding.startswith("native") for entry in encodings):
+    elif not built.coverage.sparse_layers:
         yield (
-            "The file is smaller, not faster: no weight has a structure and sparsity at which a "
-            "sparse kernel beats the dense one."
+            "The file is smaller, not faster: no layer runs on a sparse kernel. See the reason "
+            "given for each layer."
         )
