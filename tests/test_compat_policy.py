@@ -5,7 +5,7 @@ import pytest
 from compat_cases import DenseOnly, small_model, wrapped_names
 
 from tfprune.compat import tfmot
-from tfprune.compat.graph import layer_graph
+from tfprune.layer_graph import layer_graph
 
 
 def test_policy_chooses_the_layers_of_a_model_a_list_and_one_layer():

@@ -10,10 +10,12 @@ from tfprune.callbacks import PruningSummaries, UpdatePruningStep
 from tfprune.one_shot import one_shot
 from tfprune.one_shot_report import OneShotReport, StageResult
 from tfprune.prunable import PrunableLayer, register_prunable
+from tfprune.quantize_aware import quantize_aware
 from tfprune.report import Report, report
 from tfprune.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
 from tfprune.sensitivity import Sensitivity, sensitivity
 from tfprune.structures import Block, Channel, NofM, Unstructured
+from tfprune.targets import structures_for
 from tfprune.updater import PruningUpdater
 from tfprune.wrapper import PrunedLayer
 
@@ -44,6 +46,7 @@ __all__ = [
     "one_shot",
     "prunable",
     "prune",
+    "quantize_aware",
     "refresh_batch_norm",
     "register_prunable",
     "report",
@@ -52,6 +55,7 @@ __all__ = [
     "sensitivity",
     "strip_pruning",
     "structures",
+    "structures_for",
 ]
 
 

@@ -12,12 +12,19 @@ from tfprune.arrays import host_array
 from tfprune.cloning import rebuild, uncompiled, units
 from tfprune.keep_zeros import keep_zeros
 from tfprune.prunable import explain_skip, prunable_weights
-from tfprune.schedules import Schedule, as_schedule
+from tfprune.schedules import Schedule, as_schedule, final_sparsity
 from tfprune.scorers.protocol import preferred_distribution
-from tfprune.structures import Structure, Unstructured, require_structure
-from tfprune.subclassed import mark_pruned
+from tfprune.structures import (
+    Structure,
+    StructureChoice,
+    Unstructured,
+    require_choice,
+    require_reachable,
+)
+from tfprune.subclassed import is_pruned_class, mark_pruned, plain_config
+from tfprune.targets import TargetStructures, warn_below_min_sparsity
 from tfprune.validation import require_sparsity
-from tfprune.wrapper import PrunedLayer, pruned_layers, require_reachable
+from tfprune.wrapper import PrunedLayer, pruned_layers
 
 Rules = Sequence[tuple[str, Any]]
 
@@ -27,7 +34,7 @@ def prune(
     schedule: Any,
     *,
     scorer: Any = "magnitude",
-    structure: Structure = Unstructured(),
+    structure: Structure | StructureChoice = Unstructured(),
     distribution: Any = None,
     rules: Rules | None = None,
 ) -> keras.Model:
@@ -44,13 +51,15 @@ def prune(
         scorer: name or scorer object (see `tfprune.scorers`); larger scores are kept.
         structure: which weights are removed together: `Unstructured()`, `Block(h, w)`,
             `NofM(kept, m)` or `Channel(axis)`. A weight that it cannot be laid over stays dense.
+            Or `tfprune.structures_for(target)`, which gives each weight its own.
         distribution: "uniform" (every weight at the target), "erk", "global" (one threshold over
             all layers) or a function (see `tfprune.distributions`). None is what the scorer was
             made for: "uniform" unless the scorer says otherwise.
         rules: list of (regex, value), first match wins. The regex must match the whole path of a
             weight, or the path from any "/" on: "conv1/.*" matches "my_model/conv1/kernel". The
             value is None (stays dense), a final sparsity, or a schedule of its own. Ruled weights
-            do not take part in the distribution.
+            do not take part in the distribution. Elements of a weight are pruned by a rule where
+            `structures_for` would leave it dense.
 
     Returns:
         The pruned model, of the same class (or a subclass of it, if subclassed).
@@ -70,29 +79,36 @@ def prune(
     """
     _require_plain_model(model)
     schedule = as_schedule(schedule)
-    require_structure(structure)
+    require_choice(structure)
     scorer = scorers.get(scorer)
     distribution = distributions.choose(distribution, preferred_distribution(scorer), structure)
-    options = {"scorer": scorer, "structure": structure, "distribution": distribution}
+    options = {"scorer": scorer, "distribution": distribution}
     parts = units(model)
     matched = _match_rules(model, rules or ())
+    structures = _structure_of_each(model, structure, matched)
+    schedules = {
+        id(weight): _schedule_for(weight, schedule, structures[id(weight)], matched)
+        for unit in parts
+        for weight in prunable_weights(unit)
+    }
     recipe: list[dict[str, Any] | None] = []
     for unit in parts:
-        wanted = [
-            _schedule_for(weight, schedule, structure, matched)
-            for weight in prunable_weights(unit)
-        ]
-        same = wanted and all(item is wanted[0] for item in wanted)
-        if any(item is not None for item in wanted):
-            recipe.append({**options, "schedule": wanted[0] if same else wanted})
-        else:
-            recipe.append(None)
+        ids = [id(weight) for weight in prunable_weights(unit)]
+        plan = {
+            "schedule": joined([schedules[key] for key in ids]),
+            "structure": joined([structures[key] for key in ids]),
+        }
+        wanted = any(schedules[key] is not None for key in ids)
+        recipe.append({**options, **plan} if wanted else None)
     if all(entry is None for entry in recipe):
         reasons = sorted({explain_skip(u) for u in parts if not prunable_weights(u)})
         raise ValueError(
             f"Model '{model.name}' has nothing to prune: "
             f"{'; '.join(reasons) or 'rules or the structure leave every weight dense'}."
         )
+    if isinstance(structure, TargetStructures):
+        finals = {k: 0.0 if s is None else final_sparsity(s) for k, s in schedules.items()}
+        warn_below_min_sparsity(structure, model, finals)
     return wrap_by_recipe(model, recipe)
 
 
@@ -100,7 +116,7 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
     """Return a copy of the model with layers wrapped as a list of arguments says.
 
     Args:
-        model: built, plain model.
+        model: built model; `PrunedLayer`s in it are replaced.
         recipe: for each of `tfprune.cloning.units(model)`, the keyword arguments of its
             `PrunedLayer`, or None to leave it as it is.
 
@@ -115,10 +131,24 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
 
     def remember(original: keras.Model, copy: keras.Model) -> None:
         with uncompiled(original):
-            plain = keras.saving.serialize_keras_object(original)
+            plain = (
+                plain_config(original)
+                if is_pruned_class(original)
+                else keras.saving.serialize_keras_object(original)
+            )
         mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
 
     return rebuild(model, wrap, on_subclassed=remember)
+
+
+def joined(values: list[Any]) -> Any:
+    """Return the one value that all equal, or the list where they differ.
+
+    Example:
+        >>> joined([1, 1]), joined([1, None])
+        (1, [1, None])
+    """
+    return values[0] if values and all(item == values[0] for item in values) else values
 
 
 def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Model:
@@ -227,9 +257,24 @@ def _matches(pattern: re.Pattern[str], path: str) -> bool:
     return any(pattern.fullmatch(path, start) for start in starts)
 
 
+def _structure_of_each(
+    model: keras.Model, structure: Structure | StructureChoice, matched: dict[int, Any]
+) -> dict[int, Structure | None]:
+    if isinstance(structure, StructureChoice):
+        elements = {key: Unstructured() for key, value in matched.items() if value is not None}
+        chosen = structure.assign(model)
+        return {key: kind or elements.get(key) for key, kind in chosen.items()}
+    return {id(weight): structure for unit in units(model) for weight in prunable_weights(unit)}
+
+
 def _schedule_for(
-    weight: keras.Variable, schedule: Schedule, structure: Structure, matched: dict[int, Any]
+    weight: keras.Variable,
+    schedule: Schedule,
+    structure: Structure | None,
+    matched: dict[int, Any],
 ) -> Schedule | None:
+    if structure is None:
+        return None
     value = matched.get(id(weight), schedule)
     if isinstance(value, int | float):
         if not hasattr(schedule, "with_final_sparsity"):

@@ -177,13 +177,13 @@ def get(distribution: Any) -> Distribution:
     )
 
 
-def choose(distribution: Any, preferred: Any, structure: Structure) -> Any:
-    """Return the distribution to use, once it is known to go with the structure.
+def choose(distribution: Any, preferred: Any, *structures: Any) -> Any:
+    """Return the distribution to use, once it is known to go with the structures.
 
     Args:
         distribution: as the user gave it; None is `preferred`, or "uniform" for an N:M structure.
         preferred: what the scorer was made for.
-        structure: which weights are removed together.
+        *structures: which weights are removed together, in each weight.
 
     Raises:
         ValueError: for an unknown name, or "global" with an N:M structure; TypeError for anything
@@ -193,8 +193,9 @@ def choose(distribution: Any, preferred: Any, structure: Structure) -> Any:
         >>> choose(None, "global", NofM(2, 4)), choose("erk", "global", NofM(2, 4))
         ('uniform', 'erk')
     """
+    pattern = next((item for item in structures if isinstance(item, NofM)), None)
     if distribution is None:
-        return "uniform" if isinstance(structure, NofM) else preferred
-    if get(distribution) is global_ and isinstance(structure, NofM):
-        raise _fixed_sparsity(structure)
+        return "uniform" if pattern else preferred
+    if get(distribution) is global_ and pattern:
+        raise _fixed_sparsity(pattern)
     return distribution

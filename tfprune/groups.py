@@ -160,7 +160,7 @@ def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
                 groups.append(group)
             group.weights[name] = own.weight
             group.masks[name] = masks_of[id(own.weight)]
-            group.structures[name] = layer.structure
+            group.structures[name] = own.structure
     return groups
 
 

@@ -1,11 +1,13 @@
 """The masked forward pass: a weight, its mask, and a scope in which reads give mask * weight."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from tfprune.schedules import Schedule
+from tfprune.structures import Structure, Unstructured
 
 
 def apply_mask(value: Any, mask: keras.Variable) -> Any:
@@ -25,14 +27,24 @@ def apply_mask(value: Any, mask: keras.Variable) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class PrunedWeight:
-    """A weight, its boolean mask (same shape, True = kept) and the schedule it follows."""
+    """A weight, its mask, and how it is pruned.
+
+    Attributes:
+        weight: the stored weight.
+        mask: boolean, of the same shape, True = kept.
+        schedule: step -> sparsity.
+        structure: which of its entries are removed together.
+        rounding: applied to mask * weight in the forward pass; None for nothing.
+    """
 
     weight: keras.Variable
     mask: keras.Variable
     schedule: Schedule
+    structure: Structure = Unstructured()
+    rounding: Callable[[Any], Any] | None = None
 
     def masked_value(self) -> Any:
-        """Return mask * weight as a backend tensor.
+        """Return mask * weight, rounded if it has to be, as a backend tensor.
 
         Example:
             >>> mask = keras.Variable([True, False], dtype="bool")
@@ -40,7 +52,12 @@ class PrunedWeight:
             >>> keras.ops.convert_to_numpy(own.masked_value()).tolist()
             [1.0, 0.0]
         """
-        return apply_mask(self.weight.value, self.mask)
+        return self.in_place_of(self.weight.value)
+
+    def in_place_of(self, value: Any) -> Any:
+        """Return what the layer computes with where the stored weight has this value."""
+        masked = apply_mask(value, self.mask)
+        return masked if self.rounding is None else self.rounding(masked)
 
 
 class MaskScope(keras.StatelessScope):
@@ -51,7 +68,7 @@ class MaskScope(keras.StatelessScope):
     back to the surrounding scope because JAX training runs inside one.
 
     Args:
-        pruned: the weights to mask, with their masks.
+        pruned: the weights to mask, each once.
     """
 
     def __init__(self, pruned: tuple[PrunedWeight, ...]):
@@ -60,7 +77,7 @@ class MaskScope(keras.StatelessScope):
             collect_losses=True,
             initialize_variables=False,
         )
-        self._mask_of = {id(own.weight): own.mask for own in pruned}
+        self._pruned = {id(own.weight): own for own in pruned}
 
     def get_current_value(self, variable: keras.Variable) -> Any:
         value = self.state_mapping.get(id(variable))
@@ -82,8 +99,8 @@ class MaskScope(keras.StatelessScope):
             variable.assign(value)
         finally:
             self.__enter__()
-        if id(variable) in self._mask_of:
-            self.state_mapping[id(variable)] = apply_mask(value, self._mask_of[id(variable)])
+        if id(variable) in self._pruned:
+            self.state_mapping[id(variable)] = self._pruned[id(variable)].in_place_of(value)
 
 
 class MaskedRegularizer(keras.regularizers.Regularizer):

@@ -15,7 +15,7 @@ from tfprune.groups import LiveVariables, WeightGroup, grouped
 from tfprune.one_shot_report import OneShotReport, StageResult
 from tfprune.stages import Stages
 from tfprune.statistics import MEMORY_BUDGET
-from tfprune.structures import Structure, Unstructured
+from tfprune.structures import Structure, StructureChoice, Unstructured
 from tfprune.wrapper import pruned_layers
 
 Arrays = dict[str, np.ndarray]
@@ -31,7 +31,7 @@ def one_shot(
     stages: int | Sequence[float] = 1,
     update_weights: bool = True,
     refresh_batch_norm: bool = True,
-    structure: Structure = Unstructured(),
+    structure: Structure | StructureChoice = Unstructured(),
     distribution: Any = None,
     rules: Rules | None = None,
     spacing: str = "geometric",

@@ -94,11 +94,23 @@ def prunable_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
         >>> [weight.name for weight in prunable_weights(layer)]
         ['kernel', 'recurrent_kernel']
     """
-    found: dict[int, keras.Variable] = {}
+    return [weight for _, weight in owned_weights(layer)]
+
+
+def owned_weights(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, keras.Variable]]:
+    """Return `prunable_weights(layer)`, each with the sublayer that holds it.
+
+    Example:
+        >>> layer = keras.layers.LSTM(2)
+        >>> layer.build((None, 3, 4))
+        >>> [(type(part).__name__, weight.name) for part, weight in owned_weights(layer)]
+        [('LSTMCell', 'kernel'), ('LSTMCell', 'recurrent_kernel')]
+    """
+    found: dict[int, tuple[keras.layers.Layer, keras.Variable]] = {}
     for part in flatten(layer):
         for variable in _own_weights(part):
             if isinstance(variable, keras.Variable) and _is_float(variable):
-                found.setdefault(id(variable), variable)
+                found.setdefault(id(variable), (part, variable))
     return list(found.values())
 
 

@@ -259,6 +259,16 @@ class FromFunction(Configurable):
         return cls(**{**config, "function": function})
 
 
+def final_sparsity(schedule: Schedule) -> float | None:
+    """Return the sparsity that a schedule ends at; None where nobody knows, as of a function.
+
+    Example:
+        >>> final_sparsity(OneShot(0.5))
+        0.5
+    """
+    return schedule(2**31) if hasattr(schedule, "with_final_sparsity") else None
+
+
 def as_schedule(schedule: Any) -> Schedule:
     """Return `schedule` as a `Schedule`, wrapping a bare function.
 

@@ -21,7 +21,7 @@ from tfprune.schedules import OneShot
 from tfprune.scorers.protocol import needs_gradients
 from tfprune.selection import Scores
 from tfprune.statistics import MEMORY_BUDGET
-from tfprune.structures import NofM, Structure, Unstructured, require_structure
+from tfprune.structures import NofM, Structure, StructureChoice, Unstructured, require_choice
 from tfprune.validation import require_sparsity
 from tfprune.wrapper import pruned_layers
 
@@ -128,7 +128,7 @@ def sensitivity(
     loss: Any = None,
     *,
     sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
-    structure: Structure = Unstructured(),
+    structure: Structure | StructureChoice = Unstructured(),
     rules: Sequence[tuple[str, None]] | None = None,
     update_weights: bool = False,
     examples: int | None = 1000,
@@ -240,7 +240,7 @@ def _pruned_alone(
 
 def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:
     """Return the sparsities in ascending order, once they and the structure are checked."""
-    require_structure(structure)
+    require_choice(structure)
     if isinstance(sparsities, str) or not isinstance(sparsities, Sequence | np.ndarray):
         raise TypeError(
             "`sparsities` must be a sequence of numbers in [0, 1). "

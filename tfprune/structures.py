@@ -6,12 +6,13 @@ the input axis second to last and the output axis last: (in, out), (height, widt
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
 from tfprune.configurable import Configurable
+from tfprune.schedules import Schedule, final_sparsity
 from tfprune.selection import Scores
 from tfprune.validation import require_integer, require_one_of
 
@@ -206,15 +207,44 @@ class Channel(Configurable):
 Structure = Unstructured | Block | NofM | Channel
 
 
+@runtime_checkable
+class StructureChoice(Protocol):
+    """What gives each weight a structure of its own, such as `tfprune.structures_for("wasm")`."""
+
+    def assign(self, layer: keras.layers.Layer) -> dict[int, Structure | None]:
+        """Return id -> structure of each prunable weight in a layer or model; None = dense."""
+
+
 def require_structure(structure: Any) -> Structure:
     """Return `structure` when it is one of this module's, else raise TypeError."""
     if not isinstance(structure, Structure):
         raise TypeError(
-            "`structure` must be tfprune.Unstructured(), Block(height, width), NofM(kept, m) or "
-            f"Channel(axis). Received: structure={structure!r} (of type "
+            "`structure` must be tfprune.Unstructured(), Block(height, width), NofM(kept, m), "
+            f"Channel(axis) or structures_for(target). Received: structure={structure!r} (of type "
             f"{type(structure).__name__})."
         )
     return structure
+
+
+def require_choice(structure: Any) -> Structure | StructureChoice:
+    """Return `structure` when it is one, or chooses one for each weight; else raise TypeError."""
+    if isinstance(structure, StructureChoice) and not isinstance(structure, type):
+        return structure
+    return require_structure(structure)
+
+
+def require_reachable(structure: Structure, schedule: Schedule) -> None:
+    """Raise ValueError if the schedule ends at a sparsity that the structure cannot reach.
+
+    Example:
+        >>> from tfprune.schedules import OneShot
+        >>> require_reachable(NofM(2, 4), OneShot(0.9))
+        Traceback (most recent call last):
+        ValueError: `sparsity` must be <= 1 - kept/m = 0.5 for NofM(kept=2, m=4, axis=-2). ...
+    """
+    final = final_sparsity(schedule)
+    if isinstance(structure, NofM) and final is not None:
+        structure.check_sparsity(final)
 
 
 def _check_axis(axis: int, shape: tuple[int, ...]) -> None:

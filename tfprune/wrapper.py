@@ -16,12 +16,19 @@ import keras
 
 from tfprune import distributions, scorers
 from tfprune.masking import MaskedRegularizer, MaskScope, PrunedWeight
-from tfprune.prunable import explain_skip, flatten, prunable_weights
+from tfprune.prunable import flatten, prunable_weights
 from tfprune.schedules import Schedule, as_schedule
 from tfprune.scorers.protocol import preferred_distribution
-from tfprune.structures import NofM, Structure, Unstructured, require_structure
+from tfprune.structures import (
+    Structure,
+    StructureChoice,
+    Unstructured,
+    require_choice,
+    require_reachable,
+    require_structure,
+)
+from tfprune.weight_plans import WeightPlan, weight_plans
 
-_LATE = 2**31  # a step after the end of every schedule that has one
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
 
@@ -40,9 +47,11 @@ class PrunedLayer(keras.layers.Wrapper):
             schedule for each of them (see `tfprune.prunable.prunable_weights`), None to leave
             that weight dense.
         scorer: name or scorer object; larger scores are kept.
-        structure: which weights are removed together.
+        structure: which weights are removed together, in all prunable weights of the layer or in
+            each (a list, None to leave that weight dense); or `tfprune.structures_for(target)`.
         distribution: "uniform", "erk", "global" or a function; how a target over several layers
             becomes one sparsity a weight. None is what the scorer was made for, mostly "uniform".
+        quantizer: what rounds the masked weights in the forward pass (`tfprune.quantize_aware`).
         name: defaults to the name of the layer.
 
     Raises:
@@ -62,8 +71,9 @@ class PrunedLayer(keras.layers.Wrapper):
         schedule: Schedule | Sequence[Schedule | None],
         *,
         scorer: Any = "magnitude",
-        structure: Structure = Unstructured(),
+        structure: Structure | StructureChoice | Sequence[Structure | None] = Unstructured(),
         distribution: Any = None,
+        quantizer: Any = None,
         name: str | None = None,
     ):
         if not isinstance(layer, keras.layers.Layer):
@@ -83,9 +93,17 @@ class PrunedLayer(keras.layers.Wrapper):
             else as_schedule(schedule)
         )
         self.scorer = scorers.get(scorer)
-        self.structure = require_structure(structure)
-        preferred = preferred_distribution(self.scorer)
-        self.distribution = distributions.choose(distribution, preferred, structure)
+        self.structure = (
+            [None if item is None else require_structure(item) for item in structure]
+            if isinstance(structure, Sequence)
+            else require_choice(structure)
+        )
+        self.distribution = distributions.choose(
+            distribution,
+            preferred_distribution(self.scorer),
+            *(structure if isinstance(structure, Sequence) else [structure]),
+        )
+        self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
         self.has_updater = False  # set by whoever keeps the masks on schedule
         self.supports_masking = True  # the wrapped layer warns if it does not
@@ -113,16 +131,16 @@ class PrunedLayer(keras.layers.Wrapper):
         """Create the masks (all kept) and the pruning step; build the layer first if needed."""
         if not self.layer.built:
             self.layer.build(input_shape)
-        weights = prunable_weights(self.layer)
-        if not weights:
-            raise ValueError(
-                f"Layer '{self.layer.name}' has nothing to prune: {explain_skip(self.layer)}."
-            )
-        schedules = self._schedule_of_each(len(weights))
+        plans = weight_plans(self.layer, self.schedule, self.structure, self.quantizer)
         self.pruned = tuple(
-            PrunedWeight(weight, self._add_mask(weight, index, schedule), schedule)
-            for index, (weight, schedule) in enumerate(zip(weights, schedules))
-            if schedule is not None
+            PrunedWeight(
+                plan.weight,
+                self._add_mask(plan, index),
+                plan.schedule,
+                plan.structure,
+                plan.rounding,
+            )
+            for index, plan in plans.items()
         )
         self.pruning_step = self.add_weight(
             name="pruning_step",
@@ -132,19 +150,10 @@ class PrunedLayer(keras.layers.Wrapper):
             trainable=False,
         )
 
-    def _schedule_of_each(self, count: int) -> list[Schedule | None]:
-        if not isinstance(self.schedule, list):
-            return [self.schedule] * count
-        if len(self.schedule) != count:
-            raise ValueError(
-                f"`schedule` must have one entry for each of the {count} prunable weights of "
-                f"'{self.layer.name}'. Received: {len(self.schedule)} entries."
-            )
-        return list(self.schedule)
-
-    def _add_mask(self, weight: keras.Variable, index: int, schedule: Schedule) -> keras.Variable:
-        self.structure.check(tuple(weight.shape))
-        require_reachable(self.structure, schedule)
+    def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
+        weight = plan.weight
+        plan.structure.check(tuple(weight.shape))
+        require_reachable(plan.structure, plan.schedule)
         mask = self.add_weight(
             name=f"{weight.name}_mask_{index}",
             shape=weight.shape,
@@ -213,8 +222,9 @@ class PrunedLayer(keras.layers.Wrapper):
             "layer": serialize(self.layer),
             "schedule": serialize(_plain(self.schedule)),
             "scorer": serialize(self.scorer),
-            "structure": serialize(self.structure),
+            "structure": serialize(_plain(self.structure)),
             "distribution": serialize(self.distribution),
+            "quantizer": serialize(self.quantizer),
             "name": self.name,
         }
 
@@ -258,21 +268,9 @@ def plain_path(layer: keras.layers.Layer, path: str) -> str:
     return path
 
 
-def require_reachable(structure: Structure, schedule: Schedule) -> None:
-    """Raise ValueError if the schedule ends at a sparsity that the structure cannot reach.
-
-    Example:
-        >>> import tfprune
-        >>> require_reachable(tfprune.NofM(2, 4), tfprune.OneShot(0.9))
-        Traceback (most recent call last):
-        ValueError: `sparsity` must be <= 1 - kept/m = 0.5 for NofM(kept=2, m=4, axis=-2). ...
-    """
-    if isinstance(structure, NofM) and hasattr(schedule, "with_final_sparsity"):
-        structure.check_sparsity(schedule(_LATE))
-
-
-def _plain(schedule: Any) -> Any:
-    return list(schedule) if isinstance(schedule, list) else schedule
+def _plain(value: Any) -> Any:
+    """Return the list itself where Keras has put it into a list that it tracks."""
+    return list(value) if isinstance(value, list) else value
 
 
 def _symbolic(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfprune.structures import Block, Channel, NofM, Structure, Unstructured
+from tfprune.targets import TargetStructures, structures_for
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) -> Any:
@@ -58,11 +59,12 @@ def number(kind: Callable[[str], Any], what: str, low: float, high: float = math
     return convert
 
 
-def structure(text: str) -> Structure:
+def structure(text: str) -> Structure | TargetStructures:
     """Return the structure that a text such as "block:4x1" names.
 
     Args:
-        text: "unstructured", "block:HxW", "nofm:N:M" or "channel".
+        text: "unstructured", "block:HxW", "nofm:N:M", "channel", "target:NAME" or
+            "target:NAME:QUANTIZE".
 
     Raises:
         ValueError: for another text, or numbers out of range.
@@ -72,6 +74,9 @@ def structure(text: str) -> Structure:
         NofM(kept=2, m=4, axis=-2)
     """
     kind, _, rest = text.partition(":")
+    if kind == "target":
+        target, _, quantize = rest.partition(":")
+        return structures_for(target, quantize=quantize or None)
     makers: dict[str, tuple[Any, str, int]] = {
         "unstructured": (Unstructured, ":", 0),
         "block": (Block, "x", 2),
@@ -83,7 +88,7 @@ def structure(text: str) -> Structure:
     if make is None or len(numbers) != count or not all(n.isdecimal() for n in numbers):
         raise ValueError(
             "`--structure` must be unstructured, block:HxW (such as block:4x1), nofm:N:M (such as "
-            f"nofm:2:4) or channel. Received: {text!r}"
+            f"nofm:2:4), channel or target:NAME (such as target:wasm). Received: {text!r}"
         )
     return make(*map(int, numbers))
 

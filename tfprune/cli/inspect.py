@@ -79,7 +79,7 @@ def _pruning(model: keras.Model) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for layer in pruned_layers(model):
         for own in layer.pruned:
-            how = own.schedule, layer.scorer, layer.structure, layer.distribution
+            how = own.schedule, layer.scorer, own.structure, layer.distribution
             names = groups.setdefault(tuple(map(str, how)), [])
             names.append(f"{layer.name}/{own.weight.name}")
     keys = ("schedule", "scorer", "structure", "distribution")

@@ -26,7 +26,10 @@ on probabilities where the model's outputs are nonnegative and sum to 1 (a softm
 logits otherwise. The file written is a plain Keras model with exact zeros.
 
 STRUCTURE is what is removed together: unstructured, block:HxW (such as block:4x1),
-nofm:N:M (such as nofm:2:4, two of every four kept) or channel (output channels).
+nofm:N:M (such as nofm:2:4, two of every four kept), channel (output channels), or
+target:NAME[:QUANTIZE], which gives each weight the structure that is fast on auto, arm64,
+wasm or x86, or takes least space (size), once it is exported with this QUANTIZE: float16,
+int8_weights, dynamic or int8; float32 without.
 DISTRIBUTION: uniform gives every weight the sparsity S, erk keeps small ones denser,
 global sets one threshold over all layers."""
 

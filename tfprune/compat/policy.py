@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from tfprune.cloning import is_graph
-from tfprune.compat.graph import LayerGraph, layer_graph
+from tfprune.layer_graph import LayerGraph, layer_graph
 from tfprune.wrapper import PrunedLayer
 
 
