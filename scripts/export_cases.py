@@ -1,0 +1,139 @@
+"""What `bench_export.py` measures: networks with random weights, pruned for one target each."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+import tfprune
+
+VOCABULARY, STEPS = 2000, 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One network on one runtime.
+
+    Args:
+        label: what tables call it.
+        build: () -> model with random weights.
+        runtime: "native" or "wasm".
+        sparsity: of what `structures_for` prunes.
+        goals: quantize -> smallest speed-up aimed at, None where there is none; the file without
+            quantization is compared with the dense model in float32, and so are the others.
+        lower: turn larger convolutions into sparse ones.
+    """
+
+    label: str
+    build: Callable[[], keras.Model]
+    runtime: str
+    sparsity: float
+    goals: dict[str | None, float | None]
+    lower: bool = False
+
+    @property
+    def target(self) -> str:
+        return "wasm" if self.runtime == "wasm" else "x86"
+
+    def describe(self) -> dict[str, Any]:
+        """Return the case as plain values, for the results file."""
+        return {
+            "runtime": self.runtime,
+            "target": self.target,
+            "quantize": [kind or "float32" for kind in self.goals],
+            "lower": self.lower,
+        }
+
+
+def application(name: str, size: int = 224) -> Callable[[], keras.Model]:
+    """Return a builder of one of `keras.applications` with random weights and logits as output."""
+
+    def build() -> keras.Model:
+        return getattr(keras.applications, name)(
+            weights=None, input_shape=(size, size, 3), classifier_activation=None
+        )
+
+    return build
+
+
+def mlp(width: int, depth: int = 4, classes: int = 1000) -> Callable[[], keras.Model]:
+    """Return a builder of `depth` ReLU layers of `width` units and one of `classes`."""
+
+    def build() -> keras.Model:
+        hidden = [layers.Dense(width, activation="relu") for _ in range(depth)]
+        return keras.Sequential([keras.Input((width,)), *hidden, layers.Dense(classes)])
+
+    return build
+
+
+def lstm_language_model(units: int = 512, depth: int = 2) -> keras.Model:
+    """Return stacked LSTM layers over 32 tokens of a vocabulary of 2,000."""
+    stack = [layers.LSTM(units, return_sequences=True) for _ in range(depth)]
+    return keras.Sequential(
+        [
+            keras.Input((STEPS,), dtype="int32"),
+            layers.Embedding(VOCABULARY, 256),
+            *stack,
+            layers.Dense(VOCABULARY),
+        ]
+    )
+
+
+FLOAT_KINDS: dict[str | None, float | None] = {"float16": None, "int8_weights": None}
+CASES = {
+    "mobilenet_v1": Case(
+        "MobileNetV1", application("MobileNet"), "wasm", 0.9, {None: 3.0, **FLOAT_KINDS}
+    ),
+    "mobilenet_v2": Case("MobileNetV2", application("MobileNetV2"), "wasm", 0.9, {None: 2.2}),
+    "mobilenet_v3_large": Case(
+        "MobileNetV3-Large", application("MobileNetV3Large"), "wasm", 0.9, {None: 2.0}
+    ),
+    "efficientnet_b0": Case(
+        "EfficientNetB0", application("EfficientNetB0"), "wasm", 0.9, {None: 2.0}
+    ),
+    "resnet50_lowered": Case(
+        "ResNet-50, lowered", application("ResNet50"), "wasm", 0.9, {None: 2.2}, lower=True
+    ),
+    "mlp_1024": Case("MLP 5 x 1024", mlp(1024), "native", 0.9, {None: 3.0}),
+    "mlp_1024_95": Case("MLP 5 x 1024", mlp(1024), "native", 0.95, {None: 6.0}),
+    "mlp_1024_int8": Case(
+        "MLP 5 x 1024", mlp(1024), "native", 0.95, {"dynamic": 10.0, "int8": 10.0}
+    ),
+    "mlp_2048_int8": Case(
+        "MLP 5 x 2048", mlp(2048), "native", 0.9, {"dynamic": 10.0, "int8": 10.0}
+    ),
+    "lstm_2x512": Case("LSTM 2 x 512", lstm_language_model, "native", 0.9, {None: 1.8}),
+}
+
+
+def inputs_of(model: keras.Model, count: int, seed: int = 0) -> np.ndarray:
+    """Return random examples for a case's model: tokens, or normal numbers."""
+    rng = np.random.default_rng(seed)
+    shape = (count, *model.input_shape[1:])
+    if model.inputs[0].dtype == "int32":
+        return rng.integers(0, VOCABULARY, shape).astype("int32")
+    return rng.standard_normal(shape).astype("float32")
+
+
+def pruned(case: Case, quantize: str | None) -> keras.Model:
+    """Return the case's model, pruned by magnitude for its target, stripped.
+
+    Kernels are scaled (He et al., arXiv 1502.01852, for what is left of them), so that activations
+    neither vanish nor explode. Batch-norm statistics would do that too, but make random networks
+    amplify rounding errors.
+    """
+    keras.utils.set_random_seed(0)
+    structure = tfprune.structures_for(case.target, quantize=quantize)
+    masked = tfprune.prune(case.build(), tfprune.OneShot(case.sparsity), structure=structure)
+    tfprune.PruningUpdater(masked, keras.optimizers.SGD())  # makes the update due at step 0
+    model = tfprune.strip_pruning(masked)
+    for layer in model.layers:
+        if isinstance(layer, (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D)):
+            kernel = layer.kernel.numpy()
+            summed = 2 if isinstance(layer, layers.DepthwiseConv2D) else -1
+            fan_in = np.prod(kernel.shape[:summed])
+            layer.kernel.assign(kernel * np.sqrt(2 / (fan_in * np.mean(kernel**2))))
+    return model
