@@ -33,7 +33,7 @@ def measure(case: Case, runs: int, threads: int) -> dict[str, Any]:
 
     Args:
         case: the network and its target.
-        runs: timed inferences of each file.
+        runs: timed turns of each file, of 10 ms or one inference.
         threads: that an inference may use, 1 on WebAssembly.
     """
     files: list[dict[str, Any]] = []
@@ -53,6 +53,7 @@ def measure(case: Case, runs: int, threads: int) -> dict[str, Any]:
                 target=case.target,
                 quantize=kind,
                 lower_conv3x3=case.lower,
+                unroll=case.unroll,
                 representative_data=inputs_of(model, CALIBRATION, 1) if kind == "int8" else None,
             )
         timings = benchmark(paths, runs=runs, threads=threads, runtime=case.runtime)
@@ -99,7 +100,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=number(int, "an integer in [1, 10^6]", 1, 10**6 + 1),
         default=60,
         metavar="N",
-        help="timed inferences of each file; default: %(default)s",
+        help="timed turns of each file, of 10 ms or one inference; default: %(default)s",
     )
     parser.add_argument(
         "--out",

@@ -25,6 +25,7 @@ class Case:
         goals: quantize -> smallest speed-up aimed at, None where there is none; the file without
             quantization is compared with the dense model in float32, and so are the others.
         lower: turn larger convolutions into sparse ones.
+        unroll: unroll the time steps of recurrent layers.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Case:
     sparsity: float
     goals: dict[str | None, float | None]
     lower: bool = False
+    unroll: bool = False
 
     @property
     def target(self) -> str:
@@ -45,6 +47,7 @@ class Case:
             "target": self.target,
             "quantize": [kind or "float32" for kind in self.goals],
             "lower": self.lower,
+            "unroll": self.unroll,
         }
 
 
@@ -105,7 +108,12 @@ CASES = {
     "mlp_2048_int8": Case(
         "MLP 5 x 2048", mlp(2048), "native", 0.9, {"dynamic": 10.0, "int8": 10.0}
     ),
-    "lstm_2x512": Case("LSTM 2 x 512", lstm_language_model, "native", 0.9, {None: 1.8}),
+    "lstm_2x512": Case(
+        "LSTM 2 x 512", lstm_language_model, "native", 0.9, {None: 1.8, "dynamic": None}
+    ),
+    "lstm_2x512_unrolled": Case(
+        "LSTM 2 x 512, unrolled", lstm_language_model, "native", 0.9, {None: 1.8}, unroll=True
+    ),
 }
 
 
@@ -122,8 +130,8 @@ def pruned(case: Case, quantize: str | None) -> keras.Model:
     """Return the case's model, pruned by magnitude for its target, stripped.
 
     Kernels are scaled (He et al., arXiv 1502.01852, for what is left of them), so that activations
-    neither vanish nor explode. Batch-norm statistics would do that too, but make random networks
-    amplify rounding errors.
+    neither vanish nor explode, the last one so that outputs have a standard deviation of 1.
+    Batch-norm statistics would do that too, but make random networks amplify rounding errors.
     """
     keras.utils.set_random_seed(0)
     structure = tfprune.structures_for(case.target, quantize=quantize)
@@ -136,4 +144,6 @@ def pruned(case: Case, quantize: str | None) -> keras.Model:
             summed = 2 if isinstance(layer, layers.DepthwiseConv2D) else -1
             fan_in = np.prod(kernel.shape[:summed])
             layer.kernel.assign(kernel * np.sqrt(2 / (fan_in * np.mean(kernel**2))))
+    last = model.layers[-1]
+    last.kernel.assign(last.kernel / np.std(model(inputs_of(model, 1))))
     return model

@@ -60,7 +60,7 @@ class Experiment:
     Args:
         model: plain classifier.
         x, y: images as the model takes them, and labels.
-        runs: timed inferences of each exported file.
+        runs: timed turns of each exported file.
     """
 
     model: keras.Model
@@ -198,7 +198,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=number(int, "an integer in [1, 10^6]", 1, 10**6 + 1),
         default=50,
         metavar="N",
-        help="timed inferences of each file; default: %(default)s",
+        help="timed turns of each exported file; default: %(default)s",
     )
     files = {
         "weights": ("mobilenet_v1_075_224_imagenet.npz", "see models.load_mobilenet"),

@@ -48,8 +48,9 @@ class Recorder:
         self.log.append(self.name)
 
 
-def test_files_run_in_turns_and_warm_up_runs_are_not_counted(tmp_path, monkeypatch):
+def test_files_run_in_turns_and_warm_up_turns_are_not_counted(tmp_path, monkeypatch):
     log = []
+    monkeypatch.setattr(child, "TURN_S", 0.0)
     monkeypatch.setattr(child, "load", lambda path, threads: Recorder(path, log))
     (tmp_path / "request.json").write_text(
         '{"job": "bench", "paths": ["a", "b"], "threads": 1, "runs": 3, "warmup": 2}'

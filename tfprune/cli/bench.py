@@ -42,7 +42,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         type=count,
         default=50,
         metavar="N",
-        help="timed inferences of each file; default: %(default)s",
+        help="timed turns of each file, of 10 ms or one inference; default: %(default)s",
     )
 
 

@@ -15,6 +15,9 @@ from tfprune.validation import require_integer, require_one_of
 RUNTIMES = ("native", "wasm")
 
 
+_TICK_MS = 1e-6  # the clock of processor time may stand still over a very short inference
+
+
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """One file's part of a benchmark; times in milliseconds.
@@ -23,21 +26,22 @@ class Timing:
         name: The caller's name for the file.
         path: The file.
         runtime: "native" or "wasm".
-        median_ms: Median latency of one inference.
-        p10_ms: The tenth percentile of the latencies.
+        median_ms: Latency of one inference, the median over turns of inferences.
+        p10_ms: The tenth percentile of the turns.
         p90_ms: The ninetieth percentile.
         cpu_ms: Median processor time of one inference, summed over threads: what it costs where
             `median_ms` is how long it takes.
         ratio: How many times faster than the first file: the median, over the rounds, of the first
             file's latency in a round over this one's. Within a round the machine's state is much
             the same, so this varies less than a ratio of medians.
+        cpu_ratio: The same of processor times, which other work on the machine disturbs less.
         load_ms: Time to load the file and run it once, in a fresh process.
         memory_bytes: By how much that made the process grow in RAM, the runtime's own needs and
             pages of the file included; None in WebAssembly and where the system does not say.
         bytes: Size of the file.
         gzip_bytes: Its size after gzip.
         threads: Threads an inference could use.
-        runs: Timed inferences.
+        runs: Timed turns.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Timing:
     p90_ms: float
     cpu_ms: float
     ratio: float
+    cpu_ratio: float
     load_ms: float
     memory_bytes: int | None
     bytes: int
@@ -70,14 +75,17 @@ def benchmark(
 ) -> list[Timing]:
     """Times files in turns, A B A B ..., so that a busy machine slows all of them alike.
 
+    A turn of a file lasts 10 ms or one inference: long enough for the file's weights to be in the
+    cache, as they are where it runs alone.
+
     The files run in processes of their own: one for the latencies, and a fresh one per file for
     load time and memory.
 
     Args:
         paths: Name to .tflite file, at least one; ratios are taken to the first.
         threads: Threads an inference may use, at least 1; in WebAssembly 1.
-        runs: Timed inferences of each file, at least 1.
-        warmup: Untimed inferences of each file before that, at least 0; in WebAssembly at least a
+        runs: Timed turns of each file, at least 1.
+        warmup: Untimed turns of each file before that, at least 0; in WebAssembly at least a
             second's worth, until the engine has optimized its code.
         runtime: "native" for LiteRT on this machine, "wasm" for LiteRT.js in Node.
 
@@ -123,6 +131,7 @@ def benchmark(
             p90_ms=float(np.percentile(wall[index], 90)),
             cpu_ms=float(np.median(cpu[index])),
             ratio=float(np.median(wall[0] / wall[index])),
+            cpu_ratio=float(np.median(cpu[0] / np.maximum(cpu[index], _TICK_MS))),
             load_ms=1e3 * loads[index][0],
             memory_bytes=loads[index][1],
             bytes=len(contents[index]),

@@ -75,7 +75,7 @@ def bench(
     Args:
         paths: The .tflite files.
         threads: Threads an inference may use, at least 1.
-        runs: Timed inferences of each file.
+        runs: Timed turns of each file.
         warmup: Untimed ones before that.
 
     Returns:

@@ -124,7 +124,7 @@ def bench(
 
     Args:
         paths: The .tflite files.
-        runs: Timed inferences of each file.
+        runs: Timed turns of each file.
         warmup: Untimed ones before that; at least one second's worth for each file, until the
             engine has optimized the code that they run.
 
