@@ -94,7 +94,7 @@ def test_every_file_loads_and_predicts_like_keras(builder, structure, tmp_path):
 
     @functools.cache
     def converted(kind):
-        source = copies.unrolled(model) if kind == "int8" else model
+        source = copies.unrolled(model, signed) if kind == "int8" else model
         return convert.convert(source, signed, quantize=kind, representative=inputs)
 
     seen = {}

@@ -128,6 +128,23 @@ def test_models_that_cannot_be_exported_are_refused_by_name(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_loops_that_int8_cannot_have_are_refused_by_name(tmp_path):
+    free = keras.Sequential([keras.Input((None, 8)), layers.LSTM(8)])
+    with pytest.raises(ValueError, match=r"fixed number of time steps.*shape \(None, 8\)"):
+        to_tflite(free, tmp_path / "a.tflite", quantize="int8", representative_data=ones(4, 3, 8))
+    with pytest.raises(ValueError, match=r"fixed number of time steps"):
+        to_tflite(free, tmp_path / "a.tflite", unroll=True)
+    grown = layers.Lambda(lambda x: keras.ops.fori_loop(0, 3, lambda i, y: y * 1.1, x))
+    looping = keras.Sequential([keras.Input((8,)), layers.Dense(8), grown])
+    with pytest.raises(ValueError, match="cannot calibrate the loop '.*while.*'"):
+        to_tflite(looping, tmp_path / "a.tflite", quantize="int8", representative_data=ones(4, 8))
+    assert os.listdir(tmp_path) == []
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
 def test_a_model_that_still_holds_pruned_layers_must_be_stripped_first(tmp_path):
     pruned = tfprune.prune(mlp(), tfprune.ConstantSparsity(0.5, 0))
     with pytest.raises(ValueError, match="must be stripped.*strip_pruning"):

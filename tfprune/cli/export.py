@@ -13,6 +13,24 @@ from tfprune.progress import progress
 from tfprune.targets import QUANTIZE, TARGETS
 from tfprune.wrapper import pruned_layers
 
+_DESCRIPTION = """\
+A pruned model that has not been stripped is stripped first. Weights are encoded and the
+graph is rewritten as it pays on the target, without changing what it computes. The file
+appears at OUT only after it was run, in another process, and gave Keras's predictions.
+Printed are its bytes, what became of each weight, which layers run on sparse kernels or
+why not, and the largest difference to Keras.
+
+TARGET is where the file will run: arm64 (phones), wasm (browsers), x86, auto (any of
+them), or size for the fewest bytes whatever the speed.
+QUANTIZE is how weights are stored and multiplied: none (float32); float16 or int8_weights
+(fewer bits a weight, float32 arithmetic); dynamic (int8 weights and products); int8 (int8
+throughout, with --representative-data)."""
+
+_EXAMPLE = """\
+tfprune export model.keras -o model.tflite
+  tfprune export model.keras -o model.tflite --target wasm --quantize int8_weights
+  tfprune export model.keras -o model.tflite --quantize int8 --representative-data x.npy"""
+
 _QUANTIZE = tuple(kind or "none" for kind in QUANTIZE)
 
 
@@ -24,11 +42,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         name="export",
         run=run,
         summary="Write a .keras file as a .tflite file whose zeros take no space.",
-        description=(
-            "A pruned model that has not been stripped is stripped first. The file is\n"
-            "loaded and its predictions are compared with Keras's before it appears at OUT."
-        ),
-        example="tfprune export model.keras -o model.tflite",
+        description=_DESCRIPTION,
+        example=_EXAMPLE,
     )
     parser.add_argument("model", metavar="MODEL.keras", help="plain or pruned model")
     parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
@@ -36,25 +51,25 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--target",
         choices=TARGETS,
         default="auto",
-        help="where it will run; size: the fewest bytes whatever the speed; default: %(default)s",
+        help="see above; default: %(default)s",
     )
     parser.add_argument(
         "--quantize",
         choices=_QUANTIZE,
         default="none",
-        help="float16 and int8_weights: fewer bits a weight, float32 arithmetic; dynamic: int8 "
-        "weights and products; int8: int8 throughout; default: %(default)s",
+        help="see above; default: %(default)s",
     )
     parser.add_argument(
         "--representative-data",
         metavar="FILE.npy",
-        help="array of examples that calibrates --quantize int8",
+        help="examples that calibrate --quantize int8, along the first axis; a few hundred are "
+        "usual. For models with one input",
     )
     parser.add_argument(
         "--lower-conv3x3",
         action="store_true",
-        help="turn larger sparse convolutions into 1x1 ones, which have sparse kernels on arm64 "
-        "and wasm",
+        help="turn larger sparse convolutions, strided ones and max-pooling into 1x1 convolutions "
+        "and shifts, which have sparse kernels on arm64 and wasm; float32 arithmetic only",
     )
     parser.add_argument(
         "--unroll",
@@ -65,7 +80,8 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dense",
         action="store_true",
-        help="store zeros as well, to compare the sparse file with (see `tfprune bench`)",
+        help="write what the converter gives, to compare the sparse file with (see `tfprune "
+        "bench`)",
     )
 
 

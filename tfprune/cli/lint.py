@@ -17,16 +17,18 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         common,
         name="lint",
         run=run,
-        summary="Tell which layers of a .tflite file run on sparse kernels.",
+        summary="Tell which layers of a .tflite file run on sparse kernels, and why others do not.",
         description=(
-            "Works on any .tflite file, without running it: one row a layer with its\n"
-            "sparsity, multiply-adds, kernel, and what keeps it off a sparse kernel.\n"
-            "Sparse 1x1 convolutions exist on arm64 and in wasm; x86 has those of fully\n"
-            "connected layers only."
+            "Reads any .tflite file, without running it. The table has a row for each layer\n"
+            "with weights: its sparsity, its multiply-adds and its kernel. After a dense\n"
+            "kernel stands what keeps the layer off a sparse one; a broken one would give\n"
+            "wrong outputs on the target, or not load.\n\n"
+            "Fully connected layers, recurrent ones included, have sparse kernels on every\n"
+            "target; 1x1 convolutions have them on arm64 and in wasm only."
         ),
         example="tfprune lint model.tflite --target wasm",
     )
-    parser.add_argument("file", metavar="FILE.tflite", help="the file")
+    parser.add_argument("file", metavar="FILE.tflite", help="any TFLite file")
     parser.add_argument(
         "--target",
         choices=TARGETS,

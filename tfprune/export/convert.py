@@ -41,7 +41,7 @@ def convert(
         The file, with a signature that names the model's inputs and outputs.
 
     Raises:
-        ValueError: If the model has an operation that TFLite has not.
+        ValueError: If the model has an operation that TFLite has not, or for "int8" a loop.
     """
     import tensorflow as tf  # here: reading and timing files must not wait for TensorFlow
 
@@ -60,6 +60,8 @@ def convert(
     ]
     with _conversion_errors(model), quiet.silenced(), tf.device("CPU:0"):
         function = tf.function(call).get_concrete_function(*specs)
+        if quantize == "int8":
+            _require_no_loop(function.graph)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -75,6 +77,13 @@ def convert(
             content = converter.convert()
     names = _output_names(model, paths)
     return _signed(content, [entry.name for entry in signed.inputs], names)
+
+
+def _require_no_loop(graph: Any) -> None:
+    """Refuses a graph whose calibration would abort the process."""
+    loops = [op.name for op in graph.get_operations() if op.type in ("While", "StatelessWhile")]
+    if loops:
+        raise NotImplementedError(f"the converter cannot calibrate the loop {loops[0]!r}")
 
 
 def _batches(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tfprune.export import signature
 from tfprune.prunable import flatten
 
 
@@ -25,13 +26,14 @@ def to_float32(model: keras.Model) -> keras.Model:
     return _copy(model, _in_float32, f"compute in float32 (it has {model.dtype_policy.name!r})")
 
 
-def unrolled(model: keras.Model) -> keras.Model:
+def unrolled(model: keras.Model, signed: signature.Signature) -> keras.Model:
     """The model itself if it has no recurrent layers, else a copy that unrolls their time steps.
 
     The converter aborts the process when it calibrates a loop; unrolled, there is none.
 
     Args:
         model: A built model.
+        signed: Its signature.
 
     Returns:
         A model with the same weights and predictions.
@@ -42,7 +44,14 @@ def unrolled(model: keras.Model) -> keras.Model:
     rolled = [layer for layer in flatten(model) if not getattr(layer, "unroll", True)]
     if not rolled:
         return model
-    return _copy(model, _without_loops, "have a fixed number of time steps, to unroll its loops")
+    for entry in signed.inputs:
+        if None in entry.shape[1:]:
+            raise ValueError(
+                "`model` must have a fixed number of time steps, so that they can be unrolled. "
+                f"Received: model={model.name!r} with the input {entry.name!r} of shape "
+                f"{entry.shape[1:]}."
+            )
+    return _copy(model, _without_loops, f"unroll the layer {rolled[0].name!r}")
 
 
 def _copy(model: keras.Model, change: Callable[[Any], Any], demand: str) -> keras.Model:

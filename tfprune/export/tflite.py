@@ -83,8 +83,8 @@ def to_tflite(
     )
     requirements.check_model(model)
     plain = copies.to_float32(model)
-    converted = copies.unrolled(plain) if unroll or quantize == "int8" else plain
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
+    converted = copies.unrolled(plain, signed) if unroll or quantize == "int8" else plain
     samples = {}
     if representative_data is None:
         representative = None
