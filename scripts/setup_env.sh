@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv in the checkout and installs the package with its pinned dependencies.
 #   scripts/setup_env.sh [run|test]   run: what the scripts need (default); test: run and the tests' needs
+# For the tests it also installs the WebAssembly runtime where npm is found; they do without it.
 # A second call with nothing changed returns at once.
 set -euo pipefail
 
@@ -31,7 +32,20 @@ fingerprint() {
     { echo "$root"; cat "$root/setup.cfg" "$root/constraints.txt"; } | cksum | tr -s ' ' '-'
 }
 
+# Without Node or a network the tests of WebAssembly are skipped, and nothing else fails.
+set_up_wasm() {
+    local said
+    export NPM_CONFIG_FETCH_RETRIES=0 NPM_CONFIG_FETCH_TIMEOUT=60000  # milliseconds
+    if ! command -v npm >/dev/null; then
+        said="npm is not on the PATH"
+    elif said=$(bash "$root/scripts/setup_wasm.sh" 2>&1); then
+        return
+    fi
+    echo "setup_env: the WebAssembly tests will be skipped (${said%%$'\n'*})" >&2
+}
+
 if [ -x "$venv/bin/python" ] && grep -qsx "$extras $(fingerprint)" "$stamp"; then
+    [ "$extras" = run ] || set_up_wasm
     exit 0
 fi
 rm -f "$stamp"
@@ -64,3 +78,4 @@ PYTHONWARNINGS=ignore pip_install --no-build-isolation --editable "$requirement"
     echo "run $(fingerprint)"
     [ "$extras" = run ] || echo "test $(fingerprint)"
 } >"$stamp"
+[ "$extras" = run ] || set_up_wasm

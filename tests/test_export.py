@@ -197,7 +197,7 @@ def test_quantized_weights_are_smaller_and_close_to_keras(quantize, tmp_path):
         quantize=quantize,
         representative_data=examples if quantize == "int8" else None,
     )
-    assert 0 < report.largest_difference < verify.TOLERANCES[quantize]
+    assert 0 < report.largest_difference < 0.1
     unquantized = to_tflite(
         zero_out(mlp(), 0.9, block=16), tmp_path / "float.tflite", target="size"
     )

@@ -13,6 +13,8 @@ from tfprune.export.build import build
 from tfprune.targets import QUANTIZE, TARGETS
 
 EXAMPLES = 4
+# Tighter than what the exporter allows: these models are small.
+CLOSE = {None: 1e-5, "float16": 1e-2, "int8_weights": 1e-1, "dynamic": 1e-1, "int8": 3e-1}
 
 
 def mobile():
@@ -110,9 +112,7 @@ def test_every_file_loads_and_predicts_like_keras(builder, structure, tmp_path):
                     continue
                 path = tmp_path / f"{len(seen)}.tflite"
                 path.write_bytes(built)
-                tolerance = verify.TOLERANCES[quantize]
+                tolerance = CLOSE[quantize]
                 seen[built] = verify.compare(path, signed, inputs, expected, tolerance=tolerance)
-                if quantize is None:
-                    assert seen[built] < 1e-5
                 assert len(built) <= len(stored) + 16_384
     assert len(seen) >= 5

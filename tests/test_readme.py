@@ -1,5 +1,8 @@
 """README.md: its code runs, its tables are those of the files, and what it names exists."""
 
+import contextlib
+import inspect
+import io
 import json
 import re
 import shutil
@@ -14,15 +17,28 @@ import pytest
 import readme_tables
 import tfprune
 from tfprune.cli import main as command_line
+from tfprune.export import verify
+from tfprune.targets import structures_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, MIGRATION = BLOCKS
+EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, EXPORT, MIGRATION = BLOCKS
 
 
 def section(title: str) -> str:
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def flat(text: str) -> str:
+    """The text without its line breaks."""
+    return " ".join(text.split())
+
+
+def dense(inputs: int) -> keras.layers.Dense:
+    layer = keras.layers.Dense(4)
+    layer.build((None, inputs))
+    return layer
 
 
 def first_cells(text: str) -> list[str]:
@@ -107,6 +123,67 @@ def test_two_lines_in_a_custom_loop_keep_the_masks_on_schedule(example):
     exec(LOOP, {**names, "batches": range(60)})
     kernel = tfprune.strip_pruning(pruned).layers[0].kernel.numpy()
     assert np.mean(kernel == 0) == pytest.approx(example["schedule"](60), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def exported(
+    example: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The names that the export leaves behind, the `folder` it ran in and what it `printed`."""
+    folder, printed = tmp_path_factory.mktemp("export"), io.StringIO()
+    names = {**example, "folder": folder}
+    keras.utils.set_random_seed(0)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        exec(EXPORT, names)
+    return {**names, "printed": printed.getvalue()}
+
+
+def test_the_exported_file_runs_on_a_sparse_kernel_and_is_smaller(exported):
+    size = {file.stem: file.stat().st_size for file in exported["folder"].iterdir()}
+    assert size.keys() == {"sparse", "int8", "dense"}
+    assert size["sparse"] < size["dense"] / 4 and size["int8"] < size["dense"]
+    kernels = [layer.kernel for layer in exported["told"].coverage.layers]
+    assert kernels == ["sparse 1x4", "dense"]
+    for said in ("sparse 1x4", "int8.tflite: ", "dense: ", "times as fast as dense"):
+        assert said in exported["printed"]
+
+
+def test_the_exported_model_kept_its_zeros_and_learned(exported):
+    kernels = [layer.kernel.numpy() for layer in exported["plain"].layers]
+    assert [round(float(np.mean(kernel == 0)), 2) for kernel in kernels] == [0.9, 0.9]
+    guesses = exported["plain"].predict(exported["x"], verbose=0).argmax(-1)
+    assert np.mean(guesses == exported["y"]) > 0.8
+
+
+def test_the_options_of_the_export_are_all_in_its_table():
+    named = re.findall(r"`(\w+)[=`]", "\n".join(first_cells(section("Export"))))
+    known = set(inspect.signature(tfprune.export.to_tflite).parameters) - {"model", "path"}
+    assert {name for name in named if not name[0].isupper()} == known
+    for kind in filter(None, tfprune.targets.QUANTIZE):
+        assert f'"{kind}"' in section("Export")
+    for target in tfprune.targets.TARGETS:
+        assert f'"{target}"' in section("Export")
+
+
+def test_the_tolerances_in_the_text_are_those_of_the_code():
+    (sentence,) = re.findall(r"Of an output's scale it allows .*?\. ", flat(section("Limits")))
+    numbers = [float(number) for number in re.findall(r"\d\.\d+", sentence)]
+    assert numbers == sorted(set(verify.TOLERANCES.values()))
+    kinds = ("int8_weights", "dynamic", "int8")
+    assert {verify.TOLERANCES[kind] for kind in kinds} == {numbers[-1]}
+
+
+def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
+    (sentence,) = re.findall(r"large fully connected weights from .*?\. ", flat(section("Limits")))
+    x86, wasm = (
+        [structures_for(target, quantize=kind).min_sparsity(layer, layer.kernel)
+         for kind, layer in ((None, dense(64)), (None, dense(63)), ("int8", dense(64)))]
+        for target in ("x86", "wasm")
+    )
+    assert re.findall(r"\b\d\d\b(?=[ ,]|\.)", sentence.replace("`Block(16, 1)`", "")) == [
+        f"{100 * value:.0f}" for value in (*x86, *wasm)
+    ]
 
 
 def test_the_migration_line_and_every_name_in_its_table_exist():

@@ -21,6 +21,17 @@ esac
 """
 
 
+# Logs what it is asked to install; fails as npm does where there is no network.
+NPM = """#!/bin/sh
+if [ -e {log}.no-network ]; then
+    echo "npm error code ENOTFOUND" >&2
+    echo "npm error network request failed" >&2
+    exit 1
+fi
+mkdir -p node_modules && echo "npm $*" >>{log}
+"""
+
+
 class Checkout:
     """A copy of the set-up files with its own, empty PATH of stand-ins."""
 
@@ -40,6 +51,18 @@ class Checkout:
         text = STAND_IN.replace("{log}", str(self.log))
         (self.bin / name).write_text(text.replace("{is_311}", "0" if is_311 else "1"))
         (self.bin / name).chmod(0o755)
+
+    def add_node(self, version: str = "20.1.0") -> None:
+        """Make Node and npm available, and what setup_wasm.sh installs."""
+        files = ("setup_wasm.sh", "wasm/package.json", "wasm/package-lock.json")
+        (self.root / "scripts" / "wasm").mkdir()
+        for name in files:
+            shutil.copy(ROOT / "scripts" / name, self.root / "scripts" / name)
+        major = version.split(".")[0]
+        node = f"#!/bin/sh\n[ $1 = -p ] && echo {major} || echo v{version}\n"
+        for tool, text in {"npm": NPM.replace("{log}", str(self.log)), "node": node}.items():
+            (self.bin / tool).write_text(text)
+            (self.bin / tool).chmod(0o755)
 
     def set_up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -134,6 +157,55 @@ def test_wrong_argument_is_one_clear_line(
     done = checkout.set_up(*arguments)
     assert done.returncode == 2
     assert "Received: " in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_set_up_for_tests_installs_the_webassembly_runtime_once(checkout: Checkout) -> None:
+    checkout.add_node()
+    assert checkout.set_up("test").returncode == 0
+    assert [call for call in checkout.calls() if call.startswith("npm ci")] != []
+    again = checkout.set_up("test")
+    assert (again.returncode, again.stdout, again.stderr, checkout.calls()) == (0, "", "", [])
+
+
+def test_set_up_for_running_leaves_npm_alone(checkout: Checkout) -> None:
+    checkout.add_node()
+    done = checkout.set_up("run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not any(call.startswith("npm") for call in checkout.calls())
+
+
+def test_without_npm_one_line_says_what_is_skipped(checkout: Checkout) -> None:
+    for _ in range(2):
+        done = checkout.set_up("test")
+        assert done.returncode == 0
+        assert done.stderr == (
+            "setup_env: the WebAssembly tests will be skipped (npm is not on the PATH)\n"
+        )
+
+
+def test_without_a_network_for_npm_the_set_up_succeeds_and_is_completed_later(
+    checkout: Checkout,
+) -> None:
+    checkout.set_up("test")
+    checkout.add_node()
+    no_network = Path(f"{checkout.log}.no-network")
+    no_network.touch()
+    done = checkout.set_up("test")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "setup_env: the WebAssembly tests will be skipped (npm error code ENOTFOUND)\n"
+    )
+    no_network.unlink()
+    checkout.calls()
+    assert checkout.set_up("test").stderr == ""
+    assert [call.split()[0] for call in checkout.calls()] == ["npm"]
+
+
+def test_an_old_node_is_named(checkout: Checkout) -> None:
+    checkout.add_node("18.2.0")
+    done = checkout.set_up("test")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1
+    assert "needs Node 20 or later. Received: v18.2.0" in done.stderr
 
 
 def test_installed_versions_are_the_pinned_ones() -> None:

@@ -20,13 +20,14 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         run=run,
         summary="Measure the latency of .tflite files in LiteRT on this machine.",
         description=(
-            "Runs take turns (A B A B ...), so that a busy machine slows all files alike.\n"
-            "Ratios are those of the first file to each: above 1 is faster, or smaller,\n"
-            "than the first. WebAssembly needs Node and LiteRT.js: scripts/setup_wasm.sh."
+            "Files take turns (A B A B ...), so that a busy machine slows all of them alike.\n"
+            "Ratios are those of the first file to each: above 1 is faster, or smaller, than\n"
+            "the first. --runtime wasm needs Node and LiteRT.js, which scripts/setup_wasm.sh\n"
+            "of a source checkout installs."
         ),
         example="tfprune bench dense.tflite sparse.tflite --threads 1 --runs 200",
     )
-    parser.add_argument("files", metavar="FILE.tflite", nargs="+", help="ratios to the first")
+    parser.add_argument("files", metavar="FILE.tflite", nargs="+", help="files to measure")
     parser.add_argument(
         "--runtime",
         choices=("native", "wasm"),
@@ -35,7 +36,11 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     count = arguments.number(int, "an integer >= 1", 1)
     parser.add_argument(
-        "--threads", type=count, default=1, metavar="N", help="default: %(default)s"
+        "--threads",
+        type=count,
+        default=1,
+        metavar="N",
+        help="threads that an inference may use, 1 in wasm; default: %(default)s",
     )
     parser.add_argument(
         "--runs",

@@ -35,6 +35,7 @@ global sets one threshold over all layers."""
 
 _EXAMPLE = """\
 tfprune prune model.keras --sparsity 0.9 --rule 'conv1/.*=0.5' --rule 'logits/.*=dense'
+  tfprune prune model.keras --sparsity 0.9 --structure target:wasm
   tfprune prune model.keras --scorer woodfisher --data digits --sparsity 0.8 --stages 9
   tfprune prune model.keras --sparsity 0.9 --data digits --epochs 10 -o pruned.keras"""
 
