@@ -1,7 +1,6 @@
 """README.md: its code runs, its tables are those of the files, and what it names exists."""
 
 import contextlib
-import inspect
 import io
 import json
 import re
@@ -17,8 +16,6 @@ import pytest
 import readme_tables
 import tfprune
 from tfprune.cli import main as command_line
-from tfprune.export import verify
-from tfprune.targets import structures_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,17 +25,6 @@ EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, EXPORT, MIGRATION = BLOCKS
 
 def section(title: str) -> str:
     return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
-
-
-def flat(text: str) -> str:
-    """The text without its line breaks."""
-    return " ".join(text.split())
-
-
-def dense(inputs: int) -> keras.layers.Dense:
-    layer = keras.layers.Dense(4)
-    layer.build((None, inputs))
-    return layer
 
 
 def first_cells(text: str) -> list[str]:
@@ -154,36 +140,6 @@ def test_the_exported_model_kept_its_zeros_and_learned(exported):
     assert [round(float(np.mean(kernel == 0)), 2) for kernel in kernels] == [0.9, 0.9]
     guesses = exported["plain"].predict(exported["x"], verbose=0).argmax(-1)
     assert np.mean(guesses == exported["y"]) > 0.8
-
-
-def test_the_options_of_the_export_are_all_in_its_table():
-    named = re.findall(r"`(\w+)[=`]", "\n".join(first_cells(section("Export"))))
-    known = set(inspect.signature(tfprune.export.to_tflite).parameters) - {"model", "path"}
-    assert {name for name in named if not name[0].isupper()} == known
-    for kind in filter(None, tfprune.targets.QUANTIZE):
-        assert f'"{kind}"' in section("Export")
-    for target in tfprune.targets.TARGETS:
-        assert f'"{target}"' in section("Export")
-
-
-def test_the_tolerances_in_the_text_are_those_of_the_code():
-    (sentence,) = re.findall(r"Of an output's scale it allows .*?\. ", flat(section("Limits")))
-    numbers = [float(number) for number in re.findall(r"\d\.\d+", sentence)]
-    assert numbers == sorted(set(verify.TOLERANCES.values()))
-    kinds = ("int8_weights", "dynamic", "int8")
-    assert {verify.TOLERANCES[kind] for kind in kinds} == {numbers[-1]}
-
-
-def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
-    (sentence,) = re.findall(r"large fully connected weights from .*?\. ", flat(section("Limits")))
-    x86, wasm = (
-        [structures_for(target, quantize=kind).min_sparsity(layer, layer.kernel)
-         for kind, layer in ((None, dense(64)), (None, dense(63)), ("int8", dense(64)))]
-        for target in ("x86", "wasm")
-    )
-    assert re.findall(r"\b\d\d\b(?=[ ,]|\.)", sentence.replace("`Block(16, 1)`", "")) == [
-        f"{100 * value:.0f}" for value in (*x86, *wasm)
-    ]
 
 
 def test_the_migration_line_and_every_name_in_its_table_exist():
