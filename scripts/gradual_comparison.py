@@ -16,7 +16,7 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,16 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A scorer with the options of `tfprune.prune`, and the seconds a run is expected to take."""
+    """A scorer with the options of `tfprune.prune`, and the seconds a run is expected to take.
+
+    `schedule` is recipe, sparsity, steps -> schedule of the sparsity; by default the recipe's.
+    """
 
     label: str
     scorer: Any
     options: dict[str, Any]
     seconds: float
+    schedule: Callable[[Recipe, float, int], Any] = Recipe.schedule
 
     def describe(self) -> dict[str, Any]:
         return {"scorer": repr(self.scorer), **self.options}
@@ -129,6 +133,7 @@ class Batches(keras.utils.PyDataset):
 class Experiment:
     """Runs jobs on one data set; dense models are kept in `folder`, one a seed."""
 
+    methods: Mapping[str, Method]
     images: Dataset
     recipe: Recipe
     folder: Path
@@ -164,11 +169,9 @@ class Experiment:
         if job.method == DENSE:
             self._fit(model, recipe.epochs, order, [])
             return model
-        method = METHODS[job.method]
-        steps = steps_in(self.images, recipe)
-        pruned = tfprune.prune(
-            model, recipe.schedule(job.sparsity, steps), scorer=method.scorer, **method.options
-        )
+        method = self.methods[job.method]
+        schedule = method.schedule(recipe, job.sparsity, steps_in(self.images, recipe))
+        pruned = tfprune.prune(model, schedule, scorer=method.scorer, **method.options)
         # The updater draws other training images for every update, by its step: methods see the
         # same ones.
         update = tfprune.UpdatePruningStep(
@@ -218,36 +221,49 @@ def digest(model: keras.Model) -> str:
     return found.hexdigest()[:16]
 
 
-def plan(methods: Sequence[str], sparsities: Sequence[float], seeds: Sequence[int]) -> list[Job]:
+def plan(
+    methods: Mapping[str, Method], sparsities: Sequence[float], seeds: Sequence[int]
+) -> list[Job]:
     """Return all jobs: every method at every sparsity with one seed, before the next seed."""
     jobs = []
     for seed in seeds:
         jobs += [Job(CHECKPOINT, 0.0, seed, {}, 20.0), Job(DENSE, 0.0, seed, {}, 25.0)]
-        for name in methods:
-            method = METHODS[name]
+        for name, method in methods.items():
             jobs += [Job(name, s, seed, method.describe(), method.seconds) for s in sparsities]
     return jobs
 
 
-def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+def summarize(
+    settings: dict[str, Any],
+    records: list[Record],
+    program: str = PROGRAM,
+    methods: Mapping[str, Method] = METHODS,
+) -> dict[str, Any]:
     """Return the head of the results file: the command that makes its records, and the rows."""
-    pruned = [record for record in records if record["method"] in METHODS]
+    pruned = [record for record in records if record["method"] in methods]
     options = {
         name: " ".join(dict.fromkeys(f"{record[key]}" for record in pruned))
         for name, key in (("methods", "method"), ("sparsities", "sparsity"), ("seeds", "seed"))
     }
     listed = " ".join(f"--{name} {values}" for name, values in options.items())
     return {
-        "command": f"python scripts/gradual_comparison.py {listed}",
+        "command": f"python scripts/{program}.py {listed}",
         "versions": settings["versions"],
-        "labels": {name: method.label for name, method in METHODS.items()},
+        "labels": {name: method.label for name, method in methods.items()},
         "rows": experiments.aggregate(records, ["accuracy"]),
     }
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
-    experiments.add_job_options(parser, METHODS, SPARSITIES, SEEDS, OUT)
+def parse(
+    arguments: Sequence[str],
+    program: str = PROGRAM,
+    text: str = str(__doc__),
+    methods: Mapping[str, Method] = METHODS,
+    out: Path = OUT,
+) -> argparse.Namespace:
+    """Return the parsed arguments of this experiment, or of one with other methods."""
+    parser = OneLineParser(prog=program, description=text.splitlines()[0], allow_abbrev=False)
+    experiments.add_job_options(parser, methods, SPARSITIES, SEEDS, out)
     parser.add_argument(
         "--checkpoints",
         type=Path,
@@ -258,30 +274,37 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def run(
+    args: argparse.Namespace,
+    methods: Mapping[str, Method],
+    summarize: Callable[[dict[str, Any], list[Record]], dict[str, Any]],
+    recipe: Recipe,
+    load: Callable[..., Dataset],
+) -> None:
+    """Run those of the methods that the arguments name."""
+    images = load("fashion_mnist", args.data_dir)
+    model = build(images, recipe)
+    settings = {
+        **dataclasses.asdict(recipe),
+        "steps": steps_in(images, recipe),
+        "weights": sum(kernel.size for kernel in measuring.kernels(model)),
+        "threads": measuring.threads(),
+        "versions": measuring.versions(),
+    }
+    results = ResultsFile(args.out, settings, lambda records: summarize(settings, records))
+    accuracy = Evaluator(model, images.x_test, images.y_test)
+    experiment = Experiment(methods, images, recipe, args.checkpoints, accuracy, results)
+    chosen = {name: methods[name] for name in args.methods}
+    experiments.run_all(plan(chosen, args.sparsities, args.seeds), results, experiment.run)
+
+
 def main(
     arguments: Sequence[str],
     recipe: Recipe = Recipe(),
     load: Callable[..., Dataset] = data.load,
 ) -> int:
     args = parse(arguments)
-
-    def work() -> None:
-        images = load("fashion_mnist", args.data_dir)
-        model = build(images, recipe)
-        settings = {
-            **dataclasses.asdict(recipe),
-            "steps": steps_in(images, recipe),
-            "weights": sum(kernel.size for kernel in measuring.kernels(model)),
-            "threads": measuring.threads(),
-            "versions": measuring.versions(),
-        }
-        results = ResultsFile(args.out, settings, lambda records: summarize(settings, records))
-        accuracy = Evaluator(model, images.x_test, images.y_test)
-        experiment = Experiment(images, recipe, args.checkpoints, accuracy, results)
-        jobs = plan(args.methods, args.sparsities, args.seeds)
-        experiments.run_all(jobs, results, experiment.run)
-
-    return experiments.exit_status(PROGRAM, work)
+    return experiments.exit_status(PROGRAM, lambda: run(args, METHODS, summarize, recipe, load))
 
 
 if __name__ == "__main__":
