@@ -6,6 +6,7 @@ Howard et al., "MobileNets", arXiv 1704.04861.
 import io
 import os
 import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from models import pretrained
 
 _FIRST_KERNEL = "conv1/kernel"
 _CHANNELS = 32  # of the first convolution at width 1
+_CLASSES = 1000
 
 
 def load_mobilenet(path: str | os.PathLike[str], *, size: int = 224) -> keras.Model:
@@ -60,13 +62,20 @@ def load_imagenet_sample(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.n
     try:
         with zipfile.ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
-                classes.append(int(name.split("_")[0]))
+                classes.append(_class_of(name))
                 picture = keras.utils.load_img(io.BytesIO(archive.read(name)))
                 images.append(np.asarray(picture, np.uint8))
         x = np.stack(images)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             "`path` must be a zip of JPEG images of one size, named <class>_<anything>.jpg. "
             f"Received: {path} ({name}: {' '.join(str(error).split())})"
         ) from error
     return x.astype(np.float32) / 127.5 - 1, np.array(classes, np.int64)
+
+
+def _class_of(name: str) -> int:
+    found = int(name.split("_")[0])
+    if not 0 <= found < _CLASSES:
+        raise ValueError(f"the class {found} is not in [0, {_CLASSES})")
+    return found

@@ -4,12 +4,14 @@ import os
 import platform
 from typing import Any
 
+import ai_edge_litert
 import keras
 import numpy as np
 import scipy
 import tensorflow as tf
 
 import tfprune
+from tfprune.export import wasm
 from tfprune.prunable import prunable_weights
 
 
@@ -55,6 +57,11 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     modules = (tfprune, keras, tf, np, scipy)
     return {"python": platform.python_version()} | {m.__name__: m.__version__ for m in modules}
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the versions of what runs .tflite files."""
+    return {"ai_edge_litert": ai_edge_litert.__version__, "LiteRT.js": wasm.VERSION}
 
 
 def threads() -> int:

@@ -30,7 +30,7 @@ import tfprune  # noqa: E402
 from models import load_imagenet_sample, load_mobilenet  # noqa: E402
 from quickstart import OneLineParser, number  # noqa: E402
 from results_file import Job, Record, ResultsFile  # noqa: E402
-from tfprune.export import benchmark, runtime, to_tflite  # noqa: E402
+from tfprune.export import benchmark, runtime, to_tflite, wasm  # noqa: E402
 from tfprune.scorers import Magnitude, Reconstruction  # noqa: E402
 
 PROGRAM = "mobilenet_imagenet"
@@ -169,7 +169,7 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
     rows = [record | measured for record, measured in zip(records, complete)]
     return {
         "command": f"python scripts/mobilenet_imagenet.py --runs {settings['runs']}",
-        "versions": settings["versions"],
+        "versions": settings["versions"] | measuring.runtime_versions(),
         "labels": {name: label for name, (label, *_) in METHODS.items()},
         "rows": experiments.aggregate(rows, MEASURES),
     }
@@ -234,6 +234,7 @@ def main(arguments: Sequence[str]) -> int:
     }
 
     def work() -> None:
+        wasm.require()  # now, not after the long scoring
         results = ResultsFile(args.out, settings, lambda records: summarize(settings, records))
         x, y = load_imagenet_sample(args.images)
         experiment = Experiment(load_mobilenet(args.weights), x, y, args.runs)

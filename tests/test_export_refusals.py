@@ -39,6 +39,24 @@ def test_a_mismatch_leaves_no_file_behind(older, tmp_path, monkeypatch):
     assert not older or path.read_bytes() == older
 
 
+@pytest.mark.parametrize("quantize", ["float16", "int8_weights", "dynamic", "int8"])
+def test_rounding_does_not_hide_a_wrong_encoding(quantize, tmp_path, monkeypatch):
+    model = mlp()
+
+    def of_other_weights(content, **options):
+        model.layers[0].kernel.assign(model.layers[0].kernel * 1.02)
+        other = tflite.convert.convert(model, tflite.signature.signature_of(model))
+        return build(other, quantize=quantize)
+
+    monkeypatch.setattr(tflite, "build", of_other_weights)
+    data = np.random.default_rng(0).standard_normal((16, 256)) if quantize == "int8" else None
+    with pytest.raises(ValueError, match="must predict what the same numbers stored densely do"):
+        to_tflite(
+            model, tmp_path / "model.tflite", quantize=quantize, representative_data=data
+        )
+    assert os.listdir(tmp_path) == []
+
+
 def test_nan_weights_are_refused_by_name(tmp_path):
     model = mlp()
     model.layers[1].kernel.assign(np.full((256, 16), np.nan))

@@ -98,6 +98,8 @@ def test_images_come_in_the_order_of_their_names_scaled_to_minus_one_and_one(tmp
         ({"1_a.jpg": b"hello"}, "1_a.jpg: cannot identify image"),
         ({"1_a.jpg": jpeg(9)[:300]}, "1_a.jpg: "),
         ({"1_a.jpg": jpeg(9), "cat.jpg": jpeg(9)}, "cat.jpg: invalid literal for int()"),
+        ({"1000_a.jpg": jpeg(9)}, "1000_a.jpg: the class 1000 is not in [0, 1000)"),
+        ({"-3_a.jpg": jpeg(9)}, "the class -3 is not in"),
         ({"images/": b""}, "images/: invalid literal for int()"),
         ({"1_a.jpg": jpeg(9), "2_a.jpg": jpeg(9, (16, 8))}, "same shape"),
         ({}, "the archive: "),

@@ -104,7 +104,12 @@ def encode_weights(
 
 
 def encode_model(
-    model: Any, *, target: str = "auto", quantize: str | None = None, densify: bool = True
+    model: Any,
+    *,
+    target: str = "auto",
+    quantize: str | None = None,
+    native: bool = True,
+    densify: bool = True,
 ) -> tuple[EncodedTensor, ...]:
     """`encode_weights` on a parsed model, which is changed in place.
 
@@ -112,20 +117,21 @@ def encode_model(
         model: A parsed model.
         target: As in `encode_weights`.
         quantize: As in `encode_weights`.
-        densify: Whether weights that no native kernel reads may be sparse too.
+        native: Whether native kernels may read sparse weights.
+        densify: Whether other weights may be sparse too.
 
     Returns:
         One entry per encoded constant.
     """
     weights = list(constant_weights(model))
-    plans = {weight: _plan(weight, target, quantize, densify) for weight in weights}
+    plans = {w: _plan(w, target if native else None, quantize, densify) for w in weights}
     # LiteRT.js computes garbage where an operator has one constant in float16 and one in float32,
     # so what native kernels read in float32 keeps its bias too, and everything else changes.
-    native = {id(r) for w, plan in plans.items() if plan.native for u in w.uses for r in u.readers}
+    skipping = {id(r) for w, p in plans.items() if p.native for u in w.uses for r in u.readers}
     entries = []
     for weight, plan in plans.items():
         readers = {id(reader) for use in weight.uses for reader in use.readers}
-        if not weight.is_matrix and readers & native:
+        if not weight.is_matrix and readers & skipping:
             continue
         size = plan.nbytes(len(weight.uses))
         smaller = size + len(weight.uses) * _OVERHEAD_BYTES < weight.values.nbytes
@@ -151,9 +157,9 @@ def _entry(weight: Weight, plan: _Plan, size: int) -> EncodedTensor:
     )
 
 
-def _plan(weight: Weight, target: str, quantize: str | None, densify: bool) -> _Plan:
+def _plan(weight: Weight, target: str | None, quantize: str | None, densify: bool) -> _Plan:
     unchanged = narrowing.unchanged(weight.values)
-    if weight.fully_connected:
+    if weight.fully_connected and target is not None:
         native = kernels.fastest_native(weight.values, target)
         if native is not None:
             return _Plan(unchanged, native, native=True)

@@ -1,6 +1,7 @@
 """Exporting a Keras model to a verified .tflite file."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.export import convert, copies, flatbuffer, requirements, signature, verify, wasm
-from tfprune.export.build import Built, build
+from tfprune.export.build import Built, build, dense_equal
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.files import replacing
 
@@ -112,6 +113,8 @@ def to_tflite(
         )
         with open(temporary, "wb") as file:
             file.write(built.content)
+        if quantize is not None:
+            _require_exact_encoding(dense_equal(stored, quantize), temporary, signed, cases)
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
             verify.compare(
@@ -154,6 +157,21 @@ def _predicted(
                 f"`verify_inputs`. Received: model={model.name!r}, which gives NaN for {kind}."
             )
     return cases
+
+
+def _require_exact_encoding(
+    content: bytes,
+    path: str,
+    signed: signature.Signature,
+    cases: list[tuple[list[np.ndarray], list[np.ndarray]]],
+) -> None:
+    """Compares the file with its dense equal: rounding must not hide what encoding does wrong."""
+    with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
+        other = os.path.join(folder, "dense.tflite")
+        with open(other, "wb") as file:
+            file.write(content)
+        for inputs, _ in cases:
+            verify.require_equal(path, other, signed, inputs)
 
 
 def _notes(copied: bool, sparse: bool, built: Built, wasm_missing: bool) -> Iterator[str]:
