@@ -144,6 +144,6 @@ def pruned(case: Case, quantize: str | None) -> keras.Model:
             summed = 2 if isinstance(layer, layers.DepthwiseConv2D) else -1
             fan_in = np.prod(kernel.shape[:summed])
             layer.kernel.assign(kernel * np.sqrt(2 / (fan_in * np.mean(kernel**2))))
-    last = model.layers[-1]
+    last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
     last.kernel.assign(last.kernel / np.std(model(inputs_of(model, 1))))
     return model

@@ -44,7 +44,7 @@ def test_rounding_does_not_hide_a_wrong_encoding(quantize, tmp_path, monkeypatch
     model = mlp()
 
     def of_other_weights(content, **options):
-        model.layers[0].kernel.assign(model.layers[0].kernel * 1.02)
+        model.layers[0].kernel.assign(model.layers[0].kernel * 1.2)
         other = tflite.convert.convert(model, tflite.signature.signature_of(model))
         return build(other, quantize=quantize)
 

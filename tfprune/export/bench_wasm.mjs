@@ -45,6 +45,9 @@ function requireNoError() {
 // The runtime is made for a browser's worker; these are the parts of one that it asks for.
 async function start() {
   v8.setFlagsFromString('--experimental-wasm-relaxed-simd'); // needed before Node 22
+  // V8 replaces its quick first code by the optimized one function by function, some of them late:
+  // a sparse MobileNet was once timed with kernels half as fast. So everything is optimized first.
+  if (request.job === 'bench') v8.setFlagsFromString('--no-liftoff');
   const folderOfBuilds = path.join(modules, '@litertjs', 'core', 'wasm');
   const relaxed = WebAssembly.validate(RELAXED_SIMD);
   const build = path.join(

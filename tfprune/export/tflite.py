@@ -114,7 +114,8 @@ def to_tflite(
         with open(temporary, "wb") as file:
             file.write(built.content)
         if quantize is not None:
-            _require_exact_encoding(dense_equal(stored, quantize), temporary, signed, cases)
+            dense_rounded = dense_equal(stored, quantize)
+            _require_exact_encoding(dense_rounded, temporary, signed, cases, quantize)
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
             verify.compare(
@@ -164,6 +165,7 @@ def _require_exact_encoding(
     path: str,
     signed: signature.Signature,
     cases: list[tuple[list[np.ndarray], list[np.ndarray]]],
+    quantize: str,
 ) -> None:
     """Compares the file with its dense equal: rounding must not hide what encoding does wrong."""
     with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
@@ -171,7 +173,7 @@ def _require_exact_encoding(
         with open(other, "wb") as file:
             file.write(content)
         for inputs, _ in cases:
-            verify.require_equal(path, other, signed, inputs)
+            verify.require_equal(path, other, signed, inputs, quantize=quantize)
 
 
 def _notes(copied: bool, sparse: bool, built: Built, wasm_missing: bool) -> Iterator[str]:
