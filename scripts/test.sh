@@ -12,4 +12,5 @@ python=.venv/bin/python
 "$python" -m flake8
 "$python" -m isort --check-only --quiet models scripts setup.py tests tfprune
 "$python" -m mypy tfprune
-exec "$python" -m pytest "$@"
+# One process a core; a file stays in one, since its tests share fixtures.
+exec "$python" -m pytest --numprocesses logical --dist loadfile "$@"
