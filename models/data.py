@@ -1,4 +1,4 @@
-"""Data sets by name: scikit-learn's embedded digits; CIFAR-10 and Fashion-MNIST through TFDS."""
+"""Data sets by name: scikit-learn's digits; MNIST, Fashion-MNIST and CIFAR-10 through TFDS."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ def names() -> list[str]:
 
     Example:
         >>> names()
-        ['cifar10', 'digits', 'fashion_mnist']
+        ['cifar10', 'digits', 'fashion_mnist', 'mnist']
     """
     return sorted(_LOADERS)
 
@@ -81,6 +81,7 @@ _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
     "cifar10": partial(_load_images, "cifar10"),
     "digits": _load_digits,
     "fashion_mnist": partial(_load_images, "fashion_mnist"),
+    "mnist": partial(_load_images, "mnist"),
 }
 
 
@@ -88,7 +89,7 @@ def _load_tfds(
     name: str, data_dir: str | os.PathLike[str] | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(images, labels) of the train and the test split of a TFDS image classification set."""
-    folder = _prepared_folder(name, data_dir)
+    folder = prepared_folder(name, data_dir)
     import tensorflow_datasets as tfds
 
     try:
@@ -103,10 +104,12 @@ def _load_tfds(
     except Exception as error:  # TFDS raises a dozen unrelated types for I/O, network and format
         reason = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
         if folder is None:
-            searched = " or ".join(map(str, _searched_folders()))
+            searched = " or ".join(map(str, searched_folders()))
             what = f"is not prepared in {searched} and could not be downloaded"
         else:
             what = f"in {folder / name} is damaged"
+            if record := damaged_record(folder / name):
+                reason = f"{reason} ({record})"
         raise ValueError(f"data set {name!r} {what}: {type(error).__name__}: {reason}") from error
     return [
         (np.asarray(images, "float32") / np.float32(255), np.asarray(labels, "int32"))
@@ -114,24 +117,72 @@ def _load_tfds(
     ]
 
 
-def _prepared_folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """The folder that holds the prepared data set; None where TFDS has to download it."""
-    if data_dir is not None:
-        folder = Path(data_dir).expanduser()
-        if _is_prepared(name, folder):
-            return folder
-        raise ValueError(
-            f"`data_dir` must hold the prepared data set {name!r}: no dataset_info.json in "
-            f"{folder / name}/<version> (to make it there: tfds build {name} "
-            f"--data_dir={folder}). Received: data_dir={str(data_dir)!r}"
-        )
-    return next((folder for folder in _searched_folders() if _is_prepared(name, folder)), None)
+def prepared_folder(
+    name: str, data_dir: str | os.PathLike[str] | None, *, how: str | None = None
+) -> Path | None:
+    """The folder that holds a prepared TFDS data set.
+
+    Args:
+        name: of the data set.
+        data_dir: the folder; None to search as `load` does.
+        how: how to prepare the data set in `{folder}`, for the message; None: `tfds build`.
+
+    Returns:
+        The folder with `<name>/<version>` in it; None where `data_dir` is None and no searched
+        folder has the data set.
+
+    Raises:
+        ValueError: if `data_dir` does not hold the data set.
+
+    Example:
+        >>> prepared_folder("mnist", "/nowhere")
+        Traceback (most recent call last):
+        ValueError: `data_dir` must hold the prepared data set 'mnist': no dataset_info.json in
+        /nowhere/mnist/<version> (to make it there: tfds build mnist --data_dir=/nowhere).
+        Received: data_dir='/nowhere'
+    """
+    if data_dir is None:
+        return next((folder for folder in searched_folders() if _is_prepared(name, folder)), None)
+    folder = Path(data_dir).expanduser()
+    if _is_prepared(name, folder):
+        return folder
+    how = (how or f"tfds build {name} --data_dir={{folder}}").format(folder=folder)
+    raise ValueError(
+        f"`data_dir` must hold the prepared data set {name!r}: no dataset_info.json in "
+        f"{folder / name}/<version> (to make it there: {how}). "
+        f"Received: data_dir={str(data_dir)!r}"
+    )
 
 
-def _searched_folders() -> list[Path]:
+def searched_folders() -> list[Path]:
+    """Where TFDS data sets are looked for if no folder is given, in this order."""
     named = os.environ.get("TFDS_DATA_DIR")
     return [*([Path(named).expanduser()] if named else []), _SHARED_TFDS]
 
 
 def _is_prepared(name: str, folder: Path) -> bool:
     return any(folder.glob(f"{name}/*/dataset_info.json"))
+
+
+def damaged_record(folder: str | os.PathLike[str]) -> str | None:
+    """The first record that cannot be read in the TFRecord files of a prepared data set.
+
+    Reads every file up to it, which takes a while where the data set is large: call this once
+    reading has failed.
+
+    Args:
+        folder: of the data set, with `<version>/<file>.tfrecord-00000-of-00001`.
+
+    Returns:
+        File and number of the record, counted from 1; None if every record is whole.
+    """
+    import tensorflow as tf
+
+    for file in sorted(Path(folder).glob("*/*.tfrecord*")):
+        whole = 0
+        try:
+            for whole, _ in enumerate(tf.data.TFRecordDataset(str(file)), start=1):
+                pass
+        except tf.errors.OpError:
+            return f"{file}, record {whole + 1}"
+    return None

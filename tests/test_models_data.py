@@ -10,17 +10,17 @@ import pytest
 
 from models import data, digits_cnn
 
-SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3), "mnist": (28, 28, 1)}
 IMAGES = {
     name: np.random.default_rng(0).integers(0, 256, (8, *shape), dtype=np.uint8)
     for name, shape in SHAPES.items()
 }
-VERSIONS = {"fashion_mnist": "3.0.1", "cifar10": "3.0.2"}
+VERSIONS = {"fashion_mnist": "3.0.1", "cifar10": "3.0.2", "mnist": "3.0.1"}
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TFDS folder with a CIFAR-10 and a Fashion-MNIST of five training and three test images."""
+    """A TFDS folder with data sets of five training and three test images."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -69,7 +69,7 @@ def test_digits_are_the_same_at_every_load() -> None:
 
 
 def test_unknown_data_set_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="one of cifar10, digits, fashion_mnist. .*'mnits'"):
+    with pytest.raises(ValueError, match="one of cifar10, digits, fashion_mnist, mnist. .*'mnits'"):
         data.load("mnits")
 
 
@@ -99,16 +99,31 @@ def test_missing_data_set_says_where_it_was_looked_for(tmp_path: Path) -> None:
     assert str(tmp_path) in str(e.value) and "\n" not in str(e.value)
 
 
-def test_damaged_data_set_is_named(prepared: Path, tmp_path: Path) -> None:
-    source = next(prepared.glob("fashion_mnist/*"))
-    target = tmp_path / "fashion_mnist" / source.name
+def copy_of(source: Path, target: Path) -> Path:
+    """A data set copied to a folder of its own; returns its TFRecord file of training images."""
     target.mkdir(parents=True)
     for file in source.iterdir():
-        content = file.read_bytes()
-        (target / file.name).write_bytes(content[:100] if "tfrecord" in file.name else content)
+        (target / file.name).write_bytes(file.read_bytes())
+    return next(target.glob("*-train.tfrecord*"))
+
+
+def test_damaged_data_set_is_named(prepared: Path, tmp_path: Path) -> None:
+    source = next(prepared.glob("fashion_mnist/*"))
+    file = copy_of(source, tmp_path / "fashion_mnist" / source.name)
+    file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="'fashion_mnist' in .* is damaged: DataLossError") as e:
         data.load("fashion_mnist", tmp_path)
-    assert "\n" not in str(e.value)
+    assert "\n" not in str(e.value) and str(e.value).endswith(f"({file}, record 1)")
+
+
+def test_damaged_record_is_numbered(prepared: Path, tmp_path: Path) -> None:
+    source = next(prepared.glob("mnist/*"))
+    file = copy_of(source, tmp_path / "mnist" / source.name)
+    assert data.damaged_record(tmp_path / "mnist") is None
+    content = bytearray(file.read_bytes())
+    content[-10] ^= 1  # within the last of five records
+    file.write_bytes(bytes(content))
+    assert data.damaged_record(tmp_path / "mnist") == f"{file}, record 5"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""Augmentation of image classification data in `tf.data`: random crops and mirroring."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def augmented(
+    dataset: tf.data.Dataset, *, crop: int = 4, flip: bool = True, seed: int = 0
+) -> tf.data.Dataset:
+    """The data set with every image shifted and mirrored at random, anew in each pass over it.
+
+    An image is padded by `crop` zeros on every side, cropped to its size at a random place, and
+    mirrored with probability 1/2. A program that is run again makes the same draws; for a training
+    that has to be taken up in the middle see `training_batches`.
+
+    Args:
+        dataset: of (images, labels), with or without a batch dimension: images of
+            (batch, height, width, channels), which is faster, or (height, width, channels).
+        crop: pixels by which an image moves at most, at least 0; 4 is usual for 32 x 32 pixels.
+        flip: whether images are mirrored.
+        seed: of all draws, at least 0.
+
+    Returns:
+        A data set of as many elements of the same shapes and types.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
+
+    Example:
+        >>> images = tf.data.Dataset.from_tensor_slices((np.ones((2, 8, 8, 1)), [3, 5]))
+        >>> [(image.shape, int(label)) for image, label in augmented(images, crop=1)]
+        [(TensorShape([8, 8, 1]), 3), (TensorShape([8, 8, 1]), 5)]
+    """
+    _check(crop, flip, seed)
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+
+    def change(example: tuple[Any, Any], draw: tf.Tensor) -> tuple[Any, Any]:
+        images, labels = example
+        single = images.shape.rank == 3
+        moved = _moved(images[tf.newaxis] if single else images, draw, crop=crop, flip=flip)
+        return tf.ensure_shape(moved[0] if single else moved, images.shape), labels
+
+    pairs = tf.data.Dataset.zip((dataset, draws))
+    return pairs.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def training_batches(
+    x: np.ndarray,
+    y: np.ndarray,
+    batch_size: int,
+    *,
+    epochs: int,
+    first_epoch: int = 0,
+    crop: int = 0,
+    flip: bool = False,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Batches of several epochs, each shuffled and augmented in its own way.
+
+    Epoch e depends on the seed and on e alone: a training taken up at `first_epoch` sees what an
+    uninterrupted one would see from there on. An epoch has `len(x) // batch_size` batches; the
+    examples that are left over differ from epoch to epoch. For `fit`, pass that number as
+    `steps_per_epoch`, `first_epoch` as `initial_epoch`, and `shuffle=False`, since Keras warns that
+    it does not shuffle a data set.
+
+    Args:
+        x: images, (n, height, width, channels).
+        y: labels, (n,).
+        batch_size: examples in a batch, from 1 to n.
+        epochs: epochs of the whole training, at least 1.
+        first_epoch: the first one to give, counted from 0, less than `epochs`.
+        crop: pixels by which an image moves at most, at least 0; see `augmented`.
+        flip: whether images are mirrored with probability 1/2.
+        seed: of all draws, at least 0.
+
+    Returns:
+        A data set of (images, labels), in which every batch has `batch_size` examples.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> x, y = np.zeros((5, 8, 8, 1)), np.arange(5)
+        >>> len(list(training_batches(x, y, 2, epochs=3, first_epoch=1)))
+        4
+    """
+    _check(crop, flip, seed)
+    if len(x) != len(y):
+        raise ValueError(f"`y` must have a label an image. Received: {len(y)} for {len(x)}")
+    if not 1 <= batch_size <= len(x):
+        raise ValueError(
+            f"`batch_size` must be from 1 to {len(x)}, the number of examples. "
+            f"Received: batch_size={batch_size}"
+        )
+    if not 0 <= first_epoch < epochs:
+        raise ValueError(
+            f"`first_epoch` must be from 0 to `epochs` - 1. "
+            f"Received: first_epoch={first_epoch}, epochs={epochs}"
+        )
+    with tf.device("CPU"):  # tf.data reads them there, and an accelerator has no room to waste
+        images, labels = tf.constant(x), tf.constant(y)
+    steps = len(x) // batch_size
+
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=key)
+        batches = tf.data.Dataset.from_tensor_slices(
+            tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        )
+        return batches.enumerate().map(lambda step, chosen: batch_of(key, step, chosen))
+
+    def batch_of(key: tf.Tensor, step: tf.Tensor, chosen: tf.Tensor) -> tuple[Any, Any]:
+        batch = tf.gather(images, chosen)
+        if crop or flip:
+            draw = tf.random.experimental.stateless_fold_in(key, step + 1)
+            batch = _moved(batch, draw, crop=crop, flip=flip)
+        return batch, tf.gather(labels, chosen)
+
+    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
+    total = steps * (epochs - first_epoch)
+    return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(tf.data.AUTOTUNE)
+
+
+def _check(crop: int, flip: bool, seed: int) -> None:
+    for name, value in (("crop", crop), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError(f"`{name}` must be an integer >= 0. Received: {name}={value!r}")
+    if not isinstance(flip, bool):
+        raise ValueError(f"`flip` must be True or False. Received: flip={flip!r}")
+
+
+def _moved(images: tf.Tensor, draw: tf.Tensor, *, crop: int, flip: bool) -> tf.Tensor:
+    """Each of the images (n, height, width, channels) moved and mirrored, as `draw` decides."""
+    count, height, width = tf.shape(images)[0], tf.shape(images)[1], tf.shape(images)[2]
+    shift = tf.random.stateless_uniform(
+        (2, count), tf.random.experimental.stateless_fold_in(draw, 0), 0, 2 * crop + 1, tf.int32
+    )
+    rows = shift[0][:, tf.newaxis] + tf.range(height)
+    columns = shift[1][:, tf.newaxis] + tf.range(width)
+    if flip:
+        coin = tf.random.stateless_uniform(
+            (count, 1), tf.random.experimental.stateless_fold_in(draw, 1)
+        )
+        columns = tf.where(coin < 0.5, columns, columns[:, ::-1])
+    padded = tf.pad(images, ((0, 0), (crop, crop), (crop, crop), (0, 0)))
+    return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
