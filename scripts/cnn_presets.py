@@ -1,0 +1,151 @@
+"""Which image classifiers the comparison trains, how, and how long that takes."""
+
+import dataclasses
+from typing import Any
+
+from results_file import Job
+
+# Measured on one core of a busy x86 server: seconds of a training step for an image, by the
+# multiply-adds of one inference.
+_SECONDS_A_MULTIPLY_ADD = 2.5e-10
+_SECONDS_AN_IMAGE = 1e-4
+_SECONDS_A_RUN = 30.0  # tracing, compiling, evaluation
+_TRAINING_IMAGES = {"fashion_mnist": 60_000, "cifar10": 50_000, "imagenet2012": 1_281_167}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The models that are compared, and how they are trained.
+
+    Attributes:
+        data: name of the data set.
+        models: names for `models.build`, smallest first; the last one is pruned as well.
+        multiply_adds: of one inference of each of the models, roughly.
+        sparsities: that it is pruned to.
+        epochs: over the training images.
+        images: how many of the first training images are used; None is all.
+        batch_size: images in a step.
+        learning_rate: of Adam at first; it falls to zero on a cosine.
+        begin, end: fractions of the steps between which the sparsity rises.
+        updates: mask updates between.
+        momentum: of the moving batch statistics, where not the model's own: short trainings need
+            them to follow faster.
+        crop: pixels by which small images are moved at most.
+        side: height and width of ImageNet's images.
+    """
+
+    data: str
+    models: tuple[str, ...]
+    multiply_adds: tuple[float, ...]
+    sparsities: tuple[float, ...]
+    epochs: int
+    images: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    begin: float = 0.2
+    end: float = 0.7
+    updates: int = 20
+    momentum: float | None = None
+    crop: int = 2
+    side: int = 224
+
+
+_WIDTHS = tuple(f"mobilenet-v1-{width}" for width in ("0.1", "0.15", "0.25", "0.4"))
+_COSTS = (0.5e6, 1.0e6, 2.6e6, 6.3e6)
+PRESETS = {
+    "cpu": Preset("fashion_mnist", _WIDTHS, _COSTS, (0.6, 0.8, 0.9), epochs=4, momentum=0.9),
+    "quick": Preset(
+        "fashion_mnist",
+        _WIDTHS[1:],
+        _COSTS[1:],
+        (0.8,),
+        epochs=2,
+        images=20_000,
+        momentum=0.9,
+        updates=8,
+    ),
+    "resnet": Preset(
+        "cifar10", ("resnet20", "resnet56"), (4.1e7, 1.26e8), (0.7, 0.8, 0.9), epochs=20
+    ),
+    "paper": Preset(
+        "imagenet2012",
+        tuple(f"mobilenet-v1-{width}" for width in ("0.25", "0.5", "0.75", "1.0")),
+        (4.1e7, 1.5e8, 3.25e8, 5.7e8),
+        (0.5, 0.75, 0.9, 0.95),
+        epochs=100,
+        batch_size=256,
+        updates=200,
+    ),
+    "paper-inception": Preset(
+        "imagenet2012",
+        ("inception-v3",),
+        (5.7e9,),
+        (0.5, 0.75, 0.875),
+        epochs=100,
+        batch_size=256,
+        updates=200,
+        side=299,
+    ),
+}
+
+
+def find(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
+    return PRESETS[name]
+
+
+def jobs(preset: str, seed: int) -> list[Job]:
+    """Return the runs of one seed: every dense model, then the largest at every sparsity.
+
+    Args:
+        preset: name in PRESETS.
+        seed: of the initial weights and of the order of the images.
+
+    Raises:
+        ValueError: for an unknown preset.
+
+    Example:
+        >>> [str(job) for job in jobs("quick", 0)]
+        ['dense-mobilenet-v1-0.15 at 0, seed 0', ..., 'pruned-mobilenet-v1-0.4 at 0.8, seed 0']
+    """
+    chosen = find(preset)
+    costs = dict(zip(chosen.models, chosen.multiply_adds))
+    cases = [("dense", name, 0.0) for name in chosen.models]
+    cases += [("pruned", chosen.models[-1], sparsity) for sparsity in chosen.sparsities]
+    return [
+        Job(
+            f"{kind}-{name}",
+            sparsity,
+            seed,
+            {"model": name, **_options(chosen, sparsity)},
+            _seconds(costs[name], chosen),
+        )
+        for kind, name, sparsity in cases
+    ]
+
+
+def estimate(preset: str, seeds: int = 1) -> float:
+    """Return the seconds that all runs take on one CPU core.
+
+    Example:
+        >>> 600 < estimate("cpu") < 2400
+        True
+    """
+    return seeds * sum(job.seconds for job in jobs(preset, 0))
+
+
+def _options(preset: Preset, sparsity: float) -> dict[str, Any]:
+    shared = ("data", "epochs", "images", "batch_size", "learning_rate", "crop", "momentum")
+    pruning = ("begin", "end", "updates") if sparsity else ()
+    return {name: getattr(preset, name) for name in (*shared, *pruning)}
+
+
+def _seconds(multiply_adds: float, preset: Preset) -> float:
+    images = preset.epochs * (preset.images or _TRAINING_IMAGES[preset.data])
+    return _SECONDS_A_RUN + images * (_SECONDS_AN_IMAGE + multiply_adds * _SECONDS_A_MULTIPLY_ADD)

@@ -1,0 +1,84 @@
+"""The table of `large_sparse_vs_small_dense.py`, and which pruned models win."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from comparison_families import Family
+from tfprune.report_table import plain_text, table
+
+HEADINGS = (
+    "model",
+    "sparsity",
+    "nonzeros",
+    "bytes, bit mask",
+    "bytes, CSR",
+    "compression rate",
+    "training",
+)
+_DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
+
+
+def text(family: Family, content: dict[str, Any]) -> str:
+    """Return the table, and a line for each pruned model that wins.
+
+    Args:
+        family: the models' family.
+        content: "rows" and "published" of a results file.
+    """
+    headings = (*HEADINGS[:2], family.label, *HEADINGS[2:])
+    cells = [_cells(family, row) for row in content["rows"]]
+    cells += [
+        (row["model"], "published", f"{row['quality']:g}", _count(row["nonzeros"]), *[""] * 4)
+        for row in content["published"]
+    ]
+    return "\n".join([plain_text(table(headings, cells)), *wins(family, content["rows"])])
+
+
+def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each dense model that a pruned one with no more nonzeros beats.
+
+    It has to be better by more than two standard deviations of the difference; with one seed there
+    are none, and nothing is claimed.
+    """
+    found = []
+    for pruned in (row for row in rows if row["sparsity"]):
+        for dense in (row for row in rows if not row["sparsity"]):
+            fewer = pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
+            if fewer and _beats(family, pruned[family.measure], dense[family.measure]):
+                found.append(
+                    f"{pruned['method']} at {pruned['sparsity']:g} beats {dense['method']}, which "
+                    "has as many nonzeros or more"
+                )
+    return found or ["No pruned model beats a dense one with as many nonzeros beyond doubt"]
+
+
+def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if one["sd"] is None or other["sd"] is None:
+        return False
+    gain = one["mean"] - other["mean"]
+    if not family.higher_is_better:
+        gain = -gain
+    return bool(gain > _DEVIATIONS * math.hypot(one["sd"], other["sd"]))
+
+
+def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
+    quality = row[family.measure]
+    shown = f"{family.scale * quality['mean']:.2f}"
+    if quality["sd"] is not None:
+        shown += f" ± {family.scale * quality['sd']:.2f}"
+    means = {name: value["mean"] for name, value in row.items() if isinstance(value, dict)}
+    return (
+        row["method"],
+        f"{row['sparsity']:g}",
+        shown,
+        _count(means["nonzeros"]),
+        _count(means["bitmask_bytes"]),
+        _count(means["csr_bytes"]),
+        f"{means['dense_bytes'] / means['bitmask_bytes']:.2f}",
+        f"{means['seconds']:.0f} s",
+    )
+
+
+def _count(number: float | None) -> str:
+    return "" if number is None else f"{number:,.0f}"

@@ -1,0 +1,165 @@
+"""Large-sparse against small-dense models: quality at the same memory footprint.
+
+    python scripts/large_sparse_vs_small_dense.py cnn
+    python scripts/large_sparse_vs_small_dense.py lstm --preset cpu --seeds 3
+    python scripts/large_sparse_vs_small_dense.py nmt --quick
+
+Dense models of several sizes and the largest one, pruned gradually to several sparsities, are
+trained alike (Zhu & Gupta, arXiv 1710.01878). Writes a JSON file, a plot of quality against
+footprint beside it, and prints the table. A run that was stopped goes on from the last finished
+model, and that one from its last checkpoint.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import keras  # noqa: E402
+
+import comparison_plot  # noqa: E402
+import comparison_table  # noqa: E402
+import experiments  # noqa: E402
+import measuring  # noqa: E402
+from comparison_families import FAMILIES, Family  # noqa: E402
+from quickstart import OneLineParser, number  # noqa: E402
+from results_file import Job, Record, ResultsFile  # noqa: E402
+from tfprune.progress import progress  # noqa: E402
+
+PROGRAM = "large_sparse_vs_small_dense"
+RESULTS = ROOT / "scripts" / "results"
+CHECKPOINTS = ROOT / "results" / PROGRAM
+
+
+class _Bar(keras.callbacks.Callback):
+    """Moves a progress bar by one after each batch."""
+
+    def __init__(self, advance: Callable[..., None]):
+        super().__init__()
+        self._advance = advance
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._advance()
+
+
+def run_family(
+    family: Family,
+    preset: str,
+    seeds: int,
+    out: Path,
+    checkpoints: Path,
+    data_dir: Path | None,
+) -> ResultsFile:
+    """Train what is missing, model by model.
+
+    Args:
+        family: of `FAMILIES`.
+        preset: one of its presets.
+        seeds: how many, from 0 on.
+        out: results file.
+        checkpoints: folder for the checkpoint of the model in training.
+        data_dir: folder of the data, None to search it.
+
+    Returns:
+        The results.
+    """
+    settings = {
+        "family": family.name,
+        "preset": preset,
+        "threads": measuring.threads(),
+        "versions": measuring.versions(),
+    }
+    results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
+    jobs = [job for seed in range(seeds) for job in family.module.jobs(preset, seed)]
+
+    def train(job: Job) -> dict[str, Any]:
+        with progress(f"{job}", quiet=False) as advance:
+            return family.module.train(
+                job, preset, job.seed, checkpoints, data_dir=data_dir, callbacks=[_Bar(advance)]
+            )
+
+    whole = experiments.duration(family.module.estimate(preset, seeds))
+    experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
+    experiments.run_all(jobs, results, train)
+    return results
+
+
+def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+    """Return the head of the results file."""
+    seeds = len({record["seed"] for record in records})
+    measures = [family.measure, "nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes", "seconds"]
+    return {
+        "command": f"python scripts/{PROGRAM}.py {family.name} --preset {settings['preset']} "
+        f"--seeds {seeds}",
+        "versions": settings["versions"],
+        "published": family.published,
+        "rows": experiments.aggregate(records, measures),
+    }
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("family", choices=FAMILIES, help="which models are compared")
+    known = "; ".join(f"{name}: {', '.join(f.module.PRESETS)}" for name, f in FAMILIES.items())
+    parser.add_argument(
+        "--preset", default="cpu", metavar="NAME", help=f"{known}; default: %(default)s"
+    )
+    parser.add_argument("--quick", action="store_true", help="the preset that takes minutes")
+    parser.add_argument(
+        "--seeds",
+        type=number(int, "an integer in [1, 100]", 1, 101),
+        default=3,
+        metavar="N",
+        help="how many; default: %(default)s",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the data; default: searched as `models` says, such as ../shared/data",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=CHECKPOINTS,
+        metavar="DIR",
+        help=f"folder for the model in training; default: results/{PROGRAM}",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="JSON file to write or go on with; default: scripts/results/FAMILY_PRESET.json",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    family = FAMILIES[args.family]
+    preset = "quick" if args.quick else args.preset
+
+    def work() -> None:
+        if preset not in family.module.PRESETS:
+            raise ValueError(
+                f"`--preset` must be one of {', '.join(family.module.PRESETS)} for "
+                f"{args.family}. Received: {preset}"
+            )
+        out = args.out or RESULTS / f"{args.family}_{preset}.json"
+        results = run_family(family, preset, args.seeds, out, args.checkpoints, args.data_dir)
+        content = summarize(family, {"preset": preset, "versions": {}}, results.records)
+        experiments.say(comparison_table.text(family, content))
+        comparison_plot.write(family, content, out.with_suffix(".png"))
+        experiments.say(f"wrote {out.with_suffix('.png')}")
+
+    return experiments.exit_status(PROGRAM, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

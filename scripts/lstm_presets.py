@@ -1,0 +1,161 @@
+"""Which language models the comparison trains, how, and how long that takes."""
+
+import dataclasses
+from typing import Any
+
+from models import text
+from models.lstm_lm import PRESETS as PUBLISHED
+from results_file import Job
+
+# Measured with XLA on one core of a busy x86 server, widths 16 to 200: 57 to 250 us a word.
+_SECONDS_A_WORD = 50e-6
+_OPERATIONS_A_SECOND = 80e9
+_SECONDS_A_RUN = 20.0  # tracing, compiling, two evaluations
+
+_WORDS = text.CORPORA["ptb"].words["train"]
+_VOCABULARY = text.CORPORA["ptb"].vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One width and how it is trained.
+
+    Attributes:
+        units: of each of the two LSTMs and of the embedding.
+        passes: over the training text.
+        parts: that every pass is cut into; a checkpoint is written after each.
+        constant_parts: parts at learning rate 1.
+        decay: the learning rate is divided by it at each later part.
+        clip: largest global norm of the gradient of the loss summed over the steps.
+        steps: words that the gradient is propagated through.
+        batch_size: streams that the text is cut into.
+        dropout: of the non-recurrent connections.
+        init_scale: weights begin uniform in [-init_scale, init_scale].
+    """
+
+    units: int
+    passes: int = 1
+    parts: int = 10
+    constant_parts: int = 5
+    decay: float = 1.5
+    clip: float = 5.0
+    steps: int = 20
+    batch_size: int = 20
+    dropout: float = 0.0
+    init_scale: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The models that are compared.
+
+    Attributes:
+        dense: the dense models, the last of which is the one that is pruned as well.
+        sparsities: that it is pruned to.
+        words: how many of the training text's first words are used; None is all.
+        begin: fraction of the steps after which pruning begins.
+        end: fraction of the steps after which the sparsity is reached.
+        updates: mask updates between.
+    """
+
+    dense: tuple[Recipe, ...]
+    sparsities: tuple[float, ...]
+    words: int | None = None
+    begin: float = 0.2
+    end: float = 0.7
+    updates: int = 25
+
+
+def _published(size: str) -> Recipe:
+    paper = PUBLISHED[size]
+    return Recipe(
+        units=paper.units,
+        passes=paper.epochs,
+        parts=1,
+        constant_parts=paper.constant_epochs,
+        decay=paper.decay,
+        clip=paper.clip,
+        steps=paper.steps,
+        batch_size=paper.batch_size,
+        dropout=paper.dropout,
+        init_scale=paper.init_scale,
+    )
+
+
+_PAPER: dict[str, Any] = {
+    "sparsities": (0.8, 0.85, 0.9, 0.95),
+    "begin": 0.1,
+    "end": 0.5,
+    "updates": 100,
+}
+PRESETS = {
+    "cpu": Preset(tuple(Recipe(units) for units in (16, 32, 64, 128)), (0.8, 0.9, 0.95)),
+    "quick": Preset(
+        tuple(Recipe(units) for units in (16, 32, 128)), (0.8, 0.9), words=300_000, updates=10
+    ),
+    "paper-medium": Preset((_published("small"), _published("medium")), **_PAPER),
+    "paper-large": Preset(tuple(map(_published, ("small", "medium", "large"))), **_PAPER),
+}
+
+
+def jobs(preset: str, seed: int) -> list[Job]:
+    """Return the runs of one seed: every dense model, then the widest at every sparsity.
+
+    Args:
+        preset: name in PRESETS.
+        seed: of the initial weights and of dropout.
+
+    Raises:
+        ValueError: for an unknown preset.
+
+    Example:
+        >>> [str(job) for job in jobs("quick", 0)]
+        ['dense-16 at 0, seed 0', ..., 'pruned-128 at 0.9, seed 0']
+    """
+    chosen = find(preset)
+    widest = chosen.dense[-1]
+    cases = [("dense", recipe, 0.0) for recipe in chosen.dense]
+    cases += [("pruned", widest, sparsity) for sparsity in chosen.sparsities]
+    return [
+        Job(
+            f"{kind}-{recipe.units}",
+            sparsity,
+            seed,
+            {**dataclasses.asdict(recipe), **(_pruning(chosen) if sparsity else {})},
+            _seconds(recipe, chosen),
+        )
+        for kind, recipe, sparsity in cases
+    ]
+
+
+def estimate(preset: str, seeds: int = 1) -> float:
+    """Return the seconds that all runs take on one CPU core.
+
+    Args:
+        preset: name in PRESETS.
+        seeds: how many.
+
+    Raises:
+        ValueError: for an unknown preset.
+
+    Example:
+        >>> 600 < estimate("cpu") < 1200
+        True
+    """
+    return seeds * sum(job.seconds for job in jobs(preset, 0))
+
+
+def find(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
+    return PRESETS[name]
+
+
+def _pruning(preset: Preset) -> dict[str, Any]:
+    return {"begin": preset.begin, "end": preset.end, "updates": preset.updates}
+
+
+def _seconds(recipe: Recipe, preset: Preset) -> float:
+    operations = 6 * recipe.units * _VOCABULARY + 96 * recipe.units**2  # forward and backward
+    words = recipe.passes * (preset.words or _WORDS)
+    return _SECONDS_A_RUN + words * (_SECONDS_A_WORD + operations / _OPERATIONS_A_SECOND)

@@ -1,0 +1,168 @@
+"""Which translation models the comparison trains, how, and how long that takes."""
+
+import dataclasses
+
+import keras
+
+from results_file import Job
+
+# Measured on one core of a busy x86 server, widths 32 to 256, in batches of 128 sentences.
+_SECONDS_A_TOKEN = 40e-6
+_SECONDS_A_TOKEN_AND_WEIGHT = 1e-10
+_SECONDS_A_RUN = 40.0  # reading, tracing, and translating the test sentences
+_TOKENS_A_SENTENCE = 18
+_SENTENCES = {"multi30k": 29_000, "wmt16_translate": 4_548_885}
+
+_HALVINGS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """The models that are compared, and how they are trained.
+
+    The learning rate is constant in the first half of the training and is halved ten times at
+    equal distances in the second, as in github.com/tensorflow/nmt.
+
+    Attributes:
+        units: widths of the dense models; the last is pruned as well.
+        sparsities: that it is pruned to.
+        data: name of the text for `translation_data.load`, with the language pair and the names of
+            the splits for training, validation and test.
+        sentences: how many of the first training sentences are used; None is all.
+        vocabulary: sub-words, which both languages share.
+        max_length: most tokens of a training sentence; longer ones are left out.
+        depth: layers of encoder and decoder.
+        dropout: of the inputs of every LSTM and of the projection.
+        epochs: passes over the training text.
+        batch_size: sentences a step.
+        optimizer: "adam" or "sgd".
+        learning_rate: at first.
+        clip: largest global norm of a gradient.
+        begin: fraction of the steps after which pruning begins.
+        end: fraction of the steps after which the sparsity is reached.
+        updates: mask updates between.
+        beam: hypotheses a sentence in the search.
+        alpha: of the length penalty.
+    """
+
+    units: tuple[int, ...] = (32, 64, 128)
+    sparsities: tuple[float, ...] = (0.8, 0.9)
+    data: str = "multi30k"
+    pair: str = "en-de"
+    splits: tuple[str, str, str] = ("train", "val", "test2016")
+    sentences: int | None = None
+    vocabulary: int = 2_000
+    max_length: int = 40
+    depth: int = 2
+    dropout: float = 0.1
+    epochs: int = 5
+    batch_size: int = 64
+    optimizer: str = "adam"
+    learning_rate: float = 2e-3
+    clip: float = 5.0
+    begin: float = 0.3
+    end: float = 0.7
+    updates: int = 25
+    beam: int = 4
+    alpha: float = 0.6
+
+    def make_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
+        """Return the optimizer of a training of so many steps."""
+        places = [round(steps * (1 + k / _HALVINGS) / 2) for k in range(_HALVINGS)]
+        rates = [self.learning_rate * 0.5**k for k in range(_HALVINGS + 1)]
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(places, rates)
+        kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[self.optimizer]
+        return kind(rate, global_clipnorm=self.clip)
+
+
+# The GNMT of 4 layers of github.com/tensorflow/nmt, with which Zhu & Gupta worked: SGD for 340,000
+# steps of 128 sentences. The widths of the dense models and the steps of the pruning are ours.
+_GNMT = Preset(
+    units=(256, 512, 1024),
+    sparsities=(0.8, 0.85, 0.9),
+    data="wmt16_translate",
+    splits=("train", "validation", "test"),
+    vocabulary=36_548,
+    max_length=50,
+    depth=4,
+    dropout=0.2,
+    epochs=10,
+    batch_size=128,
+    optimizer="sgd",
+    learning_rate=1.0,
+    updates=100,
+    beam=10,
+    alpha=1.0,
+)
+PRESETS = {
+    "cpu": Preset(),
+    "quick": Preset(
+        units=(16, 32, 64), sparsities=(0.8,), sentences=8_000, epochs=4, updates=10, beam=1
+    ),
+    "paper-en-de": _GNMT,
+    "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
+}
+
+
+def find(name: str) -> Preset:
+    if name not in PRESETS:
+        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
+    return PRESETS[name]
+
+
+def jobs(preset: str, seed: int) -> list[Job]:
+    """Return the runs of one seed: every dense model, then the widest at every sparsity.
+
+    Args:
+        preset: name in PRESETS.
+        seed: of the initial weights, of dropout and of the order of the sentences.
+
+    Raises:
+        ValueError: for an unknown preset.
+
+    Example:
+        >>> [str(job) for job in jobs("quick", 0)]
+        ['dense-16 at 0, seed 0', ..., 'pruned-64 at 0.8, seed 0']
+    """
+    chosen = find(preset)
+    widest = chosen.units[-1]
+    cases = [("dense", units, 0.0) for units in chosen.units]
+    cases += [("pruned", widest, sparsity) for sparsity in chosen.sparsities]
+    left_out = ("units", "sparsities")
+    shared = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in left_out}
+    shared["splits"] = list(chosen.splits)  # as it comes back from a results file
+    return [
+        Job(
+            f"{kind}-{units}",
+            sparsity,
+            seed,
+            {"units": units, **shared},
+            _seconds(units, chosen),
+        )
+        for kind, units, sparsity in cases
+    ]
+
+
+def estimate(preset: str, seeds: int = 1) -> float:
+    """Return the seconds that all runs take on one CPU core.
+
+    Args:
+        preset: name in PRESETS.
+        seeds: how many.
+
+    Raises:
+        ValueError: for an unknown preset.
+
+    Example:
+        >>> 600 < estimate("cpu") < 1500
+        True
+    """
+    return seeds * sum(job.seconds for job in jobs(preset, 0))
+
+
+def _seconds(units: int, preset: Preset) -> float:
+    u, d = units, preset.depth
+    lstms = 4 * u * u * (7 + 2 * (d - 2)) + 4 * u * u * (2 + 3 * (d - 1))
+    weights = lstms + 4 * u * u + u * preset.vocabulary  # attention, tanh layer, projection
+    tokens = _TOKENS_A_SENTENCE * preset.epochs * (preset.sentences or _SENTENCES[preset.data])
+    return _SECONDS_A_RUN + tokens * (_SECONDS_A_TOKEN + weights * _SECONDS_A_TOKEN_AND_WEIGHT)
