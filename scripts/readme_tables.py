@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import experiment_tables
+import export_tables
 import saliency_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,6 +187,23 @@ def gradients(results: Path) -> str:
     return experiment(saliency_tables.gradients(read(results / "bench_gradients.json")))
 
 
+def bench_export(results: Path) -> str:
+    """The table of the benchmark of exported files."""
+    return experiment(export_tables.speed(read(results / "bench_export.json")), left=4)
+
+
+def export_sizes(results: Path) -> str:
+    """The table of the bytes of exported files."""
+    return experiment(export_tables.sizes(read(results / "bench_export.json")), left=3)
+
+
+def mobilenet(results: Path) -> str:
+    """The tables of MobileNetV1 on ImageNet images: accuracies, then files."""
+    run = read(results / "mobilenet_imagenet.json")
+    accuracy = experiment(export_tables.mobilenet_accuracy(run))
+    return f"{accuracy}\n{experiment(export_tables.mobilenet_files(run), left=2)}"
+
+
 def experiment(parts: experiment_tables.Table, *, left: int = 1) -> str:
     headings, rows, about = parts
     return table(headings, rows, left=left) + f"\n{about}\n"
@@ -216,6 +234,9 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "oracle": oracle,
     "fisher": fisher,
     "gradients": gradients,
+    "bench_export": bench_export,
+    "export_sizes": export_sizes,
+    "mobilenet": mobilenet,
 }
 
 
