@@ -9,8 +9,8 @@ by one from then on; with a beam of one the search is therefore the greedy one. 
 when its beam is empty, or when nothing that is left in it could still win: log P only falls with
 length, so that log P / lp(longest) bounds every continuation.
 
-Source: Wu et al., arXiv 1609.08144, section 7, without its coverage penalty (alpha 0.6 to 1 does
-best there without one). Time O(steps (step + B k^2 log k)) for B sentences and k hypotheses each.
+Source: Wu et al., arXiv 1609.08144, section 7, without its coverage penalty. Time
+O(steps (step + B k^2 log k)) for B sentences and k hypotheses each.
 """
 
 import dataclasses
