@@ -46,11 +46,11 @@ def test_rounding_does_not_hide_a_wrong_encoding(quantize, tmp_path, monkeypatch
     def of_other_weights(content, **options):
         model.layers[0].kernel.assign(model.layers[0].kernel * 1.2)
         other = tflite.convert.convert(model, tflite.signature.signature_of(model))
-        return build(other, quantize=quantize)
+        return build(other, **options)
 
     monkeypatch.setattr(tflite, "build", of_other_weights)
     data = np.random.default_rng(0).standard_normal((16, 256)) if quantize == "int8" else None
-    with pytest.raises(ValueError, match="must predict what the same numbers stored densely do"):
+    with pytest.raises(ValueError, match="must predict"):
         to_tflite(
             model, tmp_path / "model.tflite", quantize=quantize, representative_data=data
         )

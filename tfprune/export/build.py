@@ -81,21 +81,6 @@ def build(
     return Built(written, encodings, _coverage(model, target), notes=notes)
 
 
-def dense_equal(content: bytes, quantize: str | None) -> bytes:
-    """The file with the rounded numbers that `build` stores, dense and in the converter's graph.
-
-    Args:
-        content: The converter's dense file.
-        quantize: As in `build`.
-
-    Returns:
-        A file that computes the same as what `build` gives, where arithmetic is the same.
-    """
-    model = _parse(content)
-    rounded = encode_model(model, quantize=quantize, native=False, densify=False)
-    return flatbuffer.pack(model) if rounded else content
-
-
 def _parse(content: bytes) -> Any:
     return flatbuffer.parse(content, "the dense model")
 

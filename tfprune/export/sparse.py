@@ -108,7 +108,6 @@ def encode_model(
     *,
     target: str = "auto",
     quantize: str | None = None,
-    native: bool = True,
     densify: bool = True,
 ) -> tuple[EncodedTensor, ...]:
     """`encode_weights` on a parsed model, which is changed in place.
@@ -117,14 +116,13 @@ def encode_model(
         model: A parsed model.
         target: As in `encode_weights`.
         quantize: As in `encode_weights`.
-        native: Whether native kernels may read sparse weights.
-        densify: Whether other weights may be sparse too.
+        densify: Whether weights that no native kernel reads may be sparse too.
 
     Returns:
         One entry per encoded constant.
     """
     weights = list(constant_weights(model))
-    plans = {w: _plan(w, target if native else None, quantize, densify) for w in weights}
+    plans = {weight: _plan(weight, target, quantize, densify) for weight in weights}
     # LiteRT.js computes garbage where an operator has one constant in float16 and one in float32,
     # so what native kernels read in float32 keeps its bias too, and everything else changes.
     skipping = {id(r) for w, p in plans.items() if p.native for u in w.uses for r in u.readers}
@@ -157,9 +155,9 @@ def _entry(weight: Weight, plan: _Plan, size: int) -> EncodedTensor:
     )
 
 
-def _plan(weight: Weight, target: str | None, quantize: str | None, densify: bool) -> _Plan:
+def _plan(weight: Weight, target: str, quantize: str | None, densify: bool) -> _Plan:
     unchanged = narrowing.unchanged(weight.values)
-    if weight.fully_connected and target is not None:
+    if weight.fully_connected:
         native = kernels.fastest_native(weight.values, target)
         if native is not None:
             return _Plan(unchanged, native, native=True)

@@ -2,19 +2,21 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune.export import convert, copies, flatbuffer, requirements, signature, verify, wasm
-from tfprune.export.build import Built, build, dense_equal
+from tfprune.export.build import Built, build
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.files import replacing
 
 _CONVERTED = ("dynamic", "int8")  # what the converter quantizes; the rest happens in `build`
 _CHECKED_EXAMPLES = 8
+
+_Cases = list[tuple[list[np.ndarray], list[np.ndarray]]]  # inputs and Keras's outputs
 
 
 def to_tflite(
@@ -113,9 +115,11 @@ def to_tflite(
         )
         with open(temporary, "wb") as file:
             file.write(built.content)
-        if quantize is not None:
-            dense_rounded = dense_equal(stored, quantize)
-            _require_exact_encoding(dense_rounded, temporary, signed, cases, quantize)
+        if quantize in _CONVERTED:
+            _check_beside(stored, lambda other: _require_equal(temporary, other, signed, cases))
+        elif quantize is not None:
+            unrounded = build(stored, target=target, lower_conv3x3=lower_conv3x3, sparse=sparse)
+            _check_beside(unrounded.content, lambda other: _compare(other, signed, cases))
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
             verify.compare(
@@ -160,20 +164,27 @@ def _predicted(
     return cases
 
 
-def _require_exact_encoding(
-    content: bytes,
-    path: str,
-    signed: signature.Signature,
-    cases: list[tuple[list[np.ndarray], list[np.ndarray]]],
-    quantize: str,
-) -> None:
-    """Compares the file with its dense equal: rounding must not hide what encoding does wrong."""
+def _check_beside(content: bytes, check: Callable[[str], object]) -> None:
+    """Checks a file that is not kept: rounding must not hide what encoding or rewriting does wrong.
+
+    Where arithmetic is float32, that is the same file without rounding, which must predict what
+    Keras does; where it is int8, the converter's dense file, with which the sparse one must agree.
+    """
     with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
-        other = os.path.join(folder, "dense.tflite")
-        with open(other, "wb") as file:
+        path = os.path.join(folder, "beside.tflite")
+        with open(path, "wb") as file:
             file.write(content)
-        for inputs, _ in cases:
-            verify.require_equal(path, other, signed, inputs, quantize=quantize)
+        check(path)
+
+
+def _require_equal(path: str, other: str, signed: signature.Signature, cases: _Cases) -> None:
+    for inputs, _ in cases:
+        verify.require_equal(path, other, signed, inputs)
+
+
+def _compare(path: str, signed: signature.Signature, cases: _Cases) -> None:
+    for inputs, outputs in cases:
+        verify.compare(path, signed, inputs, outputs, tolerance=verify.TOLERANCES[None])
 
 
 def _notes(copied: bool, sparse: bool, built: Built, wasm_missing: bool) -> Iterator[str]:
