@@ -16,6 +16,7 @@ from typing import Any
 
 import experiment_tables
 import export_tables
+import fashion_table
 import saliency_tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -204,6 +205,12 @@ def mobilenet(results: Path) -> str:
     return f"{accuracy}\n{experiment(export_tables.mobilenet_files(run), left=2)}"
 
 
+def fashion_export(results: Path) -> str:
+    """The table of the files of a Fashion-MNIST model."""
+    run = read(results / "fashion_export.json")
+    return experiment(fashion_table.fashion_export(run), left=3)
+
+
 def experiment(parts: experiment_tables.Table, *, left: int = 1) -> str:
     headings, rows, about = parts
     return table(headings, rows, left=left) + f"\n{about}\n"
@@ -237,6 +244,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "bench_export": bench_export,
     "export_sizes": export_sizes,
     "mobilenet": mobilenet,
+    "fashion_export": fashion_export,
 }
 
 
