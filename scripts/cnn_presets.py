@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import comparison_jobs
 from results_file import Job
 
 # Measured on one core of a busy x86 server: seconds of a training step for an image, by the
@@ -89,17 +90,6 @@ PRESETS = {
 }
 
 
-def find(name: str) -> Preset:
-    """Return a preset.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
-    return PRESETS[name]
-
-
 def jobs(preset: str, seed: int) -> list[Job]:
     """Return the runs of one seed: every dense model, then the largest at every sparsity.
 
@@ -114,10 +104,9 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-mobilenet-v1-0.15 at 0, seed 0', ..., 'pruned-mobilenet-v1-0.4 at 0.8, seed 0']
     """
-    chosen = find(preset)
+    chosen = comparison_jobs.find(PRESETS, preset)
     costs = dict(zip(chosen.models, chosen.multiply_adds))
-    cases = [("dense", name, 0.0) for name in chosen.models]
-    cases += [("pruned", chosen.models[-1], sparsity) for sparsity in chosen.sparsities]
+    cases = comparison_jobs.cases(chosen.models, chosen.models[-1:], chosen.sparsities)
     return [
         Job(
             f"{kind}-{name}",

@@ -11,12 +11,11 @@ the weights, stay dense, as in Zhu & Gupta (arXiv 1710.01878).
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
-import cnn_presets
+import comparison_jobs
 import models
 import tfprune
 from checkpoints import Checkpoint
@@ -58,9 +57,8 @@ def train(
         ValueError: for an unknown preset or job, data that is missing, or a checkpoint that is
             damaged or does not fit.
     """
-    chosen = cnn_presets.find(preset)
-    if all((job.key, job.options) != (own.key, own.options) for own in jobs(preset, seed)):
-        raise ValueError(f"`job` must be of the preset {preset!r} and its seed. Received: {job}")
+    chosen = comparison_jobs.find(PRESETS, preset)
+    comparison_jobs.require_own(job, preset, jobs)
     images = images_of(chosen, data_dir, load)
     keras.utils.set_random_seed(seed)
     own = {} if chosen.momentum is None else {"momentum": chosen.momentum}
@@ -68,17 +66,15 @@ def train(
         job.options["model"], input_shape=images.input_shape, classes=images.classes, **own
     )
     total = images.steps * chosen.epochs
-    own_callbacks: list[keras.callbacks.Callback] = []
-    if job.sparsity:
-        model = tfprune.prune(
-            model,
-            _schedule(chosen, job.sparsity, total),
-            structure=tfprune.structures_for("size"),
-        )
-        own_callbacks.append(tfprune.UpdatePruningStep())
+    model, own_callbacks = comparison_jobs.pruned(
+        model, chosen, job.sparsity, total, structure=tfprune.structures_for("size")
+    )
     decay = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, total)
     model.compile(keras.optimizers.Adam(decay), _loss())
-    checkpoint = Checkpoint(_path(job, preset, checkpoint_dir), {**job.key, **job.options})
+    checkpoint = Checkpoint(
+        comparison_jobs.checkpoint_path("cnn", preset, job, checkpoint_dir),
+        {**job.key, **job.options},
+    )
     done = checkpoint.restore(model) // images.steps
     for epoch in range(done, chosen.epochs):
         model.fit(
@@ -94,34 +90,11 @@ def train(
     plain.compile(loss=_loss(), metrics=["accuracy"])
     return {
         "accuracy": float(plain.evaluate(images.test(), verbose=0, return_dict=True)["accuracy"]),
-        **_footprint(plain),
+        **comparison_jobs.footprint(plain),
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
     }
 
 
-def _schedule(preset: Preset, sparsity: float, total: int) -> tfprune.PolynomialDecay:
-    begin, end = round(preset.begin * total), round(preset.end * total)
-    return tfprune.PolynomialDecay(
-        0.0,
-        sparsity,
-        begin_step=begin,
-        end_step=max(end, begin + 1),
-        frequency=max(1, (end - begin) // preset.updates),
-    )
-
-
 def _loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def _footprint(model: keras.Model) -> dict[str, Any]:
-    found = tfprune.report(model, verbose=False).parameters.to_dict()
-    names = ("nonzeros", "dense_bytes", "bitmask_bytes", "csr_bytes")
-    names += ("compression_rate", "space_saving")
-    return {"parameters": found["size"], **{name: found[name] for name in names}}
-
-
-def _path(job: Job, preset: str, folder: str | os.PathLike[str] | None) -> Path | None:
-    name = f"cnn-{preset}-{job.method}-{job.sparsity:g}-{job.seed}.npz"
-    return None if folder is None else Path(folder) / name

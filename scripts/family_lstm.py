@@ -12,12 +12,11 @@ LSTM kernels and softmax are pruned to the same sparsity, biases are not.
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 
-import lstm_presets
+import comparison_jobs
 import tfprune
 from checkpoints import Checkpoint
 from lstm_presets import PRESETS, Preset, Recipe, estimate, jobs
@@ -59,9 +58,8 @@ def train(
         ValueError: for an unknown preset or job, or a text or a checkpoint that is missing,
             damaged or does not fit.
     """
-    chosen = lstm_presets.find(preset)
-    if all((job.key, job.options) != (own.key, own.options) for own in jobs(preset, seed)):
-        raise ValueError(f"`job` must be of the preset {preset!r} and its seed. Received: {job}")
+    chosen = comparison_jobs.find(PRESETS, preset)
+    comparison_jobs.require_own(job, preset, jobs)
     recipe = next(own for own in chosen.dense if own.units == job.options["units"])
     texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
     words = texts["train"].tokens[: chosen.words]
@@ -72,11 +70,8 @@ def train(
 
     keras.utils.set_random_seed(seed)
     model = _build(recipe, len(texts["train"].vocabulary))
-    own_callbacks: list[keras.callbacks.Callback] = [_ResetEachPass(recipe.parts)]
-    if job.sparsity:
-        total = part * recipe.parts * recipe.passes
-        model = tfprune.prune(model, _schedule(chosen, job.sparsity, total))
-        own_callbacks.append(tfprune.UpdatePruningStep())
+    total = part * recipe.parts * recipe.passes
+    model, pruning = comparison_jobs.pruned(model, chosen, job.sparsity, total)
     model.compile(
         zaremba_optimizer(
             part,
@@ -89,11 +84,11 @@ def train(
         jit_compile=_jit(),
     )
     checkpoint = Checkpoint(
-        _path(job, preset, checkpoint_dir),
+        comparison_jobs.checkpoint_path("lstm", preset, job, checkpoint_dir),
         {**job.key, **job.options, "vocabulary": len(texts["train"].vocabulary), "part": part},
     )
     done = checkpoint.restore(model)
-    if done < part * recipe.parts * recipe.passes:
+    if done < total:
         model.fit(
             batches.take(part * recipe.parts).repeat().skip(done),
             epochs=recipe.parts * recipe.passes,
@@ -101,14 +96,14 @@ def train(
             steps_per_epoch=part,
             shuffle=False,
             verbose=0,
-            callbacks=[*own_callbacks, *callbacks, checkpoint],
+            callbacks=[_ResetEachPass(recipe.parts), *pruning, *callbacks, checkpoint],
         )
     plain = tfprune.strip_pruning(model) if job.sparsity else model
     return {
         "perplexity": perplexity(plain, texts["test"].tokens),
         "valid_perplexity": perplexity(plain, texts["valid"].tokens),
-        **_footprint(plain),
-        "words": part * recipe.parts * recipe.passes * recipe.batch_size * recipe.steps,
+        **comparison_jobs.footprint(stateless(plain)),
+        "words": total * recipe.batch_size * recipe.steps,
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
     }
@@ -156,17 +151,6 @@ def _build(recipe: Recipe, vocabulary: int) -> keras.Model:
     )
 
 
-def _schedule(preset: Preset, sparsity: float, total: int) -> tfprune.PolynomialDecay:
-    begin, end = round(preset.begin * total), round(preset.end * total)
-    return tfprune.PolynomialDecay(
-        0.0,
-        sparsity,
-        begin_step=begin,
-        end_step=max(end, begin + 1),
-        frequency=max(1, (end - begin) // preset.updates),
-    )
-
-
 def _loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -174,15 +158,3 @@ def _loss() -> keras.losses.Loss:
 def _jit() -> bool | str:
     """XLA on a CPU, where it saves a third; "auto" lets TensorFlow take cuDNN's LSTM on a GPU."""
     return "auto" if keras.distribution.list_devices("gpu") else True
-
-
-def _footprint(model: keras.Model) -> dict[str, Any]:
-    found = tfprune.report(stateless(model), verbose=False).parameters.to_dict()
-    names = ["nonzeros", "dense_bytes", "bitmask_bytes", "csr_bytes"]
-    names += ["compression_rate", "space_saving"]
-    return {"parameters": found["size"], **{name: found[name] for name in names}}
-
-
-def _path(job: Job, preset: str, folder: str | os.PathLike[str] | None) -> Path | None:
-    name = f"lstm-{preset}-{job.method}-{job.sparsity:g}-{job.seed}.npz"
-    return None if folder is None else Path(folder) / name

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-import nmt_presets
+import comparison_jobs
 import tfprune
 from checkpoints import Checkpoint
 from models import nmt, subwords, translation_batches, translation_data
@@ -77,21 +77,18 @@ def train(
         ValueError: for an unknown preset or job, or text or a checkpoint that is missing, damaged
             or does not fit.
     """
-    chosen = nmt_presets.find(preset)
-    if all((job.key, job.options) != (own.key, own.options) for own in jobs(preset, seed)):
-        raise ValueError(f"`job` must be of the preset {preset!r} and its seed. Received: {job}")
+    chosen = comparison_jobs.find(PRESETS, preset)
+    comparison_jobs.require_own(job, preset, jobs)
     texts = read(chosen, None if data_dir is None else Path(data_dir))
     total = texts.steps * chosen.epochs
 
     keras.utils.set_random_seed(seed)
-    model = _build(job.options["units"], chosen)
-    own_callbacks: list[keras.callbacks.Callback] = []
-    if job.sparsity:
-        model = tfprune.prune(model, _schedule(chosen, job.sparsity, total))
-        own_callbacks.append(tfprune.UpdatePruningStep())
+    model, pruning = comparison_jobs.pruned(
+        _build(job.options["units"], chosen), chosen, job.sparsity, total
+    )
     model.compile(chosen.make_optimizer(total), nmt.loss(), jit_compile=_jit())
     checkpoint = Checkpoint(
-        _path(job, preset, checkpoint_dir),
+        comparison_jobs.checkpoint_path("nmt", preset, job, checkpoint_dir),
         {**job.key, **job.options, "fingerprint": texts.words.fingerprint, "steps": texts.steps},
     )
     done = checkpoint.restore(model) // texts.steps
@@ -104,12 +101,12 @@ def train(
             steps_per_epoch=texts.steps,
             shuffle=False,
             verbose=0,
-            callbacks=[*own_callbacks, *callbacks, checkpoint],
+            callbacks=[*pruning, *callbacks, checkpoint],
         )
     plain = tfprune.strip_pruning(model) if job.sparsity else model
     return {
         **_quality(plain, chosen, texts),
-        **_footprint(plain),
+        **comparison_jobs.footprint(plain),
         "sentences": texts.sentences * chosen.epochs,
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
@@ -177,17 +174,6 @@ def _build(units: int, preset: Preset) -> keras.Model:
     )
 
 
-def _schedule(preset: Preset, sparsity: float, total: int) -> tfprune.PolynomialDecay:
-    begin, end = round(preset.begin * total), round(preset.end * total)
-    return tfprune.PolynomialDecay(
-        0.0,
-        sparsity,
-        begin_step=begin,
-        end_step=max(end, begin + 1),
-        frequency=max(1, (end - begin) // preset.updates),
-    )
-
-
 def _jit() -> bool | str:
     """No XLA on a CPU, where it saves a sixth of a step but compiles every length of batch anew.
 
@@ -219,15 +205,3 @@ def _quality(model: keras.Model, preset: Preset, texts: Texts) -> dict[str, Any]
         "loss": token_loss(model, _batches(texts.test, preset)),
         "valid_loss": token_loss(model, _batches(texts.valid, preset)),
     }
-
-
-def _footprint(model: keras.Model) -> dict[str, Any]:
-    found = tfprune.report(model, verbose=False).parameters.to_dict()
-    names = ["nonzeros", "dense_bytes", "bitmask_bytes", "csr_bytes"]
-    names += ["compression_rate", "space_saving"]
-    return {"parameters": found["size"], **{name: found[name] for name in names}}
-
-
-def _path(job: Job, preset: str, folder: str | os.PathLike[str] | None) -> Path | None:
-    name = f"nmt-{preset}-{job.method}-{job.sparsity:g}-{job.seed}.npz"
-    return None if folder is None else Path(folder) / name

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import comparison_jobs
 from models import text
 from models.lstm_lm import PRESETS as PUBLISHED
 from results_file import Job
@@ -50,8 +51,9 @@ class Preset:
     """The models that are compared.
 
     Attributes:
-        dense: the dense models, the last of which is the one that is pruned as well.
-        sparsities: that it is pruned to.
+        dense: the dense models, smallest first.
+        sparsities: that the largest of them are pruned to.
+        pruned: how many of the largest are.
         words: how many of the training text's first words are used; None is all.
         begin: fraction of the steps after which pruning begins.
         end: fraction of the steps after which the sparsity is reached.
@@ -60,6 +62,7 @@ class Preset:
 
     dense: tuple[Recipe, ...]
     sparsities: tuple[float, ...]
+    pruned: int = 1
     words: int | None = None
     begin: float = 0.2
     end: float = 0.7
@@ -82,19 +85,19 @@ def _published(size: str) -> Recipe:
     )
 
 
-_PAPER: dict[str, Any] = {
-    "sparsities": (0.8, 0.85, 0.9, 0.95),
-    "begin": 0.1,
-    "end": 0.5,
-    "updates": 100,
-}
 PRESETS = {
     "cpu": Preset(tuple(Recipe(units) for units in (16, 32, 64, 128)), (0.8, 0.9, 0.95)),
     "quick": Preset(
         tuple(Recipe(units) for units in (16, 32, 128)), (0.8, 0.9), words=300_000, updates=10
     ),
-    "paper-medium": Preset((_published("small"), _published("medium")), **_PAPER),
-    "paper-large": Preset(tuple(map(_published, ("small", "medium", "large"))), **_PAPER),
+    "paper": Preset(
+        tuple(map(_published, PUBLISHED)),
+        (0.8, 0.85, 0.9, 0.95),
+        pruned=2,
+        begin=0.1,
+        end=0.5,
+        updates=100,
+    ),
 }
 
 
@@ -112,10 +115,10 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-16 at 0, seed 0', ..., 'pruned-128 at 0.9, seed 0']
     """
-    chosen = find(preset)
-    widest = chosen.dense[-1]
-    cases = [("dense", recipe, 0.0) for recipe in chosen.dense]
-    cases += [("pruned", widest, sparsity) for sparsity in chosen.sparsities]
+    chosen = comparison_jobs.find(PRESETS, preset)
+    cases = comparison_jobs.cases(
+        chosen.dense, chosen.dense[-chosen.pruned :], chosen.sparsities
+    )
     return [
         Job(
             f"{kind}-{recipe.units}",
@@ -143,12 +146,6 @@ def estimate(preset: str, seeds: int = 1) -> float:
         True
     """
     return seeds * sum(job.seconds for job in jobs(preset, 0))
-
-
-def find(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
-    return PRESETS[name]
 
 
 def _pruning(preset: Preset) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+import comparison_jobs
 from results_file import Job
 
 # Processor time of one epoch at widths 64 and 128 in batches of 64, one core of a busy x86 server.
@@ -97,15 +98,9 @@ _GNMT = Preset(
 PRESETS = {
     "cpu": Preset(),
     "quick": Preset(sparsities=(0.8,), sentences=8_000, updates=10, beam=1),
-    "paper-en-de": _GNMT,
+    "paper": _GNMT,
     "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
 }
-
-
-def find(name: str) -> Preset:
-    if name not in PRESETS:
-        raise ValueError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
-    return PRESETS[name]
 
 
 def jobs(preset: str, seed: int) -> list[Job]:
@@ -122,10 +117,8 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-16 at 0, seed 0', ..., 'pruned-64 at 0.8, seed 0']
     """
-    chosen = find(preset)
-    widest = chosen.units[-1]
-    cases = [("dense", units, 0.0) for units in chosen.units]
-    cases += [("pruned", widest, sparsity) for sparsity in chosen.sparsities]
+    chosen = comparison_jobs.find(PRESETS, preset)
+    cases = comparison_jobs.cases(chosen.units, chosen.units[-1:], chosen.sparsities)
     left_out = ("units", "sparsities")
     shared = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in left_out}
     shared["splits"] = list(chosen.splits)  # as it comes back from a results file

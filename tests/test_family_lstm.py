@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import comparison_jobs
 import family_lstm
 import lstm_presets
 import tfprune
@@ -186,7 +187,7 @@ def test_a_checkpoint_with_other_shapes_changes_nothing(tmp_path):
 
 
 def test_unknown_presets_and_foreign_jobs_are_refused(folder):
-    with pytest.raises(ValueError, match="`preset` must be one of cpu, quick, paper-medium, pa"):
+    with pytest.raises(ValueError, match="`preset` must be one of cpu, quick, paper, "):
         family_lstm.jobs("gpu", 0)
     job = family_lstm.jobs("cpu", 0)[0]
     with pytest.raises(ValueError, match="`job` must be of the preset 'tiny'.* dense-16 at 0"):
@@ -195,15 +196,19 @@ def test_unknown_presets_and_foreign_jobs_are_refused(folder):
         family_lstm.train(job, "cpu", 0, None, data_dir=folder / "none")
 
 
-@pytest.mark.parametrize(("preset", "sizes"), [("paper-medium", 2), ("paper-large", 3)])
-def test_paper_presets_are_the_published_ones(preset, sizes):
-    chosen = family_lstm.PRESETS[preset]
+def test_the_paper_preset_has_the_published_hyper_parameters():
+    chosen = family_lstm.PRESETS["paper"]
     assert chosen.sparsities == (0.8, 0.85, 0.9, 0.95) and chosen.words is None
-    for recipe, paper in zip(chosen.dense, list(PUBLISHED.values())[:sizes], strict=True):
+    for recipe, paper in zip(chosen.dense, PUBLISHED.values(), strict=True):
         assert (recipe.units, recipe.passes, recipe.dropout) == (
             paper.units, paper.epochs, paper.dropout
         )
         assert recipe.parts == 1 and recipe.constant_parts == paper.constant_epochs
+    large = chosen.dense[-1]
+    assert (large.units, large.passes, large.dropout) == (1500, 55, 0.65)
+    found = {(job.method, job.sparsity) for job in family_lstm.jobs("paper", 0)}
+    assert {("pruned-650", 0.85), ("pruned-1500", 0.95), ("dense-200", 0.0)} < found
+    assert len(found) == 3 + 2 * 4
 
 
 @pytest.mark.parametrize("preset", ["cpu", "quick"])
@@ -229,6 +234,6 @@ def test_estimates_keep_the_promised_times():
 
 def test_sparsity_is_reached_with_training_left():
     for preset in family_lstm.PRESETS.values():
-        schedule = family_lstm._schedule(preset, 0.9, 2320)
+        schedule = comparison_jobs.schedule(preset, 0.9, 2320)
         assert isinstance(schedule, tfprune.PolynomialDecay)
         assert 0 < schedule.begin_step < schedule.end_step <= 0.7 * 2320
