@@ -10,6 +10,7 @@ import numpy as np
 from tfprune import distributions, scorers
 from tfprune.arrays import host_array
 from tfprune.cloning import rebuild, uncompiled, units
+from tfprune.cut_off import warn_cut_off
 from tfprune.keep_zeros import keep_zeros
 from tfprune.prunable import explain_skip, prunable_weights
 from tfprune.schedules import Schedule, as_schedule, final_sparsity
@@ -106,8 +107,10 @@ def prune(
             f"Model '{model.name}' has nothing to prune: "
             f"{'; '.join(reasons) or 'rules or the structure leave every weight dense'}."
         )
+    finals = {k: 0.0 if s is None else final_sparsity(s) for k, s in schedules.items()}
+    if distributions.get(distribution) is distributions.uniform:
+        warn_cut_off(model, structures, finals)
     if isinstance(structure, TargetStructures):
-        finals = {k: 0.0 if s is None else final_sparsity(s) for k, s in schedules.items()}
         warn_below_min_sparsity(structure, model, finals)
     return wrap_by_recipe(model, recipe)
 
