@@ -1,12 +1,7 @@
 """The families of `large_sparse_vs_small_dense.py`: how quality is measured, what was published."""
 
 import dataclasses
-from types import ModuleType
 from typing import Any
-
-import family_cnn
-import family_lstm
-import family_nmt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +11,6 @@ class Family:
     Args:
         name: on the command line.
         title: what tables and plots call it.
-        module: with `PRESETS`, `jobs`, `estimate` and `train`.
         measure: the result that says how good a model is.
         label: what tables call that.
         scale: what it is multiplied by there.
@@ -26,7 +20,6 @@ class Family:
 
     name: str
     title: str
-    module: ModuleType
     measure: str
     label: str
     scale: float
@@ -59,11 +52,7 @@ _NMT = (
 )
 
 FAMILIES = {
-    "cnn": Family(
-        "cnn", "image classifiers", family_cnn, "accuracy", "top-1, %", 100.0, True, _CNN
-    ),
-    "lstm": Family(
-        "lstm", "language models", family_lstm, "perplexity", "perplexity", 1.0, False, _LSTM
-    ),
-    "nmt": Family("nmt", "translation", family_nmt, "bleu", "BLEU", 1.0, True, _NMT),
+    "cnn": Family("cnn", "image classifiers", "accuracy", "top-1, %", 100.0, True, _CNN),
+    "lstm": Family("lstm", "language models", "perplexity", "perplexity", 1.0, False, _LSTM),
+    "nmt": Family("nmt", "translation", "bleu", "BLEU", 1.0, True, _NMT),
 }

@@ -12,7 +12,10 @@ _STYLES = {
     "dense": {"color": "#7a7a7a", "marker": "o", "label": "small dense"},
     "pruned": {"color": "#1f4e86", "marker": "^", "label": "large sparse"},
 }
-_PANELS = {"nonzeros": "nonzero parameters", "bitmask_bytes": "bytes, values and bit mask"}
+_PANELS = {
+    "nonzeros": "nonzero parameters",
+    "stored_bytes": "bytes: float32 values, of pruned models with a bit mask",
+}
 
 
 def write(family: Family, content: dict[str, Any], file: Path) -> None:
@@ -30,9 +33,9 @@ def write(family: Family, content: dict[str, Any], file: Path) -> None:
     for axes, (size, title) in zip(figure.subplots(1, len(_PANELS), sharey=True), _PANELS.items()):
         for kind, style in _STYLES.items():
             rows = [row for row in content["rows"] if row["method"].startswith(f"{kind}-")]
-            rows.sort(key=lambda row: row[size]["mean"])
+            rows.sort(key=lambda row: _mean(row[size]))
             axes.errorbar(
-                [row[size]["mean"] for row in rows],
+                [_mean(row[size]) for row in rows],
                 [family.scale * row[family.measure]["mean"] for row in rows],
                 [family.scale * (row[family.measure]["sd"] or 0.0) for row in rows],
                 capsize=2,
@@ -50,3 +53,7 @@ def write(family: Family, content: dict[str, Any], file: Path) -> None:
     figure.suptitle(f"Large sparse against small dense: {family.title}")
     with replacing(file, name="--out") as new:
         figure.savefig(new, format="png", metadata={"Software": None})
+
+
+def _mean(value: Any) -> float:
+    return float(value["mean"] if isinstance(value, dict) else value)

@@ -5,34 +5,43 @@ from collections.abc import Sequence
 from typing import Any
 
 from comparison_families import Family
-from tfprune.report_table import plain_text, table
+from experiment_tables import Table, environment
 
-HEADINGS = (
-    "model",
-    "sparsity",
-    "nonzeros",
-    "bytes, bit mask",
-    "bytes, CSR",
-    "compression rate",
-    "training",
+MEASURES = (
+    "compression rate: a / a*, space saving: (a - a*) / a, with a = bytes of the largest dense "
+    "model's parameters in float32 and a* = bytes of this model's as values and, where pruned, bit "
+    "mask (Cheng et al., arXiv 1710.09282). No speed-up: no inference is timed here."
 )
 _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 
 
-def text(family: Family, content: dict[str, Any]) -> str:
-    """Return the table, and a line for each pruned model that wins.
+def headings(family: Family) -> tuple[str, ...]:
+    """Return the headings of the table."""
+    sizes = ("nonzeros", "bytes, bit mask", "bytes, CSR", "compression rate", "space saving")
+    return ("model", "sparsity", family.label, *sizes, "training")
+
+
+def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each model, and one for each published figure.
 
     Args:
         family: the models' family.
         content: "rows" and "published" of a results file.
     """
-    headings = (*HEADINGS[:2], family.label, *HEADINGS[2:])
     cells = [_cells(family, row) for row in content["rows"]]
-    cells += [
-        (row["model"], "published", f"{row['quality']:g}", _count(row["nonzeros"]), *[""] * 4)
+    return cells + [
+        (row["model"], "published", f"{row['quality']:g}", _count(row["nonzeros"]), *[""] * 5)
         for row in content["published"]
     ]
-    return "\n".join([plain_text(table(headings, cells)), *wins(family, content["rows"])])
+
+
+def readme(family: Family, run: dict[str, Any]) -> Table:
+    """Return headings, rows and a line about the run, for the README."""
+    about = (
+        f"{'; '.join(wins(family, run['rows']))}: by more than two standard deviations of the "
+        f"difference. {MEASURES} `{run['command']}`; {environment(run)}."
+    )
+    return list(headings(family)), [list(row) for row in rows(family, run)], about
 
 
 def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -73,9 +82,10 @@ def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['sparsity']:g}",
         shown,
         _count(means["nonzeros"]),
-        _count(means["bitmask_bytes"]),
-        _count(means["csr_bytes"]),
-        f"{means['dense_bytes'] / means['bitmask_bytes']:.2f}",
+        _count(row["stored_bytes"]),
+        _count(means["csr_bytes" if row["sparsity"] else "dense_bytes"]),
+        f"{row['compression_rate']:.2f}",
+        f"{row['space_saving']:.1%}",
         f"{means['seconds']:.0f} s",
     )
 

@@ -26,15 +26,21 @@ import keras  # noqa: E402
 import comparison_plot  # noqa: E402
 import comparison_table  # noqa: E402
 import experiments  # noqa: E402
+import family_cnn  # noqa: E402
+import family_lstm  # noqa: E402
+import family_nmt  # noqa: E402
 import measuring  # noqa: E402
 from comparison_families import FAMILIES, Family  # noqa: E402
 from quickstart import OneLineParser, number  # noqa: E402
 from results_file import Job, Record, ResultsFile  # noqa: E402
+from tfprune import measures  # noqa: E402
 from tfprune.progress import progress  # noqa: E402
+from tfprune.report_table import plain_text, table  # noqa: E402
 
 PROGRAM = "large_sparse_vs_small_dense"
 RESULTS = ROOT / "scripts" / "results"
 CHECKPOINTS = ROOT / "results" / PROGRAM
+MODULES = {"cnn": family_cnn, "lstm": family_lstm, "nmt": family_nmt}
 
 
 class _Bar(keras.callbacks.Callback):
@@ -75,16 +81,17 @@ def run_family(
         "threads": measuring.threads(),
         "versions": measuring.versions(),
     }
+    module = MODULES[family.name]
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
-    jobs = [job for seed in range(seeds) for job in family.module.jobs(preset, seed)]
+    jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
 
     def train(job: Job) -> dict[str, Any]:
         with progress(f"{job}", quiet=False) as advance:
-            return family.module.train(
+            return module.train(
                 job, preset, job.seed, checkpoints, data_dir=data_dir, callbacks=[_Bar(advance)]
             )
 
-    whole = experiments.duration(family.module.estimate(preset, seeds))
+    whole = experiments.duration(module.estimate(preset, seeds))
     experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
     experiments.run_all(jobs, results, train)
     return results
@@ -93,20 +100,35 @@ def run_family(
 def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
     """Return the head of the results file."""
     seeds = len({record["seed"] for record in records})
-    measures = [family.measure, "nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes", "seconds"]
+    sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
+    rows = experiments.aggregate(records, [family.measure, *sizes, "seconds"])
     return {
         "command": f"python scripts/{PROGRAM}.py {family.name} --preset {settings['preset']} "
         f"--seeds {seeds}",
         "versions": settings["versions"],
         "published": family.published,
-        "rows": experiments.aggregate(records, measures),
+        "rows": [{**row, **compressed(row, rows)} for row in rows],
+    }
+
+
+def compressed(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return bytes of a row's models, and what that saves of the largest dense model's.
+
+    Dense models are stored as float32 numbers, pruned ones as their values and a bit mask.
+    """
+    largest = max(other["dense_bytes"]["mean"] for other in rows)
+    stored = row["bitmask_bytes" if row["sparsity"] else "dense_bytes"]["mean"]
+    return {
+        "stored_bytes": stored,
+        "compression_rate": round(measures.compression_rate(largest, stored), 4),
+        "space_saving": round(measures.space_saving(largest, stored), 4),
     }
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("family", choices=FAMILIES, help="which models are compared")
-    known = "; ".join(f"{name}: {', '.join(f.module.PRESETS)}" for name, f in FAMILIES.items())
+    known = "; ".join(f"{name}: {', '.join(m.PRESETS)}" for name, m in MODULES.items())
     parser.add_argument(
         "--preset", default="cpu", metavar="NAME", help=f"{known}; default: %(default)s"
     )
@@ -142,19 +164,22 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
-    family = FAMILIES[args.family]
+    family, known = FAMILIES[args.family], MODULES[args.family].PRESETS
     preset = "quick" if args.quick else args.preset
 
     def work() -> None:
-        if preset not in family.module.PRESETS:
+        if preset not in known:
             raise ValueError(
-                f"`--preset` must be one of {', '.join(family.module.PRESETS)} for "
+                f"`--preset` must be one of {', '.join(known)} for "
                 f"{args.family}. Received: {preset}"
             )
         out = args.out or RESULTS / f"{args.family}_{preset}.json"
         results = run_family(family, preset, args.seeds, out, args.checkpoints, args.data_dir)
         content = summarize(family, {"preset": preset, "versions": {}}, results.records)
-        experiments.say(comparison_table.text(family, content))
+        headings, rows = comparison_table.headings(family), comparison_table.rows(family, content)
+        experiments.say(plain_text(table(headings, rows)))
+        for line in (*comparison_table.wins(family, content["rows"]), comparison_table.MEASURES):
+            experiments.say(line)
         comparison_plot.write(family, content, out.with_suffix(".png"))
         experiments.say(f"wrote {out.with_suffix('.png')}")
 

@@ -1,4 +1,4 @@
-"""The quickstart's results as a table on the terminal, as JSON and as an HTML page."""
+"""The quickstart's results as tables on the terminal, as JSON and as an HTML page."""
 
 import base64
 import html
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import quickstart_plots
+from tfprune import measures
 
 HEADINGS = (
     "model",
@@ -20,7 +21,15 @@ HEADINGS = (
     "bytes",
     "bytes, gzip",
     "latency, ms",
-    "latency ratio dense/sparse",
+    f"speed-up {measures.SPEED_UP}",
+)
+
+COMPARED_HEADINGS = (
+    "counted",
+    "dense, a",
+    "sparse, a*",
+    f"compression rate {measures.COMPRESSION_RATE}",
+    f"space saving {measures.SPACE_SAVING}",
 )
 
 PAGE = Template(
@@ -43,6 +52,7 @@ code { background: #f3f3f3; padding: .1rem .3rem; }
 <h1>$title</h1>
 <p><code>$command</code></p>
 $table
+$compared
 <p>$measured</p>
 $images
 <h2>Predictions compared</h2>
@@ -59,20 +69,28 @@ def write(results: dict[str, Any], folder: Path) -> None:
     """Write the plots, report.html and results.json."""
     plots = quickstart_plots.write(results, folder)
     (folder / "report.html").write_text(page(results, plots), encoding="utf-8")
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    content = {**results, "measures": compared(results)}
+    (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def show(results: dict[str, Any], folder: Path) -> None:
-    """Print the table and where the files are."""
-    table = Table(title=title(results))
-    for index, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if index else "left")
-    for row in cells(results):
-        table.add_row(*row)
+    """Print the tables and where the files are."""
     console = Console(width=None if Console().is_terminal else 110)
-    console.print(table)
+    console.print(terminal_table(HEADINGS, cells(results), name=title(results)))
+    console.print(terminal_table(COMPARED_HEADINGS, compared_cells(results)))
     console.print(measured(results), highlight=False)
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def terminal_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, name: str | None = None
+) -> Table:
+    table = Table(title=name)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def title(results: dict[str, Any]) -> str:
@@ -96,17 +114,66 @@ def cells(results: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def compared(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the sparse model saves, one entry for each way of counting.
+
+    a and a* are sizes of the dense and of the sparse model, s and s* latencies in one round.
+    """
+    dense, sparse = results["table"]
+    sizes = (
+        ("all parameters; nonzero ones", dense["weights"], sparse["nonzero"]),
+        ("bytes of the .tflite file", dense["bytes"], sparse["bytes"]),
+        ("bytes of the file after gzip", dense["gzip_bytes"], sparse["gzip_bytes"]),
+    )
+    entries: list[dict[str, Any]] = [
+        {
+            "counted": counted,
+            "a": a,
+            "a_star": a_star,
+            "compression_rate": measures.compression_rate(a, a_star),
+            "space_saving": measures.space_saving(a, a_star),
+        }
+        for counted, a, a_star in sizes
+    ]
+    timed = {"counted": f"latency: {latency(results)}", "speed_up": sparse["latency_ratio"]}
+    return [*entries, timed]
+
+
+def compared_cells(results: dict[str, Any]) -> list[list[str]]:
+    """The sizes of `compared` as text, in the order of `COMPARED_HEADINGS`."""
+    return [
+        [
+            entry["counted"],
+            f"{entry['a']:,}",
+            f"{entry['a_star']:,}",
+            f"{entry['compression_rate']:.2f}",
+            f"{entry['space_saving']:.2%}",
+        ]
+        for entry in compared(results)
+        if "a" in entry
+    ]
+
+
+def latency(results: dict[str, Any]) -> str:
+    """How latency and speed-up were measured, in words."""
+    threads = results["threads"]
+    return (
+        f"one image in LiteRT on {threads} thread{'s' if threads > 1 else ''}, both files in "
+        f"turns; {measures.SPEED_UP} is the median over the rounds of dense over sparse latency"
+    )
+
+
 def measured(results: dict[str, Any]) -> str:
     """What the table's figures count, in words."""
-    machine, threads = results["machine"], results["threads"]
+    machine = results["machine"]
     epochs = {name: len(log) for name, log in results["accuracy_log"].items()}
     sentences = [
         f"Accuracy: of the .tflite files in LiteRT, on {results['data']['test']:,} test images.",
         f"The dense model was trained for {epochs['dense']} epochs; the sparse one goes on from it "
         f"for {epochs['pruned']} more.",
         f"Nonzero weights: of all {results['table'][0]['weights']:,} parameters.",
-        f"Latency: median for one image, {threads} thread{'s' if threads > 1 else ''}, both files "
-        f"in turns, on a machine with {machine['cores']} {machine['processor']} cores.",
+        f"Latency: median for {latency(results)}.",
+        f"Machine: {machine['cores']} {machine['processor']} cores.",
         *results["notes"],
         f"Seed {results['seed']}; {results['seconds']:.0f} s in all.",
     ]
@@ -127,6 +194,7 @@ def page(results: dict[str, Any], plots: Sequence[Path]) -> str:
         title=html.escape(title(results)),
         command=html.escape(results["command"]),
         table=html_table(HEADINGS, cells(results)),
+        compared=html_table(COMPARED_HEADINGS, compared_cells(results)),
         measured=html.escape(measured(results)),
         images="\n".join(images),
         agreement=html_table(("pair", "largest difference / largest logit"), differences),

@@ -7,6 +7,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is there 
 """
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -14,10 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import comparison_table
 import experiment_tables
 import export_tables
 import fashion_table
 import saliency_tables
+from comparison_families import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -173,6 +176,17 @@ def gradual(results: Path) -> str:
     return experiment(experiment_tables.gradual(read(results / "gradual_comparison.json")))
 
 
+def schedules(results: Path) -> str:
+    """The table of schedules compared."""
+    return experiment(experiment_tables.gradual(read(results / "ablate_schedule.json")))
+
+
+def family(name: str, results: Path) -> str:
+    """The table of large-sparse against small-dense models of one family."""
+    run = read(results / f"{name}_cpu.json")
+    return experiment(comparison_table.readme(FAMILIES[name], run))
+
+
 def oracle(results: Path) -> str:
     """The table of the correlations with an oracle."""
     return experiment(saliency_tables.oracle(read(results / "oracle_correlation.json")), left=2)
@@ -238,6 +252,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "core": core,
     "one_shot": one_shot,
     "gradual": gradual,
+    "schedules": schedules,
+    **{name: functools.partial(family, name) for name in FAMILIES},
     "oracle": oracle,
     "fisher": fisher,
     "gradients": gradients,
