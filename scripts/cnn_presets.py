@@ -29,10 +29,12 @@ class Preset:
         learning_rate: of Adam at first; it falls to zero on a cosine.
         begin, end: fractions of the steps between which the sparsity rises.
         updates: mask updates between.
+        left_out: regular expressions of the paths of weights that stay dense.
         momentum: of the moving batch statistics, where not the model's own: short trainings need
             them to follow faster.
         crop: pixels by which small images are moved at most.
         side: height and width of ImageNet's images.
+        width: of the models, where not their own.
     """
 
     data: str
@@ -46,9 +48,11 @@ class Preset:
     begin: float = 0.2
     end: float = 0.7
     updates: int = 20
+    left_out: tuple[str, ...] = ()
     momentum: float | None = None
     crop: int = 2
     side: int = 224
+    width: int | None = None
 
 
 _WIDTHS = tuple(f"mobilenet-v1-{width}" for width in ("0.15", "0.25", "0.4"))
@@ -66,7 +70,13 @@ PRESETS = {
         updates=8,
     ),
     "resnet": Preset(
-        "cifar10", ("resnet20", "resnet56"), (4.1e7, 1.26e8), (0.7, 0.8, 0.9), epochs=20
+        "cifar10",
+        ("resnet20", "resnet56"),
+        (2.6e6, 7.9e6),
+        (0.7, 0.8),
+        epochs=4,
+        crop=4,
+        width=4,  # a quarter of the published one, a sixteenth of its cost
     ),
     "paper": Preset(
         "imagenet2012",
@@ -89,6 +99,25 @@ PRESETS = {
     ),
 }
 
+VARIANTS = comparison_jobs.variants(
+    PRESETS["cpu"],
+    {
+        "cpu-early": {"begin": 0.0, "end": 0.5},
+        "cpu-late": {"begin": 0.45, "end": 0.95},
+        "cpu-fast": {"learning_rate": 4e-3},
+        "cpu-classifier": {"left_out": ("conv_preds/.*",)},
+    },
+)
+
+
+def find(name: str) -> Preset:
+    """Return a preset, or a variant of one.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
+
 
 def jobs(preset: str, seed: int) -> list[Job]:
     """Return the runs of one seed: every dense model, then the largest at every sparsity.
@@ -104,7 +133,7 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-mobilenet-v1-0.15 at 0, seed 0', ..., 'pruned-mobilenet-v1-0.4 at 0.8, seed 0']
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     costs = dict(zip(chosen.models, chosen.multiply_adds))
     cases = comparison_jobs.cases(chosen.models, chosen.models[-1:], chosen.sparsities)
     return [
@@ -131,8 +160,9 @@ def estimate(preset: str, seeds: int = 1) -> float:
 
 def _options(preset: Preset, sparsity: float) -> dict[str, Any]:
     shared = ("data", "epochs", "images", "batch_size", "learning_rate", "crop", "momentum")
-    pruning = ("begin", "end", "updates") if sparsity else ()
-    return {name: getattr(preset, name) for name in (*shared, *pruning)}
+    shared += ("width",) if preset.width else ()
+    plain = {name: getattr(preset, name) for name in shared}
+    return {**plain, **(comparison_jobs.pruning_options(preset) if sparsity else {})}
 
 
 def _seconds(multiply_adds: float, preset: Preset) -> float:

@@ -1,11 +1,13 @@
 """What the families of the comparison have in common: which runs, how each is pruned and measured.
 
-    find, cases                     a preset by its name; its runs
+    find, variants, cases           a preset by its name; others made of it; its runs
+    pruning_options                 what jobs say about pruning
     require_own                     a run belongs to its preset
     pruned, checkpoint_path         before the training
     footprint                       after it
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ _Size = TypeVar("_Size")
 
 
 class Pruning(Protocol):
-    """When the sparsity rises: fractions of the steps, and mask updates between."""
+    """When the sparsity rises (fractions of the steps), mask updates between, what stays dense."""
 
     @property
     def begin(self) -> float: ...
@@ -31,6 +33,9 @@ class Pruning(Protocol):
 
     @property
     def updates(self) -> int: ...
+
+    @property
+    def left_out(self) -> tuple[str, ...]: ...
 
 
 def find(presets: Mapping[str, _Preset], name: str) -> _Preset:
@@ -58,6 +63,17 @@ def cases(
     ]
 
 
+def variants(preset: _Preset, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, _Preset]:
+    """Return name -> the preset, a dataclass, with some of its fields changed."""
+    return {name: dataclasses.replace(preset, **fields) for name, fields in changes.items()}
+
+
+def pruning_options(preset: Pruning) -> dict[str, Any]:
+    """Return what a preset says about pruning, as plain values for a job's options."""
+    options = {name: getattr(preset, name) for name in ("begin", "end", "updates")}
+    return {**options, **({"left_out": list(preset.left_out)} if preset.left_out else {})}
+
+
 def require_own(job: Job, preset: str, jobs: Callable[[str, int], list[Job]]) -> None:
     """Require a job to be one of its preset and seed, options included.
 
@@ -75,16 +91,16 @@ def pruned(
 
     Args:
         model: uncompiled.
-        preset: when the sparsity rises.
+        preset: when the sparsity rises, and where.
         sparsity: at the end; 0 leaves the model as it is.
         steps: of the whole training.
         **options: of `tfprune.prune`.
     """
     if not sparsity:
         return model, []
-    return tfprune.prune(model, schedule(preset, sparsity, steps), **options), [
-        tfprune.UpdatePruningStep()
-    ]
+    rising = schedule(preset, sparsity, steps)
+    rules = [(path, None) for path in preset.left_out]
+    return tfprune.prune(model, rising, rules=rules, **options), [tfprune.UpdatePruningStep()]
 
 
 def schedule(preset: Pruning, sparsity: float, steps: int) -> tfprune.PolynomialDecay:

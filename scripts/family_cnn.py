@@ -20,10 +20,10 @@ import models
 import tfprune
 from checkpoints import Checkpoint
 from cnn_data import images_of
-from cnn_presets import PRESETS, Preset, estimate, jobs
+from cnn_presets import PRESETS, VARIANTS, Preset, estimate, find, jobs
 from results_file import Job
 
-__all__ = ["PRESETS", "Preset", "estimate", "jobs", "train"]
+__all__ = ["PRESETS", "VARIANTS", "Preset", "estimate", "jobs", "train"]
 
 
 def train(
@@ -57,16 +57,19 @@ def train(
         ValueError: for an unknown preset or job, data that is missing, or a checkpoint that is
             damaged or does not fit.
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     comparison_jobs.require_own(job, preset, jobs)
     images = images_of(chosen, data_dir, load)
     keras.utils.set_random_seed(seed)
-    own = {} if chosen.momentum is None else {"momentum": chosen.momentum}
+    own = {name: job.options.get(name) for name in ("momentum", "width")}
     model = models.build(
-        job.options["model"], input_shape=images.input_shape, classes=images.classes, **own
+        job.options["model"],
+        input_shape=images.input_shape,
+        classes=images.classes,
+        **{name: value for name, value in own.items() if value is not None},
     )
     total = images.steps * chosen.epochs
-    model, own_callbacks = comparison_jobs.pruned(
+    model, pruning = comparison_jobs.pruned(
         model, chosen, job.sparsity, total, structure=tfprune.structures_for("size")
     )
     decay = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, total)
@@ -84,7 +87,7 @@ def train(
             steps_per_epoch=images.steps,
             shuffle=False,
             verbose=0,
-            callbacks=[*own_callbacks, *callbacks, checkpoint],
+            callbacks=[*pruning, *callbacks, checkpoint],
         )
     plain = tfprune.strip_pruning(model) if job.sparsity else model
     plain.compile(loss=_loss(), metrics=["accuracy"])

@@ -19,13 +19,13 @@ import keras
 import comparison_jobs
 import tfprune
 from checkpoints import Checkpoint
-from lstm_presets import PRESETS, Preset, Recipe, estimate, jobs
+from lstm_presets import PRESETS, VARIANTS, Preset, Recipe, estimate, find, jobs
 from models import text
 from models.lstm_lm import lstm_language_model, stateless
 from models.lstm_training import Perplexity, ResetStates, zaremba_optimizer
 from results_file import Job
 
-__all__ = ["PRESETS", "Preset", "Recipe", "estimate", "jobs", "perplexity", "train"]
+__all__ = ["PRESETS", "VARIANTS", "Preset", "Recipe", "estimate", "jobs", "perplexity", "train"]
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
         ValueError: for an unknown preset or job, or a text or a checkpoint that is missing,
             damaged or does not fit.
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     comparison_jobs.require_own(job, preset, jobs)
     recipe = next(own for own in chosen.dense if own.units == job.options["units"])
     texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}

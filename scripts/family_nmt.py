@@ -24,10 +24,20 @@ from checkpoints import Checkpoint
 from models import nmt, subwords, translation_batches, translation_data
 from models.bleu import corpus_bleu
 from models.translate import translate
-from nmt_presets import PRESETS, Preset, estimate, jobs
+from nmt_presets import PRESETS, VARIANTS, Preset, estimate, find, jobs
 from results_file import Job
 
-__all__ = ["PRESETS", "Preset", "Texts", "estimate", "jobs", "read", "token_loss", "train"]
+__all__ = [
+    "PRESETS",
+    "VARIANTS",
+    "Preset",
+    "Texts",
+    "estimate",
+    "jobs",
+    "read",
+    "token_loss",
+    "train",
+]
 
 _VOCABULARY_SENTENCES = 1_000_000  # pairs that the vocabulary is learnt from, at most
 
@@ -77,7 +87,7 @@ def train(
         ValueError: for an unknown preset or job, or text or a checkpoint that is missing, damaged
             or does not fit.
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     comparison_jobs.require_own(job, preset, jobs)
     texts = read(chosen, None if data_dir is None else Path(data_dir))
     total = texts.steps * chosen.epochs

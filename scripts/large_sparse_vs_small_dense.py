@@ -140,6 +140,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="how many; default: %(default)s",
     )
+    add_folders(parser)
+    return parser.parse_args(arguments)
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where data, checkpoints and results are."""
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -157,9 +163,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="FILE",
-        help="JSON file to write or go on with; default: scripts/results/FAMILY_PRESET.json",
+        help="JSON file to write or go on with; default: in scripts/results",
     )
-    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:

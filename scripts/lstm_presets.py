@@ -1,7 +1,6 @@
 """Which language models the comparison trains, how, and how long that takes."""
 
 import dataclasses
-from typing import Any
 
 import comparison_jobs
 from models import text
@@ -58,6 +57,7 @@ class Preset:
         begin: fraction of the steps after which pruning begins.
         end: fraction of the steps after which the sparsity is reached.
         updates: mask updates between.
+        left_out: regular expressions of the paths of weights that stay dense.
     """
 
     dense: tuple[Recipe, ...]
@@ -67,6 +67,7 @@ class Preset:
     begin: float = 0.2
     end: float = 0.7
     updates: int = 25
+    left_out: tuple[str, ...] = ()
 
 
 def _published(size: str) -> Recipe:
@@ -100,6 +101,25 @@ PRESETS = {
     ),
 }
 
+VARIANTS = comparison_jobs.variants(
+    PRESETS["cpu"],
+    {
+        "cpu-early": {"begin": 0.0, "end": 0.5},
+        "cpu-late": {"begin": 0.45, "end": 0.95},
+        "cpu-softmax": {"left_out": ("logits/.*",)},
+        "cpu-embedding": {"left_out": ("embedding/.*",)},
+    },
+)
+
+
+def find(name: str) -> Preset:
+    """Return a preset, or a variant of one.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
+
 
 def jobs(preset: str, seed: int) -> list[Job]:
     """Return the runs of one seed: every dense model, then the widest at every sparsity.
@@ -115,7 +135,7 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-16 at 0, seed 0', ..., 'pruned-128 at 0.9, seed 0']
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     cases = comparison_jobs.cases(
         chosen.dense, chosen.dense[-chosen.pruned :], chosen.sparsities
     )
@@ -124,7 +144,10 @@ def jobs(preset: str, seed: int) -> list[Job]:
             f"{kind}-{recipe.units}",
             sparsity,
             seed,
-            {**dataclasses.asdict(recipe), **(_pruning(chosen) if sparsity else {})},
+            {
+                **dataclasses.asdict(recipe),
+                **(comparison_jobs.pruning_options(chosen) if sparsity else {}),
+            },
             _seconds(recipe, chosen),
         )
         for kind, recipe, sparsity in cases
@@ -146,10 +169,6 @@ def estimate(preset: str, seeds: int = 1) -> float:
         True
     """
     return seeds * sum(job.seconds for job in jobs(preset, 0))
-
-
-def _pruning(preset: Preset) -> dict[str, Any]:
-    return {"begin": preset.begin, "end": preset.end, "updates": preset.updates}
 
 
 def _seconds(recipe: Recipe, preset: Preset) -> float:

@@ -42,6 +42,7 @@ class Preset:
         begin: fraction of the steps after which pruning begins.
         end: fraction of the steps after which the sparsity is reached.
         updates: mask updates between.
+        left_out: regular expressions of the paths of weights that stay dense.
         beam: hypotheses a sentence in the search.
         alpha: of the length penalty.
     """
@@ -64,6 +65,7 @@ class Preset:
     begin: float = 0.3
     end: float = 0.7
     updates: int = 25
+    left_out: tuple[str, ...] = ()
     beam: int = 4
     alpha: float = 0.6
 
@@ -102,6 +104,25 @@ PRESETS = {
     "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
 }
 
+VARIANTS = comparison_jobs.variants(
+    PRESETS["cpu"],
+    {
+        "cpu-early": {"begin": 0.0, "end": 0.5},
+        "cpu-late": {"begin": 0.45, "end": 0.95},
+        "cpu-softmax": {"left_out": ("logits/.*",)},
+        "cpu-embedding": {"left_out": (".*_embedding/.*",)},
+    },
+)
+
+
+def find(name: str) -> Preset:
+    """Return a preset, or a variant of one.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
+
 
 def jobs(preset: str, seed: int) -> list[Job]:
     """Return the runs of one seed: every dense model, then the widest at every sparsity.
@@ -117,10 +138,11 @@ def jobs(preset: str, seed: int) -> list[Job]:
         >>> [str(job) for job in jobs("quick", 0)]
         ['dense-16 at 0, seed 0', ..., 'pruned-64 at 0.8, seed 0']
     """
-    chosen = comparison_jobs.find(PRESETS, preset)
+    chosen = find(preset)
     cases = comparison_jobs.cases(chosen.units, chosen.units[-1:], chosen.sparsities)
-    left_out = ("units", "sparsities")
-    shared = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in left_out}
+    own = ("units", "sparsities", "left_out")
+    shared = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in own}
+    shared |= comparison_jobs.pruning_options(chosen)
     shared["splits"] = list(chosen.splits)  # as it comes back from a results file
     return [
         Job(

@@ -31,6 +31,25 @@ def test_the_ratio_is_the_median_of_the_ratios_of_the_rounds(files, monkeypatch)
     assert (first.median_ms, second.median_ms) == (3000.0, 2000.0)
     assert (first.cpu_ms, second.cpu_ms) == (6000.0, 4000.0)
     assert (second.load_ms, second.memory_bytes) == (500.0, 7)
+    assert second.speed_up == second.ratio
+
+
+def test_measures_compare_with_the_first_file_and_say_what_was_counted(files, monkeypatch):
+    wall = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, 1.5]])
+    monkeypatch.setattr(bench.native, "bench", lambda *args, **options: (wall, wall))
+    monkeypatch.setattr(bench.native, "load", lambda path, threads: (0.5, 7))
+    first, second = benchmark(files, runs=3, threads=2)
+    assert (first.speed_up, first.compression_rate, first.space_saving) == (1.0, 1.0, 0.0)
+    assert second.compression_rate == first.bytes / second.bytes < 1e-3
+    assert second.space_saving == (first.bytes - second.bytes) / first.bytes < -1e3
+    assert second.to_dict()["speed_up"] == second.speed_up == 2.0
+    shown, how = str(second), "one inference in LiteRT, 2 threads, 3 runs in turns"
+    assert f"large: median latency 1500 ms of {how}\n" in shown
+    assert "speed-up s / s* 2.00 (latency), compression rate a / a* 0.00 and space saving" in shown
+    assert second.formulas["speed_up"].endswith(how)
+    assert second.formulas["compression_rate"] == (
+        "a / a*, with a = bytes of the first file and a* = bytes of this one"
+    )
 
 
 class Recorder:
@@ -95,9 +114,15 @@ def test_the_command_shows_memory_and_processor_time(files, capsys):
     data = json_of(capsys, "bench", *files.values(), "--runs", "2")
     assert data["runtime"] == "native"
     assert {"memory_bytes", "cpu_ms", "load_ms"} <= set(data["files"][0])
+    small, large = data["files"]
+    assert (small["speed_up"], large["speed_up"]) == (1.0, large["ratio"])
+    assert large["compression_rate"] == large["bytes_ratio"] == small["bytes"] / large["bytes"]
+    assert {"speed_up", "compression_rate", "space_saving"} == set(data["formulas"])
     assert cli.main(["bench", files["small"], "--runs", "2"]) == 0
     shown = capsys.readouterr().out
     assert "CPU, ms" in shown and "memory, MB" in shown
+    for words in ("Speed-up s / s*", "Compression rate a / a*", "space saving (a - a*) / a"):
+        assert words in shown
 
 
 def test_the_command_refuses_what_it_cannot_run_in_one_line(files, capsys, tmp_path):

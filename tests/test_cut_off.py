@@ -24,8 +24,8 @@ def warned(sparsity, **options):
 
 def test_blocks_that_are_too_few_for_the_outputs_are_told_at_once():
     (message,) = warned(0.9, structure=tfprune.Block(16, 1))
-    assert "/out/kernel', 4 of 10 at 90.0% in Block(height=16, width=1" in message
-    assert "/wide/kernel', 38 of 96 at" in message  # 58 blocks for them
+    assert "4 of 10 of '" in message and "/out/kernel' (at 90.0% in Block(height=16" in message
+    assert "38 of 96 of '" in message and "/wide/kernel'" in message  # 58 blocks for them
 
 
 @pytest.mark.parametrize(

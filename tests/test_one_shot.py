@@ -58,6 +58,22 @@ def test_measured_changes_are_those_of_the_loss(data):
     assert report.to_dict()["stages"][2]["measured_change"] == report.stages[2].measured_change
 
 
+def test_the_report_counts_the_parameters_of_the_whole_model(data):
+    model = small()
+    pruned, report = tfprune.one_shot(model, 0.75, "magnitude", data, "mse")
+    stripped = tfprune.strip_pruning(pruned)
+    assert report.parameters == model.count_params() == 159
+    assert report.nonzeros == sum(np.count_nonzero(array) for array in stripped.get_weights())
+    values = report.to_dict()
+    assert values["compression_rate"] == report.parameters / report.nonzeros > 1
+    assert values["space_saving"] == (159 - report.nonzeros) / 159
+    assert values["speed_up"] is None
+    rate, counted, speed = str(report).splitlines()[-3:]
+    assert rate.startswith(f"compression rate a / a*: {report.compression_rate:.2f}, space saving")
+    assert f"{report.parameters} parameters" in counted and f"{report.nonzeros} nonzero" in counted
+    assert speed.startswith("speed-up s / s*: not measured")
+
+
 def test_the_model_can_be_looked_at_after_each_stage(data):
     seen = []
 

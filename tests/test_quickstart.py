@@ -63,6 +63,22 @@ def test_table_is_printed_with_the_figures_of_the_json(
         assert f"{row['accuracy']:.2%}" in line
 
 
+def test_measures_say_what_was_counted_and_are_shown_everywhere(
+    short_run: tuple[Path, str], results: dict[str, Any]
+) -> None:
+    dense, sparse = results["table"]
+    sizes, timed = results["measures"][:-1], results["measures"][-1]
+    for entry, name in zip(sizes, ("nonzero", "bytes", "gzip_bytes"), strict=True):
+        a, a_star = dense["weights" if name == "nonzero" else name], sparse[name]
+        assert (entry["a"], entry["a_star"]) == (a, a_star)
+        assert entry["compression_rate"] == a / a_star
+        assert entry["space_saving"] == (a - a_star) / a
+        line = next(line for line in short_run[1].splitlines() if entry["counted"] in line)
+        assert f"{a / a_star:.2f}" in line and f"{entry['space_saving']:.2%}" in line
+        assert entry["counted"] in (short_run[0] / "report.html").read_text()
+    assert timed["speed_up"] == sparse["latency_ratio"] and "on 1 thread" in timed["counted"]
+
+
 def test_every_pruned_weight_has_exactly_the_asked_sparsity(results: dict[str, Any]) -> None:
     assert len(results["layers"]) == 4
     for layer in results["layers"]:

@@ -1,6 +1,7 @@
 """Reports: what is counted, how it is shown, and that files are whole or not there."""
 
 import base64
+import html
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune import plots, report_html, report_table, storage
+from tfprune import plots, report_html, report_table, report_totals, storage
 
 
 def _pruned_now(model, sparsity=0.5, **options):
@@ -71,7 +72,11 @@ def test_plain_model_counts_by_hand():
     assert (found.parameters.size, found.parameters.nonzeros) == (15, 5)
     assert found.parameters.dense_bytes == 60 and found.parameters.bitmask_bytes == 14 + 12
     assert found.prunable.compression_rate == 4.0
-    assert found.prunable.space_saving == pytest.approx((48 - 14) / 48)
+    assert found.prunable.space_saving == (48 - 14) / 48
+    assert found.prunable.bitmask_compression_rate == 48 / 14
+    assert found.prunable.csr_compression_rate == 48 / 14
+    assert found.parameters.csr_space_saving == (60 - 26) / 60
+    assert found.parameters.sparsity == (15 - 5) / 15
 
 
 def test_pruned_and_stripped_models_report_the_same():
@@ -123,6 +128,7 @@ def test_model_with_nothing_prunable_is_reported():
     layers = [keras.Input((4,)), keras.layers.BatchNormalization(name="norm")]
     found = tfprune.report(keras.Sequential(layers), verbose=False)
     assert found.weights == () and found.prunable.size == 0
+    assert (found.prunable.compression_rate, found.prunable.space_saving) == (1.0, 0.0)
     assert "norm" in str(found) and "There are none" in report_html.page(found)
 
 
@@ -131,14 +137,18 @@ def test_weights_of_all_zeros_give_no_infinity_in_json():
     model.set_weights([np.zeros((2, 2))])
     found = tfprune.report(model, verbose=False).to_dict()
     assert found["prunable"]["compression_rate"] is None
+    assert found["prunable"]["csr_compression_rate"] is None
+    assert found["prunable"]["bitmask_compression_rate"] == 16.0
     json.dumps(found, allow_nan=False)
 
 
 def test_dict_is_json_and_names_every_measure():
     found = tfprune.report(_model(), verbose=False).to_dict()
     assert json.loads(json.dumps(found)) == found
-    described = set(found["formulas"])
-    assert {"compression_rate", "space_saving", "bitmask_bytes", "csr_bytes"} <= described
+    counts = {"counted", "size", "nonzeros"}
+    assert set(found["prunable"]) - counts <= set(found["formulas"])
+    for name, formula in found["formulas"].items():
+        assert ("a / a*, with a = " in formula) == name.endswith("compression_rate"), name
     assert found["prunable"]["counted"] == "prunable weights"
     assert found["parameters"]["counted"] == "all parameters"
 
@@ -150,6 +160,47 @@ def test_call_prints_a_table_without_colour_codes_and_verbose_false_prints_nothi
     assert "\x1b" not in printed and "first/kernel" in printed and "50.00%" in printed
     tfprune.report(_model(), verbose=False)
     assert capsys.readouterr().out == ""
+
+
+def test_measures_are_shown_with_what_was_counted():
+    found = tfprune.report(_pruned_now(_model()), verbose=False)
+    lines = [line.strip() for line in str(found).splitlines()]
+    start = next(n for n, line in enumerate(lines) if line.startswith("parameters a"))
+    total = found.prunable
+    for line, (counted, value) in zip(
+        lines[start:],
+        [
+            ("parameters a", "192"),
+            ("nonzero parameters a*", "96"),
+            ("compression rate a / a*", "2.00"),
+            ("space saving (a - a*) / a = sparsity", "50.00%"),
+            ("bytes a, dense", "768"),
+            ("bytes a*, bit mask + values", "408"),
+            ("compression rate a / a*", "1.88"),
+            ("space saving (a - a*) / a", "46.88%"),
+            ("bytes a*, CSR with zero counts", f"{total.csr_bytes}"),
+            ("compression rate a / a*", f"{768 / total.csr_bytes:.2f}"),
+            ("space saving (a - a*) / a", f"{1 - total.csr_bytes / 768:.2%}"),
+        ],
+        strict=False,
+    ):
+        assert line.startswith(counted) and line.split()[-2] == value, line
+
+
+def test_no_speed_is_claimed_where_nothing_was_timed():
+    found = tfprune.report(_pruned_now(_model()), verbose=False)
+    assert found.to_dict()["speed_up"] is None
+    for text in (str(found), found.to_dict()["formulas"]["speed_up"], report_html.page(found)):
+        assert "s / s*" in text and "not measured" in text
+
+
+def test_html_says_what_its_measures_count():
+    page = report_html.page(tfprune.report(_pruned_now(_model()), verbose=False))
+    cards = re.findall(r'<div class="card"><b>(.*?)</b><span>(.*?)</span>', page)
+    assert ("2.16\u00d7", "compression rate a / a*: all over nonzero parameters") in cards
+    assert any(text == "space saving (a - a*) / a: bytes as bit mask + values" for _, text in cards)
+    for formula in report_totals.FORMULAS.values():
+        assert f"<td>{html.escape(formula)}</td>" in page
 
 
 def test_long_names_are_not_cut_where_output_is_no_terminal():

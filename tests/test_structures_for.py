@@ -14,9 +14,6 @@ from tfprune.prunable import owned_weights
 from tfprune.targets import QUANTIZE, TARGETS
 from tfprune.wrapper import pruned_layers
 
-# The models are so small that few of their blocks are kept.
-pytestmark = pytest.mark.filterwarnings("ignore:Too few blocks")
-
 ELEMENTS, DENSE = Unstructured(), None
 HIGH = tfprune.OneShot(0.97)  # above every gate
 

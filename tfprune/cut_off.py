@@ -54,11 +54,12 @@ def warn_cut_off(
         shape = tuple(weight.shape)
         lost = cut_off_units(shape, structure, final)
         if lost:
-            found.append(f"'{weight.path}', {lost} of {shape[-1]} at {final:.1%} in {structure}")
+            units = f"{lost} of {shape[-1]} of '{weight.path}'"
+            found.append(f"{units} (at {final:.1%} in {structure})")
     if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         warnings.warn(
-            f"Too few blocks are kept for every unit to have an input: {'; '.join(found[:3])}{more} "
-            "will have none. Give such a layer smaller blocks, or a rule.",
+            "Too few blocks are kept for every unit to have an input; without one will be at least "
+            f"{'; '.join(found[:3])}{more}. Give such a layer smaller blocks, or a rule.",
             stacklevel=3,
         )

@@ -13,6 +13,7 @@ from tfprune.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration import Calibration, CalibrationOptions
 from tfprune.groups import LiveVariables, WeightGroup, grouped
 from tfprune.one_shot_report import OneShotReport, StageResult
+from tfprune.report import report
 from tfprune.stages import Stages
 from tfprune.statistics import MEMORY_BUDGET
 from tfprune.structures import Structure, StructureChoice, Unstructured
@@ -112,12 +113,15 @@ def one_shot(
         layer.pruning_step.assign(schedule.count)
         layer.has_updater = True  # no update is left to make
     refreshed = refresh(pruned, calibration.taken.x) if refresh_batch_norm else 0
+    left = report(pruned, verbose=False).parameters
     return pruned, OneShotReport(
         scorer=type(scorer).__name__,
         examples=calibration.taken.count,
         batch_norm_examples=refreshed,
         stages=tuple(results),
         loss_after=calibration.loss() if refreshed else results[-1].loss_after,
+        parameters=left.size,
+        nonzeros=left.nonzeros,
     )
 
 

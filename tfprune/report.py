@@ -2,12 +2,10 @@
 
 A value that is masked counts as zero; a weight that several layers share counts once.
 
-Sources: Cheng et al., "A Survey of Model Compression and Acceleration for Deep Neural Networks",
-arXiv 1710.09282 (compression rate and space saving); `tfprune.storage` for the bytes.
+Sources: `tfprune.measures` for compression rate and space saving, `tfprune.storage` for the bytes.
 """
 
 import dataclasses
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -16,27 +14,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfprune import report_table, storage
+from tfprune import measures, report_table, storage
 from tfprune.arrays import host_array
 from tfprune.cloning import units
 from tfprune.prunable import explain_skip, prunable_weights
+from tfprune.report_totals import FORMULAS, Totals
 from tfprune.wrapper import plain_path, pruned_layers
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-FORMULAS: dict[str, str] = {
-    "sparsity": "(a - a*) / a",
-    "compression_rate": "a / a*, with a = number of entries and a* = number of nonzero entries",
-    "space_saving": "(a - a*) / a, with a = dense bytes and a* = bytes as bit mask and values",
-    "dense_bytes": "entries x bytes a value",
-    "bitmask_bytes": "ceil(entries / 8) + nonzeros x bytes a value",
-    "csr_bytes": (
-        f"ceil(stored x {storage.COUNT_BITS} / 8) + stored x bytes a value; stored = nonzeros + "
-        f"one zero for every {1 << storage.COUNT_BITS} zeros in a row before a nonzero"
-    ),
-    "all_parameters": "prunable weights as above; all other weights are stored dense",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +56,7 @@ class WeightReport:
     @property
     def sparsity(self) -> float:
         """Fraction of the entries that are zero."""
-        return 1.0 - self.nonzeros / self.size if self.size else 0.0
+        return measures.space_saving(self.size, self.nonzeros)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,42 +67,6 @@ class SkippedLayer:
     kind: str
     parameters: int
     reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Totals:
-    """Sums over the weights that `counted` names; bytes as in `WeightReport`."""
-
-    counted: str
-    size: int
-    nonzeros: int
-    dense_bytes: int
-    bitmask_bytes: int
-    csr_bytes: int
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of the entries that are zero."""
-        return 1.0 - self.nonzeros / self.size if self.size else 0.0
-
-    @property
-    def compression_rate(self) -> float:
-        """a / a*: entries over nonzero entries; infinity if every entry is zero."""
-        return self.size / self.nonzeros if self.nonzeros else math.inf
-
-    @property
-    def space_saving(self) -> float:
-        """(a - a*) / a: part of the dense bytes that the bit mask format saves; < 0 if it adds."""
-        return 1.0 - self.bitmask_bytes / self.dense_bytes if self.dense_bytes else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON; None stands for infinity."""
-        rate = self.compression_rate
-        return dataclasses.asdict(self) | {
-            "sparsity": self.sparsity,
-            "compression_rate": rate if math.isfinite(rate) else None,
-            "space_saving": self.space_saving,
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +93,10 @@ class Report:
         return tuple(skip for skip in self.skipped if skip.parameters)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain values, ready for JSON, with the formulas behind them."""
+        """Return the report as plain values, ready for JSON, with the formulas behind them.
+
+        `speed_up` is None: nothing is timed here.
+        """
         return {
             "model": self.model,
             "weights": [
@@ -154,6 +107,7 @@ class Report:
             "skipped": [dataclasses.asdict(skip) for skip in self.skipped],
             "prunable": self.prunable.to_dict(),
             "parameters": self.parameters.to_dict(),
+            "speed_up": None,
             "formulas": dict(FORMULAS),
         }
 
@@ -178,7 +132,7 @@ class Report:
 
 
 def report(model: keras.Model, *, verbose: bool = True) -> Report:
-    """Print and return what pruning left of a model: nonzeros, sparsity, bytes.
+    """Print and return what pruning left of a model: nonzeros, bytes, compression, space saving.
 
     Args:
         model: built model, plain or pruned. Masked values count as zeros, tied weights once.

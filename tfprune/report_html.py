@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from string import Template
 from typing import TYPE_CHECKING
 
-from tfprune import plots
+from tfprune import measures, plots
 from tfprune.files import replacing
 from tfprune.report_table import totals_rows
+from tfprune.report_totals import FORMULAS
 
 if TYPE_CHECKING:
     from tfprune.report import Report
@@ -18,7 +19,7 @@ _WEIGHT_HEADINGS = (
     "weight",
     "shape",
     "type",
-    "entries",
+    "parameters",
     "nonzeros",
     "sparsity",
     "bytes dense",
@@ -56,6 +57,7 @@ th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align
 th { font-weight: 600; }
 .text-1 tr > :first-child, .text-3 tr > :nth-child(-n+3), .text-4 tr > * { text-align: left; }
 .text-1 tr > *, .text-4 td:last-child { white-space: normal; }
+.text-1 tr > :first-child { white-space: pre-wrap; }
 img { max-width: 100%; height: auto; display: block; }
 </style>
 </head>
@@ -74,8 +76,8 @@ $skipped
 <h2>How it is counted</h2>
 $formulas
 <p class="note">Masked values count as zeros, and a weight that layers share counts once.
-CSR with zero counts is the storage described by Zhu &amp; Gupta (arXiv 1710.01878), compression
-rate and space saving are the measures of Cheng et al. (arXiv 1710.09282).</p>
+CSR with zero counts is the storage described by Zhu &amp; Gupta (arXiv 1710.01878); compression
+rate, space saving and speed-up are the measures of Cheng et al. (arXiv 1710.09282).</p>
 </body>
 </html>
 """
@@ -138,8 +140,14 @@ def _cards(report: "Report") -> str:
     figures = (
         (f"{total.sparsity:.2%}", "sparsity of the prunable weights"),
         (f"{every.nonzeros:,}", f"nonzeros of {every.size:,} parameters"),
-        (f"{every.compression_rate:.2f}\u00d7", "compression rate, all parameters"),
-        (f"{every.space_saving:.1%}", "space saving, bit mask + values"),
+        (
+            f"{every.compression_rate:.2f}\u00d7",
+            f"compression rate {measures.COMPRESSION_RATE}: all over nonzero parameters",
+        ),
+        (
+            f"{every.space_saving:.1%}",
+            f"space saving {measures.SPACE_SAVING}: bytes as bit mask + values",
+        ),
     )
     return "\n".join(
         f'<div class="card"><b>{html.escape(value)}</b><span>{html.escape(text)}</span></div>'
@@ -170,8 +178,6 @@ def _skipped(report: "Report") -> str:
 
 
 def _formulas() -> str:
-    from tfprune.report import FORMULAS
-
     rows = [(name.replace("_", " "), formula) for name, formula in FORMULAS.items()]
     return _table(("", "formula"), rows, texts=4)
 

@@ -9,14 +9,17 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tfprune import measures
+
 if TYPE_CHECKING:
-    from tfprune.report import Report, SkippedLayer, Totals
+    from tfprune.report import Report, SkippedLayer
+    from tfprune.report_totals import Totals
 
 _WIDE = 10_000  # columns: where no terminal limits the width, nothing is wrapped or cut
 
 
 def tables(report: "Report") -> Group:
-    """Return the tables of a report: weights, totals, skipped layers.
+    """Return the tables of a report: weights, totals and what was not timed, skipped layers.
 
     Args:
         report: what to show.
@@ -26,6 +29,7 @@ def tables(report: "Report") -> Group:
         weight_table(report),
         Text(),
         totals_table(report.prunable, report.parameters),
+        Text(f"\nSpeed-up {measures.SPEED_UP}: {measures.NOT_TIMED}."),
     ]
     skipped = skipped_lines(report.notable_skips)
     return Group(*parts, *([Text(), *skipped] if skipped else []))
@@ -47,7 +51,7 @@ def weight_table(report: "Report") -> Table:
         )
         for weight in report.weights
     ]
-    return table(("prunable weight", "shape", "entries", "nonzeros", "sparsity"), rows)
+    return table(("prunable weight", "shape", "parameters", "nonzeros", "sparsity"), rows)
 
 
 def totals_rows(*totals: "Totals") -> list[tuple[str, ...]]:
@@ -56,17 +60,21 @@ def totals_rows(*totals: "Totals") -> list[tuple[str, ...]]:
     Args:
         *totals: columns.
     """
-    measures = (
-        ("entries a", lambda t: f"{t.size:,}"),
-        ("nonzeros a*", lambda t: f"{t.nonzeros:,}"),
-        ("sparsity (a - a*) / a", lambda t: f"{t.sparsity:.2%}"),
-        ("compression rate a / a*", lambda t: f"{t.compression_rate:.2f}"),
-        ("bytes, dense", lambda t: f"{t.dense_bytes:,}"),
-        ("bytes, bit mask + values", lambda t: f"{t.bitmask_bytes:,}"),
-        ("bytes, CSR with zero counts", lambda t: f"{t.csr_bytes:,}"),
-        ("space saving of bit mask + values", lambda t: f"{t.space_saving:.2%}"),
+    rate, saving = f"compression rate {measures.COMPRESSION_RATE}", measures.SPACE_SAVING
+    rows = (
+        ("parameters a", lambda t: f"{t.size:,}"),
+        ("nonzero parameters a*", lambda t: f"{t.nonzeros:,}"),
+        (f"  {rate}", lambda t: f"{t.compression_rate:.2f}"),
+        (f"  space saving {saving} = sparsity", lambda t: f"{t.sparsity:.2%}"),
+        ("bytes a, dense", lambda t: f"{t.dense_bytes:,}"),
+        ("bytes a*, bit mask + values", lambda t: f"{t.bitmask_bytes:,}"),
+        (f"  {rate}", lambda t: f"{t.bitmask_compression_rate:.2f}"),
+        (f"  space saving {saving}", lambda t: f"{t.space_saving:.2%}"),
+        ("bytes a*, CSR with zero counts", lambda t: f"{t.csr_bytes:,}"),
+        (f"  {rate}", lambda t: f"{t.csr_compression_rate:.2f}"),
+        (f"  space saving {saving}", lambda t: f"{t.csr_space_saving:.2%}"),
     )
-    return [(name, *(show(total) for total in totals)) for name, show in measures]
+    return [(name, *(show(total) for total in totals)) for name, show in rows]
 
 
 def totals_table(*totals: "Totals") -> Table:

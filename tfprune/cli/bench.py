@@ -3,12 +3,18 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
+from tfprune.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
 from tfprune.progress import progress
 from tfprune.report_table import table
+
+if TYPE_CHECKING:
+    from tfprune.export import Timing
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -21,9 +27,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         summary="Measure the latency of .tflite files in LiteRT on this machine.",
         description=(
             "Files take turns (A B A B ...), so that a busy machine slows all of them alike.\n"
-            "Ratios are those of the first file to each: above 1 is faster, or smaller, than\n"
-            "the first. --runtime wasm needs Node and LiteRT.js, which scripts/setup_wasm.sh\n"
-            "of a source checkout installs."
+            "Each is compared with the first: a speed-up s / s* above 1 is faster, a compression\n"
+            "rate a / a* above 1 smaller, and the space saving is (a - a*) / a of its bytes.\n"
+            "--runtime wasm needs Node and LiteRT.js, which scripts/setup_wasm.sh of a source\n"
+            "checkout installs."
         ),
         example="tfprune bench dense.tflite sparse.tflite --threads 1 --runs 200",
     )
@@ -63,50 +70,59 @@ def run(args: argparse.Namespace) -> Outcome:
             paths, threads=args.threads, runs=args.runs, runtime=args.runtime
         )
     first = timings[0]
-    rows = [
-        (
-            timing.name,
-            f"{timing.median_ms:.4g}",
-            f"{timing.p10_ms:.4g} - {timing.p90_ms:.4g}",
-            f"{timing.ratio:.2f}",
-            f"{timing.cpu_ms:.4g}",
-            f"{timing.load_ms:.3g}",
-            "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.1f}",
-            f"{timing.bytes:,}",
-            f"{first.bytes / timing.bytes:.2f}",
-            f"{timing.gzip_bytes:,}",
-        )
-        for timing in timings
-    ]
-    headings = (
-        "file",
-        "median, ms",
-        "10 % - 90 %",
-        "speedup",
-        "CPU, ms",
-        "load, ms",
-        "memory, MB",
-        "bytes",
-        "bytes ratio",
-        "bytes, gzip",
+    timed = (
+        f"\nLatency of {first.how}. Speed-up {SPEED_UP}: s = latency of the first file, s* = of "
+        "this one in the same round; the median over the rounds. CPU: processor time of one "
+        "inference. Load and memory: from the start to the first result, and by how much the "
+        "process grew.\n"
     )
-    threads = f"{args.threads} thread" + "s" * (args.threads > 1)
-    where = "LiteRT" if args.runtime == "native" else "LiteRT.js (WebAssembly)"
-    caption = (
-        f"\nLatency of one inference in {where}, {threads}, {args.runs} runs in turns. Speedup: "
-        "median over the rounds of the first file's latency over this one's. CPU: processor time "
-        "of one inference. Load and memory: from the start to the first result, and by how much "
-        "the process grew."
+    counted = (
+        f"\nCompression rate {COMPRESSION_RATE} and space saving {SPACE_SAVING}: a = bytes of the "
+        "first file, a* = bytes of this one."
     )
     data = {
         "runtime": args.runtime,
         "threads": args.threads,
         "runs": args.runs,
         "files": [
-            timing.to_dict() | {"bytes_ratio": first.bytes / timing.bytes} for timing in timings
+            timing.to_dict() | {"bytes_ratio": timing.compression_rate} for timing in timings
         ],
+        "formulas": first.formulas,
     }
-    return Outcome(data, (table(headings, rows), caption))
+    return Outcome(data, (_times(timings), timed, _sizes(timings), counted))
+
+
+def _times(timings: Sequence["Timing"]) -> Table:
+    """What was timed, one row a file."""
+    rows = [
+        (
+            timing.name,
+            f"{timing.median_ms:.4g}",
+            f"{timing.p10_ms:.4g} - {timing.p90_ms:.4g}",
+            f"{timing.speed_up:.2f}",
+            f"{timing.cpu_ms:.4g}",
+            f"{timing.load_ms:.3g}",
+            "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.1f}",
+        )
+        for timing in timings
+    ]
+    headings = ("median, ms", "10 % - 90 %", "speed-up", "CPU, ms", "load, ms", "memory, MB")
+    return table(("file", *headings), rows)
+
+
+def _sizes(timings: Sequence["Timing"]) -> Table:
+    """What the files take, one row a file."""
+    rows = [
+        (
+            timing.name,
+            f"{timing.bytes:,}",
+            f"{timing.compression_rate:.2f}",
+            f"{timing.space_saving:.2%}",
+            f"{timing.gzip_bytes:,}",
+        )
+        for timing in timings
+    ]
+    return table(("file", "bytes", "compression rate", "space saving", "bytes, gzip"), rows)
 
 
 def _names(files: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`tfprune report`: nonzeros, sparsity and bytes of a .keras file, also as an HTML page."""
+"""`tfprune report`: nonzeros, bytes and compression of a .keras file, also as an HTML page."""
 
 import argparse
 from typing import Any
@@ -18,8 +18,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         run=run,
         summary="Report nonzeros, sparsity, bytes and compression of a .keras file.",
         description=(
-            "Bytes are given as stored densely, as bit mask and values, and as CSR with\n"
-            "zero counts; --json gives the formulas as well."
+            "Compression rate a / a* and space saving (a - a*) / a are given of parameters and\n"
+            "nonzero parameters, and of bytes as stored densely and as bit mask and values, or\n"
+            "as CSR with zero counts; --json gives the formulas as well."
         ),
         example="tfprune report model.keras --html report.html",
     )

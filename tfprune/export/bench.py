@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tfprune import measures
 from tfprune.export import flatbuffer
 from tfprune.export import runtime as native
 from tfprune.export import wasm
 from tfprune.validation import require_integer, require_one_of
 
 RUNTIMES = ("native", "wasm")
-
+_RUNTIME_NAMES = {"native": "LiteRT", "wasm": "LiteRT.js (WebAssembly)"}
 
 _TICK_MS = 1e-6  # the clock of processor time may stand still over a very short inference
 
@@ -31,15 +32,17 @@ class Timing:
         p90_ms: The ninetieth percentile.
         cpu_ms: Median processor time of one inference, summed over threads: what it costs where
             `median_ms` is how long it takes.
-        ratio: How many times faster than the first file: the median, over the rounds, of the first
-            file's latency in a round over this one's. Within a round the machine's state is much
-            the same, so this varies less than a ratio of medians.
+        ratio: The speed-up s / s*, how many times faster than the first file: the median, over the
+            rounds, of the first file's latency s in a round over this one's s*. Within a round the
+            machine's state is much the same, so this varies less than a ratio of medians.
         cpu_ratio: The same of processor times, which other work on the machine disturbs less.
         load_ms: Time to load the file and run it once, in a fresh process.
         memory_bytes: By how much that made the process grow in RAM, the runtime's own needs and
             pages of the file included; None in WebAssembly and where the system does not say.
         bytes: Size of the file.
         gzip_bytes: Its size after gzip.
+        compression_rate: a / a*, a = bytes of the first file, a* = bytes of this one.
+        space_saving: (a - a*) / a of the same; < 0 if this file is larger.
         threads: Threads an inference could use.
         runs: Timed turns.
     """
@@ -57,12 +60,45 @@ class Timing:
     memory_bytes: int | None
     bytes: int
     gzip_bytes: int
+    compression_rate: float
+    space_saving: float
     threads: int
     runs: int
 
+    @property
+    def speed_up(self) -> float:
+        """s / s* of the first file's latency and this one's, by the name of the literature."""
+        return self.ratio
+
+    @property
+    def how(self) -> str:
+        """What was timed, in words: "one inference in LiteRT, 1 thread, 50 runs in turns"."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        runs = f"{self.runs} run{'s' * (self.runs > 1)}"
+        return f"one inference in {_RUNTIME_NAMES[self.runtime]}, {threads}, {runs} in turns"
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """What the three measures count, in words."""
+        return {
+            **measures.formulas("bytes of the first file", "bytes of this one"),
+            "speed_up": (
+                f"median over the rounds of {measures.SPEED_UP}, with s = latency of the first "
+                f"file and s* = latency of this one in the same round: {self.how}"
+            ),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """The timing as plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"speed_up": self.speed_up}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: median latency {self.median_ms:.4g} ms of {self.how}\n"
+            f"  beside the first file: speed-up {measures.SPEED_UP} {self.speed_up:.2f} (latency), "
+            f"compression rate {measures.COMPRESSION_RATE} {self.compression_rate:.2f} and "
+            f"space saving {measures.SPACE_SAVING} {self.space_saving:.2%} of the file's bytes"
+        )
 
 
 def benchmark(
@@ -130,12 +166,14 @@ def benchmark(
             p10_ms=float(np.percentile(wall[index], 10)),
             p90_ms=float(np.percentile(wall[index], 90)),
             cpu_ms=float(np.median(cpu[index])),
-            ratio=float(np.median(wall[0] / wall[index])),
+            ratio=float(np.median(list(map(measures.speed_up, wall[0], wall[index])))),
             cpu_ratio=float(np.median(cpu[0] / np.maximum(cpu[index], _TICK_MS))),
             load_ms=1e3 * loads[index][0],
             memory_bytes=loads[index][1],
             bytes=len(contents[index]),
             gzip_bytes=flatbuffer.gzip_size(contents[index]),
+            compression_rate=measures.compression_rate(len(contents[0]), len(contents[index])),
+            space_saving=measures.space_saving(len(contents[0]), len(contents[index])),
             threads=threads,
             runs=runs,
         )

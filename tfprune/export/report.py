@@ -5,8 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from tfprune import measures
 from tfprune.export.lint import Coverage
 from tfprune.export.sparse import EncodedTensor
+
+_A, _A_STAR = "dense float32 file", "file written"
+_GZIP = measures.formulas(f"bytes of the {_A} after gzip", f"bytes of the {_A_STAR} after gzip")
+_FORMULAS = {
+    **measures.formulas(f"bytes of the {_A}", f"bytes of the {_A_STAR}"),
+    **{f"gzip_{name}": formula for name, formula in _GZIP.items()},
+    "speed_up": f"{measures.SPEED_UP}: {measures.NOT_TIMED}",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +58,53 @@ class ExportReport:
         """Bytes of the weights stored sparsely, to compare with `theory_bytes`."""
         return sum(e.encoded_bytes for e in self.encodings if e.encoding != "dense")
 
+    @property
+    def compression_rate(self) -> float:
+        """a / a* of `dense_bytes` and `bytes`."""
+        return measures.compression_rate(self.dense_bytes, self.bytes)
+
+    @property
+    def space_saving(self) -> float:
+        """(a - a*) / a of `dense_bytes` and `bytes`; < 0 if the file is larger."""
+        return measures.space_saving(self.dense_bytes, self.bytes)
+
+    @property
+    def gzip_compression_rate(self) -> float:
+        """a / a* of `dense_gzip_bytes` and `gzip_bytes`."""
+        return measures.compression_rate(self.dense_gzip_bytes, self.gzip_bytes)
+
+    @property
+    def gzip_space_saving(self) -> float:
+        """(a - a*) / a of `dense_gzip_bytes` and `gzip_bytes`; < 0 if the file is larger."""
+        return measures.space_saving(self.dense_gzip_bytes, self.gzip_bytes)
+
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, ready for JSON."""
-        return dataclasses.asdict(self) | {"encoded_bytes": self.encoded_bytes}
+        """The report as plain values, ready for JSON, with the formulas behind the measures.
+
+        `speed_up` is None: the file was run to check it, but not timed.
+        """
+        return dataclasses.asdict(self) | {
+            "encoded_bytes": self.encoded_bytes,
+            "compression_rate": self.compression_rate,
+            "space_saving": self.space_saving,
+            "gzip_compression_rate": self.gzip_compression_rate,
+            "gzip_space_saving": self.gzip_space_saving,
+            "speed_up": None,
+            "formulas": dict(_FORMULAS),
+        }
 
     def __str__(self) -> str:
+        kind = f", {self.quantize}" if self.quantize else ""
         lines = [
             self.path,
-            f"  {'':<10}{'raw':>12}{'gzip':>12}",
-            f"  {'dense':<10}{self.dense_bytes:>12,}{self.dense_gzip_bytes:>12,}",
-            f"  {'written':<10}{self.bytes:>12,}{self.gzip_bytes:>12,}",
+            f"  {'bytes':<32}{'raw':>12}{'gzip':>12}",
+            f"  {f'a, {_A}':<32}{self.dense_bytes:>12,}{self.dense_gzip_bytes:>12,}",
+            f"  {f'a*, {_A_STAR}{kind}':<32}{self.bytes:>12,}{self.gzip_bytes:>12,}",
+            f"  {f'compression rate {measures.COMPRESSION_RATE}':<32}"
+            f"{self.compression_rate:>12.2f}{self.gzip_compression_rate:>12.2f}",
+            f"  {f'space saving {measures.SPACE_SAVING}':<32}"
+            f"{self.space_saving:>12.2%}{self.gzip_space_saving:>12.2%}",
+            f"  speed-up {measures.SPEED_UP}: {measures.NOT_TIMED}",
         ]
         if self.encodings:
             lines += [

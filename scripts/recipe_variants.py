@@ -1,0 +1,97 @@
+"""What the pruning recipe of a family changes: the same model and sparsity, one thing otherwise.
+
+    python scripts/recipe_variants.py cnn
+    python scripts/recipe_variants.py lstm --seeds 3
+
+Trains the largest model of the family's `cpu` preset, pruned as far as there, with the preset's own
+recipe and with each of its variants: the sparsity rising earlier or later, layers left dense, or
+another learning rate. Writes a JSON file; a run that was stopped goes on where it was.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import experiments  # noqa: E402
+import large_sparse_vs_small_dense as comparison  # noqa: E402
+import measuring  # noqa: E402
+from comparison_families import FAMILIES, Family  # noqa: E402
+from quickstart import OneLineParser, number  # noqa: E402
+from results_file import Job, Record, ResultsFile  # noqa: E402
+
+PROGRAM = "recipe_variants"
+BASE = "cpu"
+
+
+def jobs(module: Any, seeds: int) -> list[tuple[Job, str, Job]]:
+    """Return (job, preset, the preset's own job) of the base and of each variant.
+
+    Args:
+        module: of the family.
+        seeds: how many, from 0 on.
+    """
+    found = []
+    for seed in range(seeds):
+        for preset in (BASE, *module.VARIANTS):
+            own = module.jobs(preset, seed)[-1]
+            job = Job(preset, own.sparsity, seed, own.options, own.seconds)
+            found.append((job, preset, own))
+    return found
+
+
+def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+    """Return the head of the results file."""
+    seeds = len({record["seed"] for record in records})
+    return {
+        "command": f"python scripts/{PROGRAM}.py {family.name} --seeds {seeds}",
+        "versions": settings["versions"],
+        "rows": experiments.aggregate(records, [family.measure, "nonzeros", "seconds"]),
+    }
+
+
+def run(args: argparse.Namespace) -> None:
+    family, module = FAMILIES[args.family], comparison.MODULES[args.family]
+    settings = {
+        "family": family.name,
+        "threads": measuring.threads(),
+        "versions": measuring.versions(),
+    }
+    out = args.out or comparison.RESULTS / f"recipe_{family.name}.json"
+    results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
+    every = {job: (preset, own) for job, preset, own in jobs(module, args.seeds)}
+
+    def train(job: Job) -> dict[str, Any]:
+        preset, own = every[job]
+        return module.train(own, preset, own.seed, args.checkpoints, data_dir=args.data_dir)
+
+    experiments.run_all(list(every), results, train)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("family", choices=FAMILIES, help="which model is pruned")
+    parser.add_argument(
+        "--seeds",
+        type=number(int, "an integer in [1, 100]", 1, 101),
+        default=1,
+        metavar="N",
+        help="how many; default: %(default)s",
+    )
+    comparison.add_folders(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    return experiments.exit_status(PROGRAM, lambda: run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
