@@ -23,7 +23,7 @@ def load_data(name: str, folder: str | None) -> Any:
     """Return the data set of that name, from the checkout's `models/data.py`.
 
     Args:
-        name: "digits", "fashion_mnist" or "cifar10".
+        name: "digits", "mnist", "fashion_mnist" or "cifar10".
         folder: with prepared TFDS data sets; None looks in the usual places.
 
     Raises:

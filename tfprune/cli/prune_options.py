@@ -79,7 +79,7 @@ def add_options(parser: Any) -> None:
 
 def _add_data(group: Any) -> None:
     group.add_argument(
-        "--data", metavar="NAME", help="data set: digits, fashion_mnist or cifar10"
+        "--data", metavar="NAME", help="data set: digits, mnist, fashion_mnist or cifar10"
     )
     group.add_argument(
         "--data-dir", metavar="DIR", help="folder with prepared TFDS data sets (all but digits)"
