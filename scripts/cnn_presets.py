@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Any
 
-import comparison_jobs
-from results_file import Job
+from comparison_presets import Presets, Run, cases, pruning_options
 
 # Measured on one core of a busy x86 server: seconds of a training step for an image, by the
 # multiply-adds of one inference.
@@ -54,53 +53,72 @@ class Preset:
     side: int = 224
     width: int | None = None
 
+    def runs(self) -> list[Run]:
+        costs = dict(zip(self.models, self.multiply_adds))
+        return [
+            Run(
+                f"{kind}-{model}",
+                sparsity,
+                {"model": model, **self._options(), **(pruning_options(self) if sparsity else {})},
+                self._seconds(costs[model]),
+            )
+            for kind, model, sparsity in cases(self.models, self.models[-1:], self.sparsities)
+        ]
+
+    def _options(self) -> dict[str, Any]:
+        names = ["data", "epochs", "images", "batch_size", "learning_rate", "crop", "momentum"]
+        return {name: getattr(self, name) for name in (*names, *["width"] * bool(self.width))}
+
+    def _seconds(self, multiply_adds: float) -> float:
+        images = self.epochs * (self.images or _TRAINING_IMAGES[self.data])
+        an_image = _SECONDS_AN_IMAGE + multiply_adds * _SECONDS_A_MULTIPLY_ADD
+        return _SECONDS_A_RUN + images * an_image
+
 
 _WIDTHS = tuple(f"mobilenet-v1-{width}" for width in ("0.15", "0.25", "0.4"))
 _COSTS = (1.0e6, 2.6e6, 6.3e6)
-PRESETS = {
-    "cpu": Preset("fashion_mnist", _WIDTHS, _COSTS, (0.75, 0.9), epochs=3, momentum=0.9),
-    "quick": Preset(
-        "fashion_mnist",
-        _WIDTHS,
-        _COSTS,
-        (0.8,),
-        epochs=2,
-        images=20_000,
-        momentum=0.9,
-        updates=8,
-    ),
-    "resnet": Preset(
-        "cifar10",
-        ("resnet20", "resnet56"),
-        (2.6e6, 7.9e6),
-        (0.7, 0.8),
-        epochs=4,
-        crop=4,
-        width=4,  # a quarter of the published one, a sixteenth of its cost
-    ),
-    "paper": Preset(
-        "imagenet2012",
-        tuple(f"mobilenet-v1-{width}" for width in ("0.25", "0.5", "0.75", "1.0")),
-        (4.1e7, 1.5e8, 3.25e8, 5.7e8),
-        (0.5, 0.75, 0.9, 0.95),
-        epochs=100,
-        batch_size=256,
-        updates=200,
-    ),
-    "paper-inception": Preset(
-        "imagenet2012",
-        ("inception-v3",),
-        (5.7e9,),
-        (0.5, 0.75, 0.875),
-        epochs=100,
-        batch_size=256,
-        updates=200,
-        side=299,
-    ),
-}
-
-VARIANTS = comparison_jobs.variants(
-    PRESETS["cpu"],
+PRESETS = Presets(
+    {
+        "cpu": Preset("fashion_mnist", _WIDTHS, _COSTS, (0.75, 0.9), epochs=3, momentum=0.9),
+        "quick": Preset(
+            "fashion_mnist",
+            _WIDTHS,
+            _COSTS,
+            (0.8,),
+            epochs=2,
+            images=20_000,
+            momentum=0.9,
+            updates=8,
+        ),
+        "resnet": Preset(
+            "cifar10",
+            ("resnet20", "resnet56"),
+            (2.6e6, 7.9e6),
+            (0.7, 0.8),
+            epochs=4,
+            crop=4,
+            width=4,  # a quarter of the published one, a sixteenth of its cost
+        ),
+        "paper": Preset(
+            "imagenet2012",
+            tuple(f"mobilenet-v1-{width}" for width in ("0.25", "0.5", "0.75", "1.0")),
+            (4.1e7, 1.5e8, 3.25e8, 5.7e8),
+            (0.5, 0.75, 0.9, 0.95),
+            epochs=100,
+            batch_size=256,
+            updates=200,
+        ),
+        "paper-inception": Preset(
+            "imagenet2012",
+            ("inception-v3",),
+            (5.7e9,),
+            (0.5, 0.75, 0.875),
+            epochs=100,
+            batch_size=256,
+            updates=200,
+            side=299,
+        ),
+    },
     {
         "cpu-early": {"begin": 0.0, "end": 0.5},
         "cpu-late": {"begin": 0.45, "end": 0.95},
@@ -108,63 +126,5 @@ VARIANTS = comparison_jobs.variants(
         "cpu-classifier": {"left_out": ("conv_preds/.*",)},
     },
 )
-
-
-def find(name: str) -> Preset:
-    """Return a preset, or a variant of one.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
-
-
-def jobs(preset: str, seed: int) -> list[Job]:
-    """Return the runs of one seed: every dense model, then the largest at every sparsity.
-
-    Args:
-        preset: name in PRESETS.
-        seed: of the initial weights and of the order of the images.
-
-    Raises:
-        ValueError: for an unknown preset.
-
-    Example:
-        >>> [str(job) for job in jobs("quick", 0)]
-        ['dense-mobilenet-v1-0.15 at 0, seed 0', ..., 'pruned-mobilenet-v1-0.4 at 0.8, seed 0']
-    """
-    chosen = find(preset)
-    costs = dict(zip(chosen.models, chosen.multiply_adds))
-    cases = comparison_jobs.cases(chosen.models, chosen.models[-1:], chosen.sparsities)
-    return [
-        Job(
-            f"{kind}-{name}",
-            sparsity,
-            seed,
-            {"model": name, **_options(chosen, sparsity)},
-            _seconds(costs[name], chosen),
-        )
-        for kind, name, sparsity in cases
-    ]
-
-
-def estimate(preset: str, seeds: int = 1) -> float:
-    """Return the seconds that all runs take on one CPU core.
-
-    Example:
-        >>> 600 < estimate("cpu") < 2400
-        True
-    """
-    return seeds * sum(job.seconds for job in jobs(preset, 0))
-
-
-def _options(preset: Preset, sparsity: float) -> dict[str, Any]:
-    shared = ("data", "epochs", "images", "batch_size", "learning_rate", "crop", "momentum")
-    shared += ("width",) if preset.width else ()
-    plain = {name: getattr(preset, name) for name in shared}
-    return {**plain, **(comparison_jobs.pruning_options(preset) if sparsity else {})}
-
-
-def _seconds(multiply_adds: float, preset: Preset) -> float:
-    images = preset.epochs * (preset.images or _TRAINING_IMAGES[preset.data])
-    return _SECONDS_A_RUN + images * (_SECONDS_AN_IMAGE + multiply_adds * _SECONDS_A_MULTIPLY_ADD)
+find, jobs, estimate = PRESETS.find, PRESETS.jobs, PRESETS.estimate
+VARIANTS = PRESETS.variants

@@ -1,77 +1,20 @@
-"""What the families of the comparison have in common: which runs, how each is pruned and measured.
+"""What the trainings of the comparison's families have in common.
 
-    find, variants, cases           a preset by its name; others made of it; its runs
-    pruning_options                 what jobs say about pruning
     require_own                     a run belongs to its preset
     pruned, checkpoint_path         before the training
     footprint                       after it
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import keras
 
 import tfprune
+from comparison_presets import Preset
 from results_file import Job
-
-_Preset = TypeVar("_Preset")
-_Size = TypeVar("_Size")
-
-
-class Pruning(Protocol):
-    """When the sparsity rises (fractions of the steps), mask updates between, what stays dense."""
-
-    @property
-    def begin(self) -> float: ...
-
-    @property
-    def end(self) -> float: ...
-
-    @property
-    def updates(self) -> int: ...
-
-    @property
-    def left_out(self) -> tuple[str, ...]: ...
-
-
-def find(presets: Mapping[str, _Preset], name: str) -> _Preset:
-    """Return a preset.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    if name not in presets:
-        raise ValueError(f"`preset` must be one of {', '.join(presets)}. Received: preset={name!r}")
-    return presets[name]
-
-
-def cases(
-    dense: Sequence[_Size], pruned: Sequence[_Size], sparsities: Sequence[float]
-) -> list[tuple[str, _Size, float]]:
-    """Return kind, size and sparsity of every run of one seed, dense ones first.
-
-    Example:
-        >>> cases([8, 16], [16], [0.9])
-        [('dense', 8, 0.0), ('dense', 16, 0.0), ('pruned', 16, 0.9)]
-    """
-    return [("dense", size, 0.0) for size in dense] + [
-        ("pruned", size, sparsity) for size in pruned for sparsity in sparsities
-    ]
-
-
-def variants(preset: _Preset, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, _Preset]:
-    """Return name -> the preset, a dataclass, with some of its fields changed."""
-    return {name: dataclasses.replace(preset, **fields) for name, fields in changes.items()}
-
-
-def pruning_options(preset: Pruning) -> dict[str, Any]:
-    """Return what a preset says about pruning, as plain values for a job's options."""
-    options = {name: getattr(preset, name) for name in ("begin", "end", "updates")}
-    return {**options, **({"left_out": list(preset.left_out)} if preset.left_out else {})}
 
 
 def require_own(job: Job, preset: str, jobs: Callable[[str, int], list[Job]]) -> None:
@@ -85,7 +28,7 @@ def require_own(job: Job, preset: str, jobs: Callable[[str, int], list[Job]]) ->
 
 
 def pruned(
-    model: keras.Model, preset: Pruning, sparsity: float, steps: int, **options: Any
+    model: keras.Model, preset: Preset, sparsity: float, steps: int, **options: Any
 ) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
     """Return a model to train, and the callbacks that it needs.
 
@@ -103,7 +46,7 @@ def pruned(
     return tfprune.prune(model, rising, rules=rules, **options), [tfprune.UpdatePruningStep()]
 
 
-def schedule(preset: Pruning, sparsity: float, steps: int) -> tfprune.PolynomialDecay:
+def schedule(preset: Preset, sparsity: float, steps: int) -> tfprune.PolynomialDecay:
     """Return the cubic schedule of Zhu & Gupta (arXiv 1710.01878) in a training of so many steps.
 
     Args:

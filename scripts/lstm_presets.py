@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import comparison_jobs
+from comparison_presets import Presets, Run, cases, pruning_options
 from models import text
 from models.lstm_lm import PRESETS as PUBLISHED
-from results_file import Job
 
 # Measured with XLA on one core of a busy x86 server, widths 16 to 200: 57 to 250 us a word.
 _SECONDS_A_WORD = 50e-6
@@ -69,6 +68,24 @@ class Preset:
     updates: int = 25
     left_out: tuple[str, ...] = ()
 
+    def runs(self) -> list[Run]:
+        return [
+            Run(
+                f"{kind}-{recipe.units}",
+                sparsity,
+                {**dataclasses.asdict(recipe), **(pruning_options(self) if sparsity else {})},
+                self._seconds(recipe),
+            )
+            for kind, recipe, sparsity in cases(
+                self.dense, self.dense[-self.pruned :], self.sparsities
+            )
+        ]
+
+    def _seconds(self, recipe: Recipe) -> float:
+        operations = 6 * recipe.units * _VOCABULARY + 96 * recipe.units**2  # forward and backward
+        words = recipe.passes * (self.words or _WORDS)
+        return _SECONDS_A_RUN + words * (_SECONDS_A_WORD + operations / _OPERATIONS_A_SECOND)
+
 
 def _published(size: str) -> Recipe:
     paper = PUBLISHED[size]
@@ -86,23 +103,21 @@ def _published(size: str) -> Recipe:
     )
 
 
-PRESETS = {
-    "cpu": Preset(tuple(Recipe(units) for units in (16, 32, 64, 128)), (0.8, 0.9, 0.95)),
-    "quick": Preset(
-        tuple(Recipe(units) for units in (16, 32, 128)), (0.8, 0.9), words=300_000, updates=10
-    ),
-    "paper": Preset(
-        tuple(map(_published, PUBLISHED)),
-        (0.8, 0.85, 0.9, 0.95),
-        pruned=2,
-        begin=0.1,
-        end=0.5,
-        updates=100,
-    ),
-}
-
-VARIANTS = comparison_jobs.variants(
-    PRESETS["cpu"],
+PRESETS = Presets(
+    {
+        "cpu": Preset(tuple(Recipe(units) for units in (16, 32, 64, 128)), (0.8, 0.9, 0.95)),
+        "quick": Preset(
+            tuple(Recipe(units) for units in (16, 32, 128)), (0.8, 0.9), words=300_000, updates=10
+        ),
+        "paper": Preset(
+            tuple(map(_published, PUBLISHED)),
+            (0.8, 0.85, 0.9, 0.95),
+            pruned=2,
+            begin=0.1,
+            end=0.5,
+            updates=100,
+        ),
+    },
     {
         "cpu-early": {"begin": 0.0, "end": 0.5},
         "cpu-late": {"begin": 0.45, "end": 0.95},
@@ -110,68 +125,5 @@ VARIANTS = comparison_jobs.variants(
         "cpu-embedding": {"left_out": ("embedding/.*",)},
     },
 )
-
-
-def find(name: str) -> Preset:
-    """Return a preset, or a variant of one.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
-
-
-def jobs(preset: str, seed: int) -> list[Job]:
-    """Return the runs of one seed: every dense model, then the widest at every sparsity.
-
-    Args:
-        preset: name in PRESETS.
-        seed: of the initial weights and of dropout.
-
-    Raises:
-        ValueError: for an unknown preset.
-
-    Example:
-        >>> [str(job) for job in jobs("quick", 0)]
-        ['dense-16 at 0, seed 0', ..., 'pruned-128 at 0.9, seed 0']
-    """
-    chosen = find(preset)
-    cases = comparison_jobs.cases(
-        chosen.dense, chosen.dense[-chosen.pruned :], chosen.sparsities
-    )
-    return [
-        Job(
-            f"{kind}-{recipe.units}",
-            sparsity,
-            seed,
-            {
-                **dataclasses.asdict(recipe),
-                **(comparison_jobs.pruning_options(chosen) if sparsity else {}),
-            },
-            _seconds(recipe, chosen),
-        )
-        for kind, recipe, sparsity in cases
-    ]
-
-
-def estimate(preset: str, seeds: int = 1) -> float:
-    """Return the seconds that all runs take on one CPU core.
-
-    Args:
-        preset: name in PRESETS.
-        seeds: how many.
-
-    Raises:
-        ValueError: for an unknown preset.
-
-    Example:
-        >>> 600 < estimate("cpu") < 1200
-        True
-    """
-    return seeds * sum(job.seconds for job in jobs(preset, 0))
-
-
-def _seconds(recipe: Recipe, preset: Preset) -> float:
-    operations = 6 * recipe.units * _VOCABULARY + 96 * recipe.units**2  # forward and backward
-    words = recipe.passes * (preset.words or _WORDS)
-    return _SECONDS_A_RUN + words * (_SECONDS_A_WORD + operations / _OPERATIONS_A_SECOND)
+find, jobs, estimate = PRESETS.find, PRESETS.jobs, PRESETS.estimate
+VARIANTS = PRESETS.variants

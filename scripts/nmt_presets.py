@@ -4,8 +4,7 @@ import dataclasses
 
 import keras
 
-import comparison_jobs
-from results_file import Job
+from comparison_presets import Presets, Run, cases, pruning_options
 
 # Processor time of one epoch at widths 64 and 128, one core of a busy x86 server.
 _SECONDS_A_TOKEN = 80e-6
@@ -69,6 +68,23 @@ class Preset:
     beam: int = 4
     alpha: float = 0.6
 
+    def runs(self) -> list[Run]:
+        own = ("units", "sparsities", "left_out")
+        shared = {k: v for k, v in dataclasses.asdict(self).items() if k not in own}
+        shared |= pruning_options(self)
+        shared["splits"] = list(self.splits)  # as it comes back from a results file
+        return [
+            Run(f"{kind}-{units}", sparsity, {"units": units, **shared}, self._seconds(units))
+            for kind, units, sparsity in cases(self.units, self.units[-1:], self.sparsities)
+        ]
+
+    def _seconds(self, u: int) -> float:
+        d, tokens = self.depth, self.epochs * _TOKENS_A_SENTENCE
+        tokens *= self.sentences or _SENTENCES[self.data]
+        lstms = 4 * u * u * (7 + 2 * (d - 2)) + 4 * u * u * (2 + 3 * (d - 1))
+        weights = lstms + 4 * u * u + u * self.vocabulary  # attention, tanh layer, projection
+        return _SECONDS_A_RUN + tokens * (_SECONDS_A_TOKEN + weights * _SECONDS_A_TOKEN_AND_WEIGHT)
+
     def make_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Return the optimizer of a training of so many steps."""
         places = [round(steps * (1 + k / _HALVINGS) / 2) for k in range(_HALVINGS)]
@@ -97,15 +113,13 @@ _GNMT = Preset(
     beam=10,
     alpha=1.0,
 )
-PRESETS = {
-    "cpu": Preset(),
-    "quick": Preset(sparsities=(0.8,), sentences=8_000, updates=10, beam=1),
-    "paper": _GNMT,
-    "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
-}
-
-VARIANTS = comparison_jobs.variants(
-    PRESETS["cpu"],
+PRESETS = Presets(
+    {
+        "cpu": Preset(),
+        "quick": Preset(sparsities=(0.8,), sentences=8_000, updates=10, beam=1),
+        "paper": _GNMT,
+        "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
+    },
     {
         "cpu-early": {"begin": 0.0, "end": 0.5},
         "cpu-late": {"begin": 0.45, "end": 0.95},
@@ -113,69 +127,5 @@ VARIANTS = comparison_jobs.variants(
         "cpu-embedding": {"left_out": (".*_embedding/.*",)},
     },
 )
-
-
-def find(name: str) -> Preset:
-    """Return a preset, or a variant of one.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    return comparison_jobs.find({**PRESETS, **VARIANTS}, name)
-
-
-def jobs(preset: str, seed: int) -> list[Job]:
-    """Return the runs of one seed: every dense model, then the widest at every sparsity.
-
-    Args:
-        preset: name in PRESETS.
-        seed: of the initial weights, of dropout and of the order of the sentences.
-
-    Raises:
-        ValueError: for an unknown preset.
-
-    Example:
-        >>> [str(job) for job in jobs("quick", 0)]
-        ['dense-16 at 0, seed 0', ..., 'pruned-64 at 0.8, seed 0']
-    """
-    chosen = find(preset)
-    cases = comparison_jobs.cases(chosen.units, chosen.units[-1:], chosen.sparsities)
-    own = ("units", "sparsities", "left_out")
-    shared = {k: v for k, v in dataclasses.asdict(chosen).items() if k not in own}
-    shared |= comparison_jobs.pruning_options(chosen)
-    shared["splits"] = list(chosen.splits)  # as it comes back from a results file
-    return [
-        Job(
-            f"{kind}-{units}",
-            sparsity,
-            seed,
-            {"units": units, **shared},
-            _seconds(units, chosen),
-        )
-        for kind, units, sparsity in cases
-    ]
-
-
-def estimate(preset: str, seeds: int = 1) -> float:
-    """Return the seconds that all runs take on one CPU core.
-
-    Args:
-        preset: name in PRESETS.
-        seeds: how many.
-
-    Raises:
-        ValueError: for an unknown preset.
-
-    Example:
-        >>> 600 < estimate("cpu") < 1500
-        True
-    """
-    return seeds * sum(job.seconds for job in jobs(preset, 0))
-
-
-def _seconds(units: int, preset: Preset) -> float:
-    u, d = units, preset.depth
-    lstms = 4 * u * u * (7 + 2 * (d - 2)) + 4 * u * u * (2 + 3 * (d - 1))
-    weights = lstms + 4 * u * u + u * preset.vocabulary  # attention, tanh layer, projection
-    tokens = _TOKENS_A_SENTENCE * preset.epochs * (preset.sentences or _SENTENCES[preset.data])
-    return _SECONDS_A_RUN + tokens * (_SECONDS_A_TOKEN + weights * _SECONDS_A_TOKEN_AND_WEIGHT)
+find, jobs, estimate = PRESETS.find, PRESETS.jobs, PRESETS.estimate
+VARIANTS = PRESETS.variants
