@@ -79,7 +79,7 @@ def beam_search(
     """
     if beam < 1:
         raise ValueError(f"`beam` must be at least 1. Received: beam={beam}")
-    if alpha < 0:
+    if not alpha >= 0:  # NaN included
         raise ValueError(f"`alpha` must be at least 0. Received: alpha={alpha}")
     if np.min(max_length) < 1:
         raise ValueError(f"`max_length` must be at least 1. Received: max_length={max_length}")

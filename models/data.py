@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-_SHARED_TFDS = Path(__file__).resolve().parents[2] / "shared" / "data" / "tfds"
+from models.prepared import failure, own_folder, prepared_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +37,11 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
 
     Args:
         name: one of `names()`.
-        data_dir: folder with prepared TFDS data sets (it holds `fashion_mnist/<version>`).
-            None: the folder named by TFDS_DATA_DIR, else `../shared/data/tfds` beside the
-            checkout, whichever is set and has the data set; else TFDS's own folder, downloading
-            into it where needed. "digits" is embedded in scikit-learn and uses no folder.
+        data_dir: folder with prepared TFDS data sets (it holds `fashion_mnist/<version>`), or with
+            a folder `tfds` of them. None: the folder named by TFDS_DATA_DIR, then
+            `../shared/data/tfds` beside the checkout, then TFDS's own folder, whichever has the
+            data set; else it is downloaded into TFDS's folder. "digits" is embedded in
+            scikit-learn and uses no folder.
 
     Returns:
         The `Dataset`; the same arrays in the same order at every call.
@@ -54,7 +53,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
         >>> load("digits").x_train.shape
         (1437, 8, 8, 1)
     """
-    if name not in _LOADERS:
+    if name not in names():
         raise ValueError(f"`name` must be one of {', '.join(names())}. Received: name={name!r}")
     return _LOADERS[name](data_dir)
 
@@ -95,94 +94,15 @@ def _load_tfds(
     try:
         splits = tfds.load(
             name,
-            data_dir=folder,
+            data_dir=folder or own_folder(),
             split=["train", "test"],
             batch_size=-1,
             as_supervised=True,
             download=folder is None,
         )
     except Exception as error:  # TFDS raises a dozen unrelated types for I/O, network and format
-        reason = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
-        if folder is None:
-            searched = " or ".join(map(str, searched_folders()))
-            what = f"is not prepared in {searched} and could not be downloaded"
-        else:
-            what = f"in {folder / name} is damaged"
-            if record := damaged_record(folder / name):
-                reason = f"{reason} ({record})"
-        raise ValueError(f"data set {name!r} {what}: {type(error).__name__}: {reason}") from error
+        raise ValueError(failure(name, folder, error)) from error
     return [
         (np.asarray(images, "float32") / np.float32(255), np.asarray(labels, "int32"))
         for images, labels in splits
     ]
-
-
-def prepared_folder(
-    name: str, data_dir: str | os.PathLike[str] | None, *, how: str | None = None
-) -> Path | None:
-    """The folder that holds a prepared TFDS data set.
-
-    Args:
-        name: of the data set.
-        data_dir: the folder; None to search as `load` does.
-        how: how to prepare the data set in `{folder}`, for the message; None: `tfds build`.
-
-    Returns:
-        The folder with `<name>/<version>` in it; None where `data_dir` is None and no searched
-        folder has the data set.
-
-    Raises:
-        ValueError: if `data_dir` does not hold the data set.
-
-    Example:
-        >>> prepared_folder("mnist", "/nowhere")
-        Traceback (most recent call last):
-        ValueError: `data_dir` must hold the prepared data set 'mnist': no dataset_info.json in
-        /nowhere/mnist/<version> (to make it there: tfds build mnist --data_dir=/nowhere).
-        Received: data_dir='/nowhere'
-    """
-    if data_dir is None:
-        return next((folder for folder in searched_folders() if _is_prepared(name, folder)), None)
-    folder = Path(data_dir).expanduser()
-    if _is_prepared(name, folder):
-        return folder
-    how = (how or f"tfds build {name} --data_dir={{folder}}").format(folder=folder)
-    raise ValueError(
-        f"`data_dir` must hold the prepared data set {name!r}: no dataset_info.json in "
-        f"{folder / name}/<version> (to make it there: {how}). "
-        f"Received: data_dir={str(data_dir)!r}"
-    )
-
-
-def searched_folders() -> list[Path]:
-    """Where TFDS data sets are looked for if no folder is given, in this order."""
-    named = os.environ.get("TFDS_DATA_DIR")
-    return [*([Path(named).expanduser()] if named else []), _SHARED_TFDS]
-
-
-def _is_prepared(name: str, folder: Path) -> bool:
-    return any(folder.glob(f"{name}/*/dataset_info.json"))
-
-
-def damaged_record(folder: str | os.PathLike[str]) -> str | None:
-    """The first record that cannot be read in the TFRecord files of a prepared data set.
-
-    Reads every file up to it, which takes a while where the data set is large: call this once
-    reading has failed.
-
-    Args:
-        folder: of the data set, with `<version>/<file>.tfrecord-00000-of-00001`.
-
-    Returns:
-        File and number of the record, counted from 1; None if every record is whole.
-    """
-    import tensorflow as tf
-
-    for file in sorted(Path(folder).glob("*/*.tfrecord*")):
-        whole = 0
-        try:
-            for whole, _ in enumerate(tf.data.TFRecordDataset(str(file)), start=1):
-                pass
-        except tf.errors.OpError:
-            return f"{file}, record {whole + 1}"
-    return None

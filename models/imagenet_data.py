@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.data import prepared_folder, searched_folders
+from models.prepared import in_one_line, own_folder, prepared_folder, searched_folders
 
 CLASSES = 1000
 _NAME = "imagenet2012"
@@ -56,16 +56,18 @@ def imagenet_batches(
     Raises:
         ValueError: if an argument is out of its range, or the data set or its split is missing or
             damaged. A record that turns out to be damaged later raises TensorFlow's error while
-            the data set is read; `models.data.damaged_record` finds it.
+            the data set is read; `models.prepared.naming_damage` says which.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842, section 6, for the
     training images.
     """
     least = {"size": 1, "batch_size": 1, "seed": 0, "shuffle_buffer": 1}
     for name, value in zip(least, (size, batch_size, seed, shuffle_buffer), strict=True):
-        if value < least[name]:
-            raise ValueError(f"`{name}` must be at least {least[name]}. Received: {name}={value}")
-    if not re.match(r"(train|validation)\b", split):  # the examples of "test" have no labels
+        if not isinstance(value, int) or value < least[name]:
+            raise ValueError(
+                f"`{name}` must be an integer of at least {least[name]}. Received: {name}={value!r}"
+            )
+    if not re.match(r"(train|validation)\b", str(split)):  # the examples of "test" have no labels
         raise ValueError(
             f"`split` must be 'train', 'validation' or a part of one. Received: split={split!r}"
         )
@@ -92,7 +94,7 @@ def _encoded_examples(
     folder = prepared_folder(_NAME, data_dir, how=_HOW)
     if folder is None:
         searched = " or ".join(map(str, searched_folders()))
-        how = _HOW.format(folder=searched_folders()[0])
+        how = _HOW.format(folder=own_folder())
         raise ValueError(f"data set {_NAME!r} is not prepared in {searched} (to make it: {how})")
     import tensorflow_datasets as tfds
 
@@ -108,10 +110,9 @@ def _encoded_examples(
             read_config=tfds.ReadConfig(shuffle_seed=seed),
         )
     except Exception as error:  # TFDS raises a dozen unrelated types for I/O and format
-        reason = " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:200]
         raise ValueError(
             f"data set {_NAME!r} in {folder / _NAME} has no readable split {split!r}: "
-            f"{type(error).__name__}: {reason}"
+            f"{in_one_line(error)}"
         ) from error
 
 

@@ -117,10 +117,11 @@ def build(name: str, /, **options: Any) -> keras.Model:
 
 
 def _entry(name: str) -> _Entry:
-    if name in _ENTRIES:
-        return _ENTRIES[name]
+    known = name if isinstance(name, str) else ""
+    if known in _ENTRIES:
+        return _ENTRIES[known]
     for pattern, entry_of, _ in _FAMILIES.values():
-        if isinstance(name, str) and (match := re.fullmatch(pattern, name)):
+        if match := re.fullmatch(pattern, known):
             return entry_of(match[1])
     raise ValueError(
         f"`name` must be one of {', '.join(names())}, or {', '.join(_FAMILIES)} with another "

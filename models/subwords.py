@@ -4,7 +4,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import sentencepiece
@@ -55,8 +55,23 @@ class Subwords:
         return self._processor.decode(tokens)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary as one file, which SentencePiece's own tools read."""
-        Path(path).write_bytes(self._content)
+        """Write the vocabulary as one file, which SentencePiece's own tools read.
+
+        Raises:
+            ValueError: if the file cannot be written; an older one is left as it was then.
+        """
+        path = Path(path)
+        new = path.with_name(f".{os.getpid()}.{path.name}")
+        try:
+            try:
+                new.write_bytes(self._content)
+                new.replace(path)
+            finally:
+                new.unlink(missing_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"`path` must be writable. Received: {path} ({error.strerror})"
+            ) from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subwords) and self._content == other._content
@@ -74,19 +89,30 @@ def train(texts: Iterable[str], size: int) -> Subwords:
 
     Raises:
         ValueError: if the text has too few different words for so many tokens, or too many
-            characters for so few, or there is none.
+            characters for so few, or there is none. What `texts` raises comes out as it is.
 
     Example:
         >>> words = train(["a man sees a man", "a woman sees a man"], 20)
         >>> words.decode(words.encode("a man sees")), words.size
         ('a man sees', 20)
     """
-    if size < _SMALLEST:
-        raise ValueError(f"`size` must be at least {_SMALLEST}. Received: size={size}")
+    if not isinstance(size, int) or size < _SMALLEST:
+        raise ValueError(
+            f"`size` must be an integer of at least {_SMALLEST}. Received: size={size!r}"
+        )
     trained = io.BytesIO()
+    stopped: list[BaseException] = []
+
+    def sentences() -> Iterator[str]:
+        try:
+            yield from texts
+        except (Exception, KeyboardInterrupt) as error:
+            stopped.append(error)
+            raise
+
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=sentences(),
             model_writer=trained,
             model_type="bpe",
             vocab_size=size,
@@ -100,6 +126,8 @@ def train(texts: Iterable[str], size: int) -> Subwords:
             minloglevel=2,
         )
     except RuntimeError as error:
+        if stopped:  # SentencePiece makes an error of its own of whatever the iterator raises
+            raise stopped[0]
         raise ValueError(
             f"`size` must be a number of tokens that the text supports. Received: size={size} "
             f"({_reason(error, 'there is no text')})"

@@ -1,5 +1,6 @@
 """Texts for language models: Penn Treebank and WikiText-2 from their standard files."""
 
+import codecs
 import collections
 import dataclasses
 import os
@@ -19,6 +20,7 @@ __all__ = [
     "encode",
     "load",
     "names",
+    "read_text",
     "read_words",
     "require_fitting",
     "streams",
@@ -116,7 +118,7 @@ def load(
         ValueError: for an unknown name or split, or a file that is missing, damaged or not the
             standard one.
     """
-    if name not in CORPORA:
+    if name not in names():
         raise ValueError(f"`name` must be one of {', '.join(names())}. Received: name={name!r}")
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}")
@@ -133,8 +135,8 @@ def load(
     return Text(name, split, tokens, vocabulary)
 
 
-def read_words(path: str | os.PathLike[str]) -> list[str]:
-    """Return the words of a text file, which white space separates, with END for every line's end.
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return what a text file holds.
 
     Args:
         path: file in UTF-8.
@@ -145,20 +147,27 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(
-            f"`path` must be a text file. Received: {path} ({error.strerror})"
-        ) from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     if not content.strip():
         raise ValueError(f"{path} is damaged: it is empty")
+    if content.startswith(codecs.BOM_UTF8):
+        raise ValueError(f"{path} must not begin with a byte order mark, which line 1 has")
     zero = content.find(b"\0")
     if zero >= 0:
         raise ValueError(f"{path} is damaged: a zero byte in line {_line(content, zero)}")
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = _line(content, error.start)
         raise ValueError(f"{path} is damaged: line {line} is not UTF-8 ({error.reason})") from error
-    return text.replace("\n", f" {END} ").split()
+
+
+def read_words(path: str | os.PathLike[str]) -> list[str]:
+    """Return the words of a text file, which white space separates, with END for every line's end.
+
+    Args, Raises: as of `read_text`.
+    """
+    return read_text(path).replace("\n", f" {END} ").split()
 
 
 def vocabulary_of(words: Iterable[str]) -> tuple[str, ...]:
@@ -212,9 +221,10 @@ def _read_whole(name: str, split: str, data_dir: str | os.PathLike[str] | None) 
     path = _find(name, split, data_dir)
     words, expected = read_words(path), CORPORA[name].words[split]
     if len(words) != expected:
+        lines = words.count(END) + (words[-1] != END)
         raise ValueError(
             f"{path} is not the standard {split} text of {name!r}: it has {len(words)} words with "
-            f"line ends, not {expected}"
+            f"line ends, not {expected}; its last line is line {lines}"
         )
     return words
 

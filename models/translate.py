@@ -40,11 +40,13 @@ def translate(
 
     Raises:
         ValueError: if the vocabularies are not those of the model, a sentence is longer than the
-            model takes, or an option is out of its range.
+            model takes, `sentences` is a single text, or an option is out of its range.
     """
     require_vocabularies(model, source.size, target.size)
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    if isinstance(sentences, str):
+        raise ValueError(f"`sentences` must be a list of texts. Received: {sentences!r}")
     tokens = [[*source.encode(sentence), END] for sentence in sentences]
     length = model.inputs[0].shape[1]
     _require_fit(tokens, length)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from models import data
+from models import prepared
+from models.text import read_text
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 _MULTI30K = "multi30k"
@@ -44,8 +45,9 @@ def load(name: str, pair: str, split: str, data_dir: Folder | None = None) -> An
         split: "train", "validation" or "test" through TFDS; Multi30k has "train", "val",
             "test2016", "test2017" and "testcoco2017".
         data_dir: folder with the text files, or with `multi30k/raw`, or with prepared TFDS data
-            sets. None: the folder named by TFDS_DATA_DIR, then `../shared/data` beside the
-            checkout; then TFDS's own folder, downloading into it where needed.
+            sets, or with a folder `tfds` of them. None: the folder named by TFDS_DATA_DIR, then
+            `../shared/data` beside the checkout; then TFDS's own folder, downloading into it where
+            needed.
 
     Returns:
         A `tf.data.Dataset` of (source, target) strings, in the order of the files.
@@ -82,7 +84,7 @@ def folder(root: Folder, pair: str, split: str) -> Any:
     lines = _count_lines(root)
     languages = sorted({language for counts in lines.values() for language in counts})
     source, target = _languages(pair, [f"{a}-{b}" for a in languages for b in languages if a != b])
-    if split not in lines:
+    if split not in sorted(lines):
         raise ValueError(
             f"`split` must be one of {', '.join(sorted(lines))}, the files of {root}. "
             f"Received: split={split!r}"
@@ -106,17 +108,11 @@ def naming_damage(name: str, pair: str, data_dir: Folder | None = None) -> Itera
     Raises:
         ValueError: with the file and the number of the record, instead of TensorFlow's error.
     """
-    import tensorflow as tf
-
-    try:
+    if name == _MULTI30K:  # text files, which `load` has read
         yield
-    except tf.errors.DataLossError as error:
-        full_name = _tfds_name(name, pair)[0]
-        place = data.prepared_folder(full_name, data_dir)
-        record = data.damaged_record(place / full_name) if place else None
-        raise ValueError(
-            f"data set {full_name!r} is damaged: {record or ' '.join(str(error).split())}"
-        ) from error
+    else:
+        with prepared.naming_damage(_tfds_name(name, pair)[0], data_dir):
+            yield
 
 
 def texts(pairs: Any) -> tuple[list[str], list[str]]:
@@ -143,27 +139,27 @@ def _count_lines(root: Path) -> dict[str, dict[str, int]]:
             raise ValueError(
                 f"{root} must hold files <lang>.<split>.txt and nothing else. Received: {file.name}"
             )
-        lines[found["split"]][found["language"]] = len(_read(file).splitlines())
+        lines[found["split"]][found["language"]] = len(read_text(file).splitlines())
+    if not lines:
+        raise ValueError(_missing(root / "<lang>.<split>.txt"))
     for split, counts in lines.items():
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{lang}.{split}.txt {n}" for lang, n in counts.items())
-            raise ValueError(f"files of one split must have as many lines in {root}. Got: {listed}")
+            files = [root / f"{lang}.{split}.txt" for lang in counts]
+            odd = "".join(filter(None, map(_odd_line_end, files)))
+            raise ValueError(
+                f"files of one split must have as many lines in {root}. Got: {listed}{odd}"
+            )
     return lines
 
 
-def _read(file: Path) -> str:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{file} is damaged: line {number} is not UTF-8 ({error.reason})"
-            ) from error
-    return content.decode("utf-8")
+def _odd_line_end(file: Path) -> str | None:
+    """The first character that ends a line for TFDS, but for few other programs."""
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        pieces = line.removesuffix("\r").splitlines(keepends=True)
+        if len(pieces) > 1:
+            return f"; {file.name} has U+{ord(pieces[0][-1]):04X} within line {number}"
+    return None
 
 
 def _multi30k_folder(pair: str, split: str, data_dir: Folder | None) -> Path:
@@ -172,10 +168,10 @@ def _multi30k_folder(pair: str, split: str, data_dir: Folder | None) -> Path:
     for place in searched:
         if any(place.glob("*.train.txt")) or any(place.glob(f"*.{split}.txt")):
             return place
-    language = pair.split("-")[0]
+    file = f"{str(pair).split('-')[0]}.{split}.txt"
     raise ValueError(
-        f"{_missing(searched[1] / f'{language}.{split}.txt')} ({_SOURCE}), "
-        "or name its folder with --data-dir"
+        f"there is no {file} in {' or '.join(map(str, searched))}: put the text there, one "
+        f"sentence a line ({_SOURCE}), or name its folder with --data-dir"
     )
 
 
@@ -196,23 +192,17 @@ def _load_tfds(name: str, pair: str, split: str, data_dir: Folder | None) -> Any
     import tensorflow_datasets as tfds
 
     full_name, source, target = _tfds_name(name, pair)
-    place = data.prepared_folder(full_name, data_dir)
+    place = prepared.prepared_folder(full_name, data_dir)
     try:
-        builder = tfds.builder(full_name, data_dir=place)
+        builder = tfds.builder(full_name, data_dir=place or prepared.own_folder())
         if place is None:
             builder.download_and_prepare()
-        known = ", ".join(sorted(builder.info.splits))
-        if known and split not in builder.info.splits:  # a mock has none
-            raise LookupError(f"`split` must be one of {known}. Received: split={split!r}")
-        examples = builder.as_dataset(split=split)
-    except LookupError as error:
-        raise ValueError(error.args[0]) from error
+        known = sorted(builder.info.splits)  # a mock has none
+        examples = None if known and split not in known else builder.as_dataset(split=split)
     except Exception as error:  # TFDS raises a dozen unrelated types for I/O, network and format
-        reason = " ".join(str(error).split())[:200]
-        where = f"in {place} is damaged" if place else "is not prepared and could not be downloaded"
-        raise ValueError(
-            f"data set {full_name!r} {where}: {type(error).__name__}: {reason}"
-        ) from error
+        raise ValueError(prepared.failure(full_name, place, error)) from error
+    if examples is None:
+        raise ValueError(f"`split` must be one of {', '.join(known)}. Received: split={split!r}")
     return _ordered(examples, source, target)
 
 

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 
 from tfprune.arrays import host_array
-from tfprune.files import replacing
+from tfprune.files import replacing, require_writable
 
-_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile)
+# RuntimeError: what zipfile takes for an encrypted or an unknown kind of archive.
+_UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -53,9 +54,11 @@ class Checkpoint(keras.callbacks.Callback):
         }
         content["settings"] = self._settings
         content["spent"] = np.array([self.seconds, self.cpu_seconds])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as new:
-            np.savez(new, **content)
+        try:
+            with replacing(path, name="--checkpoints") as new:
+                np.savez(new, **content)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def restore(self, model: keras.Model) -> int:
         """Set a compiled model, its optimizer and the times to those of the file, if there is one.
@@ -64,14 +67,19 @@ class Checkpoint(keras.callbacks.Callback):
             Optimizer steps made until then; 0 without a file.
 
         Raises:
-            ValueError: if the file is damaged or of another training; nothing has changed then.
+            ValueError: if the file is damaged, of another training or cannot be written later on;
+                nothing has changed then.
         """
         model.optimizer.build(model.trainable_variables)
-        if self._path is None or not self._path.exists():
+        if self._path is None:
+            return 0
+        _require_writable(self._path)
+        if not self._path.exists():
             return 0
         try:
             with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as content:
-                settings, spent = str(content["settings"]), content["spent"]
+                settings = dict(json.loads(str(content["settings"])))
+                seconds, cpu_seconds = map(float, content["spent"])
                 arrays = [content[str(position)] for position in range(len(content.files) - 2)]
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
@@ -81,12 +89,13 @@ class Checkpoint(keras.callbacks.Callback):
         self._require_same(settings, model, arrays)
         for variable, array in zip(_variables(model), arrays):
             variable.assign(array)
-        self.seconds, self.cpu_seconds = map(float, spent)
+        self.seconds, self.cpu_seconds = seconds, cpu_seconds
         return int(model.optimizer.iterations.numpy())
 
-    def _require_same(self, settings: str, model: keras.Model, arrays: list[np.ndarray]) -> None:
-        variables = _variables(model)
-        there, here = json.loads(settings), json.loads(self._settings)
+    def _require_same(
+        self, there: dict[str, Any], model: keras.Model, arrays: list[np.ndarray]
+    ) -> None:
+        variables, here = _variables(model), json.loads(self._settings)
         differences = [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
             for name in sorted({*there, *here})
@@ -104,6 +113,18 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self._path} is a checkpoint of another training ({differences[0]}); use another "
                 "folder, or delete it to begin anew"
             )
+
+
+def _require_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written, now rather than after the first epoch."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"`--checkpoints` must be a writable folder. Received: {path.parent} "
+            f"({error.strerror})"
+        ) from error
+    require_writable(path, name="--checkpoints")
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

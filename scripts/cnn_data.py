@@ -1,5 +1,6 @@
 """The images of the comparison's classifiers: arrays of small images, or ImageNet's files."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 
 import models
 from cnn_presets import Preset
+from models import prepared
 from models.augment import training_batches
 
 IMAGENET = "imagenet2012"
@@ -32,6 +34,9 @@ class Images(Protocol):
 
     def test(self) -> Any:
         """Return batches of (images, labels) to measure with."""
+
+    def naming_damage(self) -> contextlib.AbstractContextManager[None]:
+        """Say which record is damaged, where one turns out to be while the block reads images."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +83,9 @@ class Small:
             (self.images.x_test, self.images.y_test)
         ).batch(_EVALUATED)
 
+    def naming_damage(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # all of them are read before
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageNet:
@@ -106,6 +114,9 @@ class ImageNet:
 
     def test(self) -> Any:
         return self._batches("validation")
+
+    def naming_damage(self) -> contextlib.AbstractContextManager[None]:
+        return prepared.naming_damage(IMAGENET, self.data_dir)
 
     def _batches(self, split: str, **options: Any) -> Any:
         from models.imagenet_data import imagenet_batches

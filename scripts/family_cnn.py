@@ -79,20 +79,22 @@ def train(
         {**job.key, **job.options},
     )
     done = checkpoint.restore(model) // images.steps
-    for epoch in range(done, chosen.epochs):
-        model.fit(
-            images.epoch(seed, epoch),
-            epochs=epoch + 1,
-            initial_epoch=epoch,
-            steps_per_epoch=images.steps,
-            shuffle=False,
-            verbose=0,
-            callbacks=[*pruning, *callbacks, checkpoint],
-        )
-    plain = tfprune.strip_pruning(model) if job.sparsity else model
-    plain.compile(loss=_loss(), metrics=["accuracy"])
+    with images.naming_damage():
+        for epoch in range(done, chosen.epochs):
+            model.fit(
+                images.epoch(seed, epoch),
+                epochs=epoch + 1,
+                initial_epoch=epoch,
+                steps_per_epoch=images.steps,
+                shuffle=False,
+                verbose=0,
+                callbacks=[*pruning, *callbacks, checkpoint],
+            )
+        plain = tfprune.strip_pruning(model) if job.sparsity else model
+        plain.compile(loss=_loss(), metrics=["accuracy"])
+        found = plain.evaluate(images.test(), verbose=0, return_dict=True)
     return {
-        "accuracy": float(plain.evaluate(images.test(), verbose=0, return_dict=True)["accuracy"]),
+        "accuracy": float(found["accuracy"]),
         **comparison_jobs.footprint(plain),
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),

@@ -179,6 +179,8 @@ def main(arguments: Sequence[str]) -> int:
                 f"{args.family}. Received: {preset}"
             )
         out = args.out or RESULTS / f"{args.family}_{preset}.json"
+        if out.suffix == ".png":
+            raise ValueError(f"`--out` must not end in .png, the plot's ending. Received: {out}")
         results = run_family(family, preset, args.seeds, out, args.checkpoints, args.data_dir)
         content = summarize(family, {"preset": preset, "versions": {}}, results.records)
         headings, rows = comparison_table.headings(family), comparison_table.rows(family, content)

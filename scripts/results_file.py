@@ -65,7 +65,12 @@ class ResultsFile:
         self.records: list[Record] = []
         self._settings = _as_stored(settings)
         self._summarize = summarize
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"`--out` must be in a writable folder. Received: {path} ({error.strerror})"
+            ) from error
         require_writable(path, name="--out")
         if path.exists():
             self.records = self._read()

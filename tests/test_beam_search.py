@@ -144,6 +144,7 @@ def test_only_the_best_tokens_have_to_be_given():
     [
         ({"beam": 0}, "`beam` must be at least 1. Received: beam=0"),
         ({"alpha": -1.0}, "`alpha` must be at least 0. Received: alpha=-1.0"),
+        ({"alpha": np.nan}, "`alpha` must be at least 0. Received: alpha=nan"),
         ({"max_length": 0}, "`max_length` must be at least 1. Received: max_length=0"),
     ],
 )

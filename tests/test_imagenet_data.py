@@ -125,7 +125,7 @@ def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_p
     with pytest.raises(ValueError, match="`data_dir` must hold .*'imagenet2012'") as error:
         imagenet_batches("train", data_dir=tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr("models.data._SHARED_TFDS", tmp_path / "shared")
+    monkeypatch.setattr("models.prepared._SHARED", tmp_path / "shared")
     with pytest.raises(ValueError, match="is not prepared in .* or .*shared") as searched:
         imagenet_batches("train")
     for message in (str(error.value), str(searched.value)):
@@ -137,10 +137,12 @@ def test_a_missing_data_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_p
     ("split", "options", "message"),
     [
         ("test", {}, "`split` must be 'train', 'validation' or a part of one. Received: split='t"),
-        ("validation", {"size": 0}, "`size` must be at least 1. Received: size=0"),
-        ("train", {"batch_size": 0}, "`batch_size` must be at least 1"),
-        ("train", {"seed": -1}, "`seed` must be at least 0"),
-        ("train", {"shuffle_buffer": 0}, "`shuffle_buffer` must be at least 1"),
+        ("validation", {"size": 0}, "`size` must be an integer of at least 1. Received: size=0"),
+        (None, {}, "`split` must be .*Received: split=None"),
+        ("train", {"size": 2.5}, "`size` must be an integer of at least 1. Received: size=2.5"),
+        ("train", {"batch_size": 0}, "`batch_size` must be an integer of at least 1"),
+        ("train", {"seed": -1}, "`seed` must be an integer of at least 0"),
+        ("train", {"shuffle_buffer": 0}, "`shuffle_buffer` must be an integer of at least 1"),
         ("train[:x]", {}, "'imagenet2012' in .* has no readable split 'train.:x.': "),
     ],
 )

@@ -103,6 +103,8 @@ def test_a_run_goes_on_after_a_stop_and_writes_table_and_plot(tmp_path, monkeypa
         (["cnn", "--preset", "gpu"], "`--preset` must be one of cpu, quick, resnet"),
         (["rnn"], "invalid choice: 'rnn'"),
         (["cnn", "--seeds", "0"], "an integer in"),
+        (["cnn", "--out", "x.png"], "`--out` must not end in .png, the plot's ending"),
+        (["nmt", "--out", "/dev/null/x.json"], "`--out` must be in a writable folder"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, words, capsys):

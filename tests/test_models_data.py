@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models import data, digits_cnn
+from models import prepared as prepared_sets
 
 SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3), "mnist": (28, 28, 1)}
 IMAGES = {
@@ -71,6 +72,8 @@ def test_digits_are_the_same_at_every_load() -> None:
 def test_unknown_data_set_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="one of cifar10, digits, fashion_mnist, mnist. .*'mnits'"):
         data.load("mnits")
+    with pytest.raises(ValueError, match="one of cifar10, .* Received: name=.'mnist'."):
+        data.load(["mnist"])
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -119,11 +122,11 @@ def test_damaged_data_set_is_named(prepared: Path, tmp_path: Path) -> None:
 def test_damaged_record_is_numbered(prepared: Path, tmp_path: Path) -> None:
     source = next(prepared.glob("mnist/*"))
     file = copy_of(source, tmp_path / "mnist" / source.name)
-    assert data.damaged_record(tmp_path / "mnist") is None
+    assert prepared_sets.damaged_record(tmp_path / "mnist") is None
     content = bytearray(file.read_bytes())
     content[-10] ^= 1  # within the last of five records
     file.write_bytes(bytes(content))
-    assert data.damaged_record(tmp_path / "mnist") == f"{file}, record 5"
+    assert prepared_sets.damaged_record(tmp_path / "mnist") == f"{file}, record 5"
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,9 @@ def test_published_language_models_have_the_steps_and_dropout_of_the_paper():
     assert model.input_shape == (3, 35) and model.get_layer("dropout_0").rate == 0.5
 
 
-@pytest.mark.parametrize("name", ["resnet21", "lstm", "nmt-", "mobilenet-v1-half", "", None])
+@pytest.mark.parametrize(
+    "name", ["resnet21", "lstm", "nmt-", "mobilenet-v1-half", "", None, ["alexnet"]]
+)
 def test_an_unknown_name_lists_the_known_ones(name):
     with pytest.raises(ValueError, match="`name` must be one of alexnet, all-cnn-c, .*") as error:
         models.build(name)

@@ -1,5 +1,8 @@
 """models/subwords.py: text to tokens and back, and the file."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from models import subwords
@@ -47,6 +50,25 @@ def test_a_saved_vocabulary_is_the_same(words, tmp_path):
     assert loaded.encode(TEXT[1]) == words.encode(TEXT[1])
 
 
+def test_a_vocabulary_that_cannot_be_written_leaves_the_older_file(words, tmp_path, monkeypatch):
+    file = tmp_path / "words.model"
+    words.save(file)
+
+    def write_half(path, content):
+        with open(path, "wb") as half:
+            half.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_half)
+        with pytest.raises(ValueError, match="`path` must be writable. .*words.model .No space"):
+            subwords.train(TEXT, 90).save(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["words.model"]
+    assert subwords.load(file) == words
+    with pytest.raises(ValueError, match="`path` must be writable. Received: .*nowhere"):
+        words.save(tmp_path / "nowhere" / "words.model")
+
+
 def test_training_twice_gives_the_same_vocabulary(words):
     assert subwords.train(TEXT, 100) == words
     other = subwords.train(TEXT, 90)
@@ -56,7 +78,8 @@ def test_training_twice_gives_the_same_vocabulary(words):
 @pytest.mark.parametrize(
     ("text", "size", "message"),
     [
-        (TEXT, 4, "`size` must be at least 5. Received: size=4"),
+        (TEXT, 4, "`size` must be an integer of at least 5. Received: size=4"),
+        (TEXT, 90.5, "`size` must be an integer of at least 5. Received: size=90.5"),
         (TEXT, 10, "size=10 .*smaller than required_chars"),
         (TEXT, 5000, "size=5000 .*too high"),
         ([], 100, "size=100 .there is no text"),
@@ -66,6 +89,16 @@ def test_a_size_that_the_text_does_not_support_is_one_line(text, size, message):
     with pytest.raises(ValueError, match=message) as error:
         subwords.train(text, size)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError, RuntimeError])
+def test_what_stops_the_reading_of_the_text_comes_out_as_it_is(kind):
+    def stopping():
+        yield from TEXT
+        raise kind("line 5 is damaged")
+
+    with pytest.raises(kind, match="^line 5 is damaged$"):
+        subwords.train(stopping(), 100)
 
 
 def test_tokens_of_another_vocabulary_are_refused(words):

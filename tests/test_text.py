@@ -89,6 +89,8 @@ def test_a_missing_file_is_named_with_the_place_and_the_source(corpus):
         (b"the cat\nthe d\xffg\n", "line 2 is not UTF-8"),
         (b"the cat\n\nthe d\0g\n", "a zero byte in line 3"),
         (b" \n", "is damaged: it is empty"),
+        (b"\xef\xbb\xbfthe cat\n", "must not begin with a byte order mark"),
+        (b"the cat sat\nthe d", "has 6 words .*, not 11; its last line is line 2"),
         (b"the cat sat\nthe dog sat\n", "has 8 words with line ends, not 11"),
         (b"the cat sat\nthe dog sat\na cow\n", "it has 7 different words, not 6"),
     ],
@@ -110,6 +112,7 @@ def test_a_word_outside_the_vocabulary_is_named_with_its_line(corpus):
     ("arguments", "message"),
     [
         (("ptd",), "`name` must be one of ptb, wikitext2. Received: name='ptd'"),
+        ((["ptb"],), "`name` must be one of ptb, wikitext2. Received: name=['ptb']"),
         (("ptb", "dev"), "`split` must be one of train, valid, test. Received: split='dev'"),
     ],
 )

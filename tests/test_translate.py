@@ -81,6 +81,11 @@ def test_a_model_of_fixed_length_translates_what_fits(trained):
         translate(fixed, ["one", "one two three one two three"], source, target)
 
 
+def test_a_single_text_is_not_taken_for_a_list_of_letters(trained):
+    with pytest.raises(ValueError, match="`sentences` must be a list of texts. Rec.* 'one two'"):
+        translate(trained[0], "one two", *trained[1:])
+
+
 def test_vocabularies_of_another_model_are_refused(trained):
     model, source, target = trained
     with pytest.raises(ValueError, match="the source vocabulary must be the one .* 22 tokens"):

@@ -122,7 +122,7 @@ def test_unknown_data_sets_and_pairs_name_the_known_ones(root):
 
 
 def test_missing_text_says_where_it_was_looked_for_and_how_to_get_it(tmp_path):
-    with pytest.raises(ValueError, match="there is no .*en.train.txt: put the text there") as error:
+    with pytest.raises(ValueError, match="there is no en.train.txt in .*: put the") as error:
         load("multi30k", "en-de", "train", tmp_path)
     message = str(error.value)
     assert str(tmp_path) in message and "github.com/multi30k" in message and "\n" not in message
@@ -143,6 +143,42 @@ def test_damaged_text_is_named_with_its_line(root):
     with pytest.raises(ValueError, match="de.train.txt is damaged: line 3 is not UTF-8") as error:
         folder(root, "en-de", "train")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("german", "message"),
+    [
+        (b"", "is damaged: it is empty"),
+        (b"ein\nzw\0i\n", "is damaged: a zero byte in line 2"),
+        (b"\xef\xbb\xbfein\nzwei\n", "must not begin with a byte order mark, which line 1 has"),
+    ],
+)
+def test_text_that_broke_off_or_was_garbled_is_named_with_its_line(root, german, message):
+    (root / "de.val.txt").write_bytes(german)
+    with pytest.raises(ValueError, match=f"de.val.txt {message}") as error:
+        folder(root, "en-de", "train")  # TFDS reads every file
+    assert "\n" not in str(error.value)
+
+
+def test_a_character_that_ends_a_line_for_tfds_alone_is_named_with_its_line(root):
+    write(root, de_train=[*GERMAN[:2], "ein\u2028mann", *GERMAN[3:]])
+    message = r"de.train.txt 7, en.train.txt 6; de.train.txt has U\+2028 within line 3"
+    with pytest.raises(ValueError, match=message):
+        folder(root, "en-de", "train")
+
+
+def test_an_empty_folder_is_missing_the_text(tmp_path):
+    with pytest.raises(ValueError, match="there is no .*<lang>.<split>.txt: put the text there"):
+        folder(tmp_path, "en-de", "train")
+
+
+def test_values_that_are_no_names_are_refused_like_unknown_names(root, tmp_path):
+    with pytest.raises(ValueError, match="`split` must be one of .* split=.'train'."):
+        folder(root, "en-de", ["train"])
+    with pytest.raises(ValueError, match="`pair` must be one of .*pair=None"):
+        folder(root, None, "train")
+    with pytest.raises(ValueError, match="there is no None.train.txt in"):
+        load("multi30k", None, "train", tmp_path / "nowhere")
 
 
 def test_files_that_do_not_correspond_are_named_with_their_lines(root):
