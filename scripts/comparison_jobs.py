@@ -3,6 +3,7 @@
     require_own                     a run belongs to its preset
     pruned, checkpoint_path         before the training
     footprint                       after it
+    has_gpu                         where it runs
 """
 
 import os
@@ -78,3 +79,9 @@ def checkpoint_path(
     """Return the file of a run's checkpoint, None without a folder."""
     name = f"{family}-{preset}-{job.method}-{job.sparsity:g}-{job.seed}.npz"
     return None if folder is None else Path(folder) / name
+
+
+def has_gpu() -> bool:
+    """Return whether the backend computes on a GPU, as far as Keras can see."""
+    # Asked for "gpu", Keras raises on JAX where there is none.
+    return any("gpu" in device for device in keras.distribution.list_devices())

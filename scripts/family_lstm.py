@@ -157,4 +157,4 @@ def _loss() -> keras.losses.Loss:
 
 def _jit() -> bool | str:
     """XLA on a CPU, where it saves a third; "auto" lets TensorFlow take cuDNN's LSTM on a GPU."""
-    return "auto" if keras.distribution.list_devices("gpu") else True
+    return "auto" if comparison_jobs.has_gpu() else True

@@ -189,8 +189,8 @@ def _jit() -> bool | str:
 
     JAX has no other way. On a GPU "auto" lets TensorFlow take cuDNN's LSTM.
     """
-    gpu = keras.distribution.list_devices("gpu")
-    return "auto" if gpu or keras.backend.backend() == "jax" else False
+    jax = keras.backend.backend() == "jax"
+    return "auto" if comparison_jobs.has_gpu() or jax else False
 
 
 def _order(seed: int, epoch: int) -> int:
