@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from comparison_families import Family
 from tfprune.files import replacing
@@ -44,6 +45,9 @@ def write(family: Family, content: dict[str, Any], file: Path) -> None:
                 **style,
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(title)
         axes.grid(color="#e2e2e2", linewidth=0.8)
         axes.set_axisbelow(True)

@@ -18,7 +18,7 @@ _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 def headings(family: Family) -> tuple[str, ...]:
     """Return the headings of the table."""
     sizes = ("nonzeros", "bytes, bit mask", "bytes, CSR", "compression rate", "space saving")
-    return ("model", "sparsity", family.label, *sizes, "training")
+    return ("model", "sparsity", family.label, *sizes, "training, CPU")
 
 
 def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -28,7 +28,8 @@ def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
         family: the models' family.
         content: "rows" and "published" of a results file.
     """
-    cells = [_cells(family, row) for row in content["rows"]]
+    order = sorted(content["rows"], key=lambda row: (bool(row["sparsity"]), row["stored_bytes"]))
+    cells = [_cells(family, row) for row in order]
     return cells + [
         (row["model"], "published", f"{row['quality']:g}", _count(row["nonzeros"]), *[""] * 5)
         for row in content["published"]
@@ -86,7 +87,7 @@ def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
         _count(means["csr_bytes" if row["sparsity"] else "dense_bytes"]),
         f"{row['compression_rate']:.2f}",
         f"{row['space_saving']:.1%}",
-        f"{means['seconds']:.0f} s",
+        f"{means['cpu_seconds']:.0f} s",
     )
 
 

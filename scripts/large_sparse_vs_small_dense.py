@@ -101,7 +101,7 @@ def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -
     """Return the head of the results file."""
     seeds = len({record["seed"] for record in records})
     sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
-    rows = experiments.aggregate(records, [family.measure, *sizes, "seconds"])
+    rows = experiments.aggregate(records, [family.measure, *sizes, "cpu_seconds"])
     return {
         "command": f"python scripts/{PROGRAM}.py {family.name} --preset {settings['preset']} "
         f"--seeds {seeds}",

@@ -52,7 +52,7 @@ def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -
     return {
         "command": f"python scripts/{PROGRAM}.py {family.name} --seeds {seeds}",
         "versions": settings["versions"],
-        "rows": experiments.aggregate(records, [family.measure, "nonzeros", "seconds"]),
+        "rows": experiments.aggregate(records, [family.measure, "nonzeros", "cpu_seconds"]),
     }
 
 

@@ -17,7 +17,7 @@ from results_file import Job
 
 
 def row(method, sparsity, nonzeros, mean, sd):
-    fixed = ("bitmask_bytes", "csr_bytes", "dense_bytes", "seconds")
+    fixed = ("bitmask_bytes", "csr_bytes", "dense_bytes", "cpu_seconds")
     return {
         "method": method,
         "sparsity": sparsity,
