@@ -5,8 +5,9 @@
     estimate(preset, seeds)                   seconds on one CPU core
 
 All models see the same images in the same order, mirrored alike. Convolutions and the
-classifier are pruned to the same sparsity; the first convolution and depthwise kernels, 1 to 2 % of
-the weights, stay dense, as in Zhu & Gupta (arXiv 1710.01878).
+classifier are pruned, by one threshold over all of them or all to the same sparsity; the first
+convolution and depthwise kernels, 1 to 2 % of the weights, stay dense, as in Zhu & Gupta (arXiv
+1710.01878).
 """
 
 import os
@@ -70,7 +71,12 @@ def train(
     )
     total = images.steps * chosen.epochs
     model, pruning = comparison_jobs.pruned(
-        model, chosen, job.sparsity, total, structure=tfprune.structures_for("size")
+        model,
+        chosen,
+        job.sparsity,
+        total,
+        structure=tfprune.structures_for("size"),
+        distribution=chosen.distribution,
     )
     decay = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, total)
     model.compile(keras.optimizers.Adam(decay), _loss())

@@ -261,7 +261,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "gradual": gradual,
     "schedules": schedules,
     **{name: functools.partial(family, name) for name in FAMILIES},
-    **{f"recipe_{name}": functools.partial(recipe, name) for name in FAMILIES},
+    "recipe_lstm": functools.partial(recipe, "lstm"),
     "oracle": oracle,
     "fisher": fisher,
     "gradients": gradients,

@@ -7,6 +7,7 @@ from experiment_tables import Table, environment
 
 _LABELS = {
     "cpu-fast": "twice the learning rate",
+    "cpu-uniform": "every layer at the same sparsity",
     "cpu-classifier": "classifier left dense",
     "cpu-softmax": "softmax projection left dense",
     "cpu-embedding": "embeddings left dense",
