@@ -3,7 +3,7 @@
     require_own                     a run belongs to its preset
     pruned, checkpoint_path         before the training
     footprint                       after it
-    has_gpu                         where it runs
+    has_gpu, leave_gpu_to_backend   where it runs
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 import tfprune
 from comparison_presets import Preset
@@ -85,3 +86,9 @@ def has_gpu() -> bool:
     """Return whether the backend computes on a GPU, as far as Keras can see."""
     # Asked for "gpu", Keras raises on JAX where there is none.
     return any("gpu" in device for device in keras.distribution.list_devices())
+
+
+def leave_gpu_to_backend() -> None:
+    """Keep TensorFlow, which reads the data, from taking a GPU's memory where JAX computes."""
+    if keras.backend.backend() != "tensorflow":
+        tf.config.set_visible_devices([], "GPU")

@@ -13,7 +13,9 @@ SET_UP = """
     sys.path[:0] = ["ROOT", "SCRIPTS"]
     import keras, numpy as np
     from pathlib import Path
+    import comparison_jobs
     assert keras.config.backend() == "jax"
+    comparison_jobs.leave_gpu_to_backend()  # as the commands do before anything else
     folder = Path("FOLDER")
 
     def trained_twice(module, **options):

@@ -20,7 +20,7 @@ from tfprune.cli import main as command_line
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, EXPORT, MIGRATION = BLOCKS
+EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, MODELS, EXPORT, MIGRATION = BLOCKS
 
 
 def section(title: str) -> str:
@@ -123,6 +123,15 @@ def exported(
         patch.chdir(folder)
         exec(EXPORT, names)
     return {**names, "printed": printed.getvalue()}
+
+
+def test_the_reference_models_are_built_and_their_data_loaded(capsys):
+    names: dict[str, Any] = {}
+    exec(MODELS, names)
+    listed = capsys.readouterr().out
+    assert all(f"'{name}'" in listed for name in ("mobilenet-v1-0.5", "lstm-small", "nmt-256"))
+    assert names["small"].output_shape == (None, 10)
+    assert len(names["digits"].x_train) == 1437
 
 
 def test_the_exported_file_runs_on_a_sparse_kernel_and_is_smaller(exported):
