@@ -1,7 +1,7 @@
 """What the pruning recipe of a family changes: the same model and sparsity, one thing otherwise.
 
     python scripts/recipe_variants.py cnn
-    python scripts/recipe_variants.py lstm --seeds 3
+    python scripts/recipe_variants.py lstm --seeds 3 --variants cpu-early cpu-softmax
 
 Trains the largest model of the family's `cpu` preset, pruned as far as there, with the preset's own
 recipe and with each of its variants: the sparsity rising earlier or later, layers left dense, or
@@ -31,16 +31,27 @@ PROGRAM = "recipe_variants"
 BASE = "cpu"
 
 
-def jobs(module: Any, seeds: int) -> list[tuple[Job, str, Job]]:
+def jobs(
+    module: Any, seeds: int, variants: Sequence[str] | None = None
+) -> list[tuple[Job, str, Job]]:
     """Return (job, preset, the preset's own job) of the base and of each variant.
 
     Args:
         module: of the family.
         seeds: how many, from 0 on.
+        variants: which; None is all.
+
+    Raises:
+        ValueError: for an unknown variant.
     """
+    chosen = list(module.VARIANTS) if variants is None else variants
+    for name in chosen:
+        if name not in module.VARIANTS:
+            known = ", ".join(module.VARIANTS)
+            raise ValueError(f"`--variants` must be among {known}. Received: {name}")
     found = []
     for seed in range(seeds):
-        for preset in (BASE, *module.VARIANTS):
+        for preset in (BASE, *chosen):
             own = module.jobs(preset, seed)[-1]
             job = Job(preset, own.sparsity, seed, own.options, own.seconds)
             found.append((job, preset, own))
@@ -67,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     }
     out = args.out or comparison.RESULTS / f"recipe_{family.name}.json"
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
-    every = {job: (preset, own) for job, preset, own in jobs(module, args.seeds)}
+    every = {job: (preset, own) for job, preset, own in jobs(module, args.seeds, args.variants)}
 
     def train(job: Job) -> dict[str, Any]:
         preset, own = every[job]
@@ -85,6 +96,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=1,
         metavar="N",
         help="how many; default: %(default)s",
+    )
+    known = "; ".join(f"{k}: {', '.join(m.VARIANTS)}" for k, m in comparison.MODULES.items())
+    parser.add_argument(
+        "--variants", nargs="+", metavar="NAME", help=f"{known}; default: all of the family"
     )
     comparison.add_folders(parser)
     return parser.parse_args(arguments)

@@ -66,5 +66,9 @@ def test_a_run_goes_on_after_a_stop(tmp_path, monkeypatch, capsys):
     rows = {row["method"]: row["bleu"]["mean"] for row in content["rows"]}
     assert rows == {"cpu": 12.0, "cpu-early": 11.0}
     assert content["command"] == "python scripts/recipe_variants.py nmt --seeds 3"
+    assert recipe_variants.main([*arguments, "--variants", "cpu-early"]) == 0  # all done
+    assert len(tiny.trained) == 6
+    assert recipe_variants.main([*arguments, "--variants", "cpu-never"]) == 2
+    assert "must be among cpu-early. Received: cpu-never" in capsys.readouterr().err
     assert recipe_variants.main(["nmt", "--out", f"{tmp_path}"]) == 2
     assert "out" in capsys.readouterr().err
