@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-import comparison_jobs
+import comparison_training
 import models
 import tfprune
 from checkpoints import Checkpoint
@@ -59,7 +59,7 @@ def train(
             damaged or does not fit.
     """
     chosen = find(preset)
-    comparison_jobs.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs)
     images = images_of(chosen, data_dir, load)
     keras.utils.set_random_seed(seed)
     own = {name: job.options.get(name) for name in ("momentum", "width")}
@@ -70,7 +70,7 @@ def train(
         **{name: value for name, value in own.items() if value is not None},
     )
     total = images.steps * chosen.epochs
-    model, pruning = comparison_jobs.pruned(
+    model, pruning = comparison_training.pruned(
         model,
         chosen,
         job.sparsity,
@@ -81,7 +81,7 @@ def train(
     decay = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, total)
     model.compile(keras.optimizers.Adam(decay), _loss())
     checkpoint = Checkpoint(
-        comparison_jobs.checkpoint_path("cnn", preset, job, checkpoint_dir),
+        comparison_training.checkpoint_path("cnn", preset, job, checkpoint_dir),
         {**job.key, **job.options},
     )
     done = checkpoint.restore(model) // images.steps
@@ -101,7 +101,7 @@ def train(
         found = plain.evaluate(images.test(), verbose=0, return_dict=True)
     return {
         "accuracy": float(found["accuracy"]),
-        **comparison_jobs.footprint(plain),
+        **comparison_training.footprint(plain),
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-import comparison_jobs
+import comparison_training
 import tfprune
 from checkpoints import Checkpoint
 from lstm_presets import PRESETS, VARIANTS, Preset, Recipe, estimate, find, jobs
@@ -59,7 +59,7 @@ def train(
             damaged or does not fit.
     """
     chosen = find(preset)
-    comparison_jobs.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs)
     recipe = next(own for own in chosen.dense if own.units == job.options["units"])
     texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
     words = texts["train"].tokens[: chosen.words]
@@ -71,7 +71,7 @@ def train(
     keras.utils.set_random_seed(seed)
     model = _build(recipe, len(texts["train"].vocabulary))
     total = part * recipe.parts * recipe.passes
-    model, pruning = comparison_jobs.pruned(model, chosen, job.sparsity, total)
+    model, pruning = comparison_training.pruned(model, chosen, job.sparsity, total)
     model.compile(
         zaremba_optimizer(
             part,
@@ -84,7 +84,7 @@ def train(
         jit_compile=_jit(),
     )
     checkpoint = Checkpoint(
-        comparison_jobs.checkpoint_path("lstm", preset, job, checkpoint_dir),
+        comparison_training.checkpoint_path("lstm", preset, job, checkpoint_dir),
         {**job.key, **job.options, "vocabulary": len(texts["train"].vocabulary), "part": part},
     )
     done = checkpoint.restore(model)
@@ -102,7 +102,7 @@ def train(
     return {
         "perplexity": perplexity(plain, texts["test"].tokens),
         "valid_perplexity": perplexity(plain, texts["valid"].tokens),
-        **comparison_jobs.footprint(stateless(plain)),
+        **comparison_training.footprint(stateless(plain)),
         "words": total * recipe.batch_size * recipe.steps,
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
@@ -157,4 +157,4 @@ def _loss() -> keras.losses.Loss:
 
 def _jit() -> bool | str:
     """XLA on a CPU, where it saves a third; "auto" lets TensorFlow take cuDNN's LSTM on a GPU."""
-    return "auto" if comparison_jobs.has_gpu() else True
+    return "auto" if comparison_training.has_gpu() else True

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-import comparison_jobs
+import comparison_training
 import tfprune
 from checkpoints import Checkpoint
 from models import nmt, subwords, translation_batches, translation_data
@@ -88,17 +88,17 @@ def train(
             or does not fit.
     """
     chosen = find(preset)
-    comparison_jobs.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs)
     texts = read(chosen, None if data_dir is None else Path(data_dir))
     total = texts.steps * chosen.epochs
 
     keras.utils.set_random_seed(seed)
-    model, pruning = comparison_jobs.pruned(
+    model, pruning = comparison_training.pruned(
         _build(job.options["units"], chosen), chosen, job.sparsity, total
     )
     model.compile(chosen.make_optimizer(total), nmt.loss(), jit_compile=_jit())
     checkpoint = Checkpoint(
-        comparison_jobs.checkpoint_path("nmt", preset, job, checkpoint_dir),
+        comparison_training.checkpoint_path("nmt", preset, job, checkpoint_dir),
         {**job.key, **job.options, "fingerprint": texts.words.fingerprint, "steps": texts.steps},
     )
     done = checkpoint.restore(model) // texts.steps
@@ -116,7 +116,7 @@ def train(
     plain = tfprune.strip_pruning(model) if job.sparsity else model
     return {
         **_quality(plain, chosen, texts),
-        **comparison_jobs.footprint(plain),
+        **comparison_training.footprint(plain),
         "sentences": texts.sentences * chosen.epochs,
         "seconds": round(checkpoint.seconds, 2),
         "cpu_seconds": round(checkpoint.cpu_seconds, 2),
@@ -190,7 +190,7 @@ def _jit() -> bool | str:
     JAX has no other way. On a GPU "auto" lets TensorFlow take cuDNN's LSTM.
     """
     jax = keras.backend.backend() == "jax"
-    return "auto" if comparison_jobs.has_gpu() or jax else False
+    return "auto" if comparison_training.has_gpu() or jax else False
 
 
 def _order(seed: int, epoch: int) -> int:

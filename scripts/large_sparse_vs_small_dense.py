@@ -23,9 +23,9 @@ sys.path.insert(0, str(ROOT))
 
 import keras  # noqa: E402
 
-import comparison_jobs  # noqa: E402
 import comparison_plot  # noqa: E402
 import comparison_table  # noqa: E402
+import comparison_training  # noqa: E402
 import experiments  # noqa: E402
 import family_cnn  # noqa: E402
 import family_lstm  # noqa: E402
@@ -82,7 +82,7 @@ def run_family(
         "threads": measuring.threads(),
         "versions": measuring.versions(),
     }
-    comparison_jobs.leave_gpu_to_backend()
+    comparison_training.leave_gpu_to_backend()
     module = MODULES[family.name]
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]

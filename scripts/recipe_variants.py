@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import comparison_jobs  # noqa: E402
+import comparison_training  # noqa: E402
 import experiments  # noqa: E402
 import large_sparse_vs_small_dense as comparison  # noqa: E402
 import measuring  # noqa: E402
@@ -69,7 +69,7 @@ def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -
 
 
 def run(args: argparse.Namespace) -> None:
-    comparison_jobs.leave_gpu_to_backend()
+    comparison_training.leave_gpu_to_backend()
     family, module = FAMILIES[args.family], comparison.MODULES[args.family]
     settings = {
         "family": family.name,

@@ -13,9 +13,9 @@ SET_UP = """
     sys.path[:0] = ["ROOT", "SCRIPTS"]
     import keras, numpy as np
     from pathlib import Path
-    import comparison_jobs
+    import comparison_training
     assert keras.config.backend() == "jax"
-    comparison_jobs.leave_gpu_to_backend()  # as the commands do before anything else
+    comparison_training.leave_gpu_to_backend()  # as the commands do before anything else
     folder = Path("FOLDER")
 
     def trained_twice(module, **options):

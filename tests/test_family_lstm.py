@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-import comparison_jobs
+import comparison_training
 import family_lstm
 import lstm_presets
 import tfprune
@@ -234,6 +234,6 @@ def test_estimates_keep_the_promised_times():
 
 def test_sparsity_is_reached_with_training_left():
     for preset in family_lstm.PRESETS.values():
-        schedule = comparison_jobs.schedule(preset, 0.9, 2320)
+        schedule = comparison_training.schedule(preset, 0.9, 2320)
         assert isinstance(schedule, tfprune.PolynomialDecay)
         assert 0 < schedule.begin_step < schedule.end_step <= 0.7 * 2320

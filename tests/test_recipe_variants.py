@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-import comparison_jobs
+import comparison_training
 import large_sparse_vs_small_dense as comparison
 import models
 import recipe_variants
@@ -34,7 +34,7 @@ def test_layers_that_are_left_out_exist_and_others_are_pruned(name):
         "nmt": lambda: models.build("nmt-4", source_vocabulary=20, target_vocabulary=20),
     }[name]()
     for preset in module.VARIANTS.values():
-        pruned, _ = comparison_jobs.pruned(model, preset, 0.9, steps=100)
+        pruned, _ = comparison_training.pruned(model, preset, 0.9, steps=100)
         wrapped = {layer.name for layer in pruned.layers if isinstance(layer, tfprune.PrunedLayer)}
         everything = {
             layer.name for layer in model.layers if tfprune.prunable.prunable_weights(layer)
