@@ -38,29 +38,33 @@ def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def readme(family: Family, run: dict[str, Any]) -> Table:
     """Return headings, rows and a line about the run, for the README."""
-    about = (
-        f"{'; '.join(wins(family, run['rows']))}: by more than two standard deviations of the "
-        f"difference. {MEASURES} `{run['command']}`; {environment(run)}."
-    )
+    found = " ".join(f"{line}." for line in wins(family, run["rows"]))
+    about = f"{found} {MEASURES} `{run['command']}`; {environment(run)}."
     return list(headings(family)), [list(row) for row in rows(family, run)], about
 
 
 def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a sentence for each dense model that a pruned one with no more nonzeros beats.
+    """Return a sentence for each pruned model that beats dense ones with no fewer nonzeros.
 
     It has to be better by more than two standard deviations of the difference; with one seed there
     are none, and nothing is claimed.
     """
+    by_how_much = "by more than two standard deviations of the difference"
     found = []
     for pruned in (row for row in rows if row["sparsity"]):
-        for dense in (row for row in rows if not row["sparsity"]):
-            fewer = pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
-            if fewer and _beats(family, pruned[family.measure], dense[family.measure]):
-                found.append(
-                    f"{pruned['method']} at {pruned['sparsity']:g} beats {dense['method']}, which "
-                    "has as many nonzeros or more"
-                )
-    return found or ["No pruned model beats a dense one with as many nonzeros beyond doubt"]
+        beaten = [
+            dense["method"]
+            for dense in rows
+            if not dense["sparsity"]
+            and pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
+            and _beats(family, pruned[family.measure], dense[family.measure])
+        ]
+        if beaten:
+            found.append(
+                f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(beaten)}, with "
+                f"no more nonzeros, {by_how_much}"
+            )
+    return found or [f"No pruned model beats a dense one with as many nonzeros {by_how_much}"]
 
 
 def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -19,7 +19,6 @@ import comparison_table
 import experiment_tables
 import export_tables
 import fashion_table
-import recipe_table
 import saliency_tables
 from comparison_families import FAMILIES
 
@@ -188,12 +187,6 @@ def family(name: str, results: Path) -> str:
     return experiment(comparison_table.readme(FAMILIES[name], run))
 
 
-def recipe(name: str, results: Path) -> str:
-    """The table of one family's pruning recipe with one thing changed at a time."""
-    run = read(results / f"recipe_{name}.json")
-    return experiment(recipe_table.readme(FAMILIES[name], run))
-
-
 def oracle(results: Path) -> str:
     """The table of the correlations with an oracle."""
     return experiment(saliency_tables.oracle(read(results / "oracle_correlation.json")), left=2)
@@ -261,7 +254,6 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "gradual": gradual,
     "schedules": schedules,
     **{name: functools.partial(family, name) for name in FAMILIES},
-    "recipe_lstm": functools.partial(recipe, "lstm"),
     "oracle": oracle,
     "fisher": fisher,
     "gradients": gradients,
