@@ -64,6 +64,8 @@ def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
                 f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(beaten)}, with "
                 f"no more nonzeros, {by_how_much}"
             )
+    if not found and any(row[family.measure]["sd"] is None for row in rows):
+        return ["One seed has no deviation: no model is said to beat another"]
     return found or [f"No pruned model beats a dense one with as many nonzeros {by_how_much}"]
 
 
