@@ -7,7 +7,7 @@
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,18 @@ from comparison_presets import Preset
 from results_file import Job
 
 
-def require_own(job: Job, preset: str, jobs: Callable[[str, int], list[Job]]) -> None:
+def require_own(job: Job, preset: str, jobs: Sequence[Job]) -> None:
     """Require a job to be one of its preset and seed, options included.
 
+    Args:
+        job: to be run.
+        preset: its name.
+        jobs: all of that preset and of the seed that the run will have.
+
     Raises:
-        ValueError: if it is not.
+        ValueError: if it is none of them.
     """
-    if all((job.key, job.options) != (own.key, own.options) for own in jobs(preset, job.seed)):
+    if all((job.key, job.options) != (own.key, own.options) for own in jobs):
         raise ValueError(f"`job` must be of the preset {preset!r} and its seed. Received: {job}")
 
 

@@ -59,7 +59,7 @@ def train(
             damaged or does not fit.
     """
     chosen = find(preset)
-    comparison_training.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs(preset, seed))
     images = images_of(chosen, data_dir, load)
     keras.utils.set_random_seed(seed)
     own = {name: job.options.get(name) for name in ("momentum", "width")}

@@ -59,7 +59,7 @@ def train(
             damaged or does not fit.
     """
     chosen = find(preset)
-    comparison_training.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs(preset, seed))
     recipe = next(own for own in chosen.dense if own.units == job.options["units"])
     texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
     words = texts["train"].tokens[: chosen.words]

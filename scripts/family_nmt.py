@@ -88,7 +88,7 @@ def train(
             or does not fit.
     """
     chosen = find(preset)
-    comparison_training.require_own(job, preset, jobs)
+    comparison_training.require_own(job, preset, jobs(preset, seed))
     texts = read(chosen, None if data_dir is None else Path(data_dir))
     total = texts.steps * chosen.epochs
 

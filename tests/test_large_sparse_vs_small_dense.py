@@ -162,3 +162,9 @@ def test_a_job_of_another_preset_is_refused(images):
     job = family_cnn.jobs("quick", 0)[0]
     with pytest.raises(ValueError, match="`job` must be of the preset 'tiny'"):
         family_cnn.train(job, "tiny", 0, None, load=images)
+
+
+def test_a_job_of_another_seed_is_refused(images):
+    job = family_cnn.jobs("tiny", 1)[0]
+    with pytest.raises(ValueError, match="must be of the preset 'tiny' and its seed"):
+        family_cnn.train(job, "tiny", 0, None, load=images)
