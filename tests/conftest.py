@@ -9,6 +9,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from models import Dataset  # noqa: E402
+
 # Two logical processors, for the tests with two replicas; must be set before the first operation.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -39,3 +41,14 @@ def mlp():
         ],
         name="mlp",
     )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """60 training and 20 test images of 8 x 8 pixels, whose label is where the bright part is."""
+    random = np.random.default_rng(0)
+    y = (np.arange(80) % 4).astype("int32")
+    x = random.random((80, 8, 8, 1)).astype("float32") * 0.2
+    for image, label in zip(x, y):
+        image[2 * label : 2 * label + 2] += 0.8
+    return Dataset("fashion_mnist", 4, x[:60], y[:60], x[60:], y[60:])

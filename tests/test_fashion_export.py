@@ -11,7 +11,6 @@ import pytest
 import fashion_export
 import fashion_table
 from fashion_cases import DENSE, FILES, MODELS, RECIPE, START, TIMED, File, Recipe
-from models import Dataset
 from results_file import Job
 from tfprune.export import wasm
 
@@ -28,17 +27,6 @@ def records_in(folder):
 
 def without_times(records):
     return [{k: v for k, v in record.items() if k not in SPENT} for record in records]
-
-
-@pytest.fixture(scope="module")
-def digits():
-    """60 training and 20 test images of 8 x 8 pixels, whose label is where the bright part is."""
-    random = np.random.default_rng(0)
-    y = (np.arange(80) % 4).astype("int32")
-    x = random.random((80, 8, 8, 1)).astype("float32") * 0.2
-    for image, label in zip(x, y):
-        image[2 * label : 2 * label + 2] += 0.8
-    return Dataset("fashion_mnist", 4, x[:60], y[:60], x[60:], y[60:])
 
 
 @pytest.fixture(scope="module")

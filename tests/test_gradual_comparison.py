@@ -8,22 +8,10 @@ import pytest
 
 import experiment_tables
 import gradual_comparison
-from models import Dataset
 
 
 def records_in(path):
     return json.loads(path.read_text())["records"]
-
-
-@pytest.fixture(scope="module")
-def digits():
-    """60 training and 20 test images of 8 x 8 pixels, whose label is where the bright part is."""
-    random = np.random.default_rng(0)
-    y = (np.arange(80) % 4).astype("int32")
-    x = random.random((80, 8, 8, 1)).astype("float32") * 0.2
-    for image, label in zip(x, y):
-        image[2 * label : 2 * label + 2] += 0.8
-    return Dataset("fashion_mnist", 4, x[:60], y[:60], x[60:], y[60:])
 
 
 RECIPE = gradual_comparison.Recipe(
