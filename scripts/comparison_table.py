@@ -18,7 +18,7 @@ _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 def headings(family: Family) -> tuple[str, ...]:
     """Return the headings of the table."""
     sizes = ("nonzeros", "bytes, bit mask", "bytes, CSR", "compression rate", "space saving")
-    return ("model", "sparsity", family.label, *sizes, "training, CPU")
+    return ("model", "sparsity", family.label, *sizes, "CPU of a run")
 
 
 def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
