@@ -1,15 +1,15 @@
 """Reference models in plain Keras 3 and the data they are trained on."""
 
-from models.augment import augmented, training_batches
-from models.cnn import digits_cnn
-from models.cnn_all import all_cnn_c, network_in_network
-from models.cnn_classic import alexnet, lenet_5, lenet_300_100, vgg_16
-from models.data import Dataset, load
-from models.imagenet import inception_v3, mobilenet_v1, resnet_50
-from models.imagenet_data import imagenet_batches
-from models.mobilenet import load_imagenet_sample, load_mobilenet
+from models.data.arrays import Dataset, load
+from models.data.imagenet import imagenet_batches
+from models.images.all_convolutional import all_cnn_c, network_in_network
+from models.images.augment import augmented, training_batches
+from models.images.classic import alexnet, lenet_5, lenet_300_100, vgg_16
+from models.images.digits import digits_cnn
+from models.images.imagenet import inception_v3, mobilenet_v1, resnet_50
+from models.images.mobilenet import load_imagenet_sample, load_mobilenet
+from models.images.resnet import load_resnet20, resnet20, small_image_resnet
 from models.registry import build, names
-from models.resnet import load_resnet20, resnet20, small_image_resnet
 
 __all__ = [
     "Dataset",

@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 
-from models import cnn, cnn_all, cnn_classic, imagenet, lstm_lm, nmt, resnet, small_resnet
+from models.images import all_convolutional, classic, digits, imagenet, residual, resnet
+from models.language import lstm
+from models.translation import encoder_decoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,28 +23,28 @@ class _Entry:
 
 
 def _published_lstm(size: str) -> _Entry:
-    preset = lstm_lm.PRESETS[size]
+    preset = lstm.PRESETS[size]
     taken = ("steps", "dropout", "init_scale", "batch_size")
     return _Entry(
-        lstm_lm.lstm_language_model,
+        lstm.lstm_language_model,
         {"units": preset.units},
         {name: getattr(preset, name) for name in taken},
     )
 
 
 _ENTRIES = {
-    "alexnet": _Entry(cnn_classic.alexnet),
-    "all-cnn-c": _Entry(cnn_all.all_cnn_c),
-    "digits-cnn": _Entry(cnn.digits_cnn),
+    "alexnet": _Entry(classic.alexnet),
+    "all-cnn-c": _Entry(all_convolutional.all_cnn_c),
+    "digits-cnn": _Entry(digits.digits_cnn),
     "inception-v3": _Entry(imagenet.inception_v3),
-    "lenet-300-100": _Entry(cnn_classic.lenet_300_100),
-    "lenet-5": _Entry(cnn_classic.lenet_5),
-    "nin": _Entry(cnn_all.network_in_network),
+    "lenet-300-100": _Entry(classic.lenet_300_100),
+    "lenet-5": _Entry(classic.lenet_5),
+    "nin": _Entry(all_convolutional.network_in_network),
     "resnet-50": _Entry(imagenet.resnet_50),
-    "small-resnet": _Entry(small_resnet.small_resnet),
-    "vgg-16": _Entry(cnn_classic.vgg_16),
+    "small-resnet": _Entry(residual.small_resnet),
+    "vgg-16": _Entry(classic.vgg_16),
     **{f"resnet{n}": _Entry(resnet.small_image_resnet, {"depth": n}) for n in (20, 32, 56)},
-    **{f"lstm-{size}": _published_lstm(size) for size in lstm_lm.PRESETS},
+    **{f"lstm-{size}": _published_lstm(size) for size in lstm.PRESETS},
 }
 
 # Families whose names end in a number: any number goes, and `names` lists the usual ones.
@@ -54,12 +56,12 @@ _FAMILIES: dict[str, tuple[str, Callable[[str], _Entry], tuple[str, ...]]] = {
     ),
     "lstm-<units>": (
         r"lstm-(\d+)",
-        lambda number: _Entry(lstm_lm.lstm_language_model, {"units": int(number)}),
+        lambda number: _Entry(lstm.lstm_language_model, {"units": int(number)}),
         (),
     ),
     "nmt-<units>": (
         r"nmt-(\d+)",
-        lambda number: _Entry(nmt.seq2seq, {"units": int(number)}),
+        lambda number: _Entry(encoder_decoder.seq2seq, {"units": int(number)}),
         ("128", "256", "512", "1024"),
     ),
 }

@@ -6,4 +6,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 "$root/scripts/setup_env.sh" run
 unset PYTHONHOME PYTHONPATH
 export KERAS_BACKEND=tensorflow
-exec "$root/.venv/bin/python" "$root/scripts/quickstart.py" "$@"
+PYTHONPATH=$root exec "$root/.venv/bin/python" -P -m scripts.quickstart "$@"

@@ -1,15 +1,11 @@
 """What most tests need: quiet TensorFlow, fixed seeds, small models and data."""
 
-import os
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from models import Dataset  # noqa: E402
+from models import Dataset
 
 # Two logical processors, for the tests with two replicas; must be set before the first operation.
 tf.config.set_logical_device_configuration(

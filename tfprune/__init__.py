@@ -3,21 +3,23 @@
 import importlib
 from typing import Any
 
-from tfprune import distributions, masks, prunable, schedules, scorers, structures
-from tfprune.api import prune, strip_pruning
-from tfprune.batch_norm import refresh_batch_norm
-from tfprune.callbacks import PruningSummaries, UpdatePruningStep
-from tfprune.one_shot import one_shot
-from tfprune.one_shot_report import OneShotReport, StageResult
-from tfprune.prunable import PrunableLayer, register_prunable
-from tfprune.quantize_aware import quantize_aware
-from tfprune.report import Report, report
-from tfprune.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
-from tfprune.sensitivity import Sensitivity, sensitivity
-from tfprune.structures import Block, Channel, NofM, Unstructured
-from tfprune.targets import structures_for
-from tfprune.updater import PruningUpdater
-from tfprune.wrapper import PrunedLayer
+from tfprune import scorers
+from tfprune.calibration.batch_norm import refresh_batch_norm
+from tfprune.compression.quantization import quantize_aware
+from tfprune.layer_classes import prunable
+from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
+from tfprune.pruning.callbacks import PruningSummaries, UpdatePruningStep
+from tfprune.pruning.one_shot_pruning import one_shot
+from tfprune.pruning.prune_model import prune, strip_pruning
+from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
+from tfprune.pruning.updater import PruningUpdater
+from tfprune.reports.model_report import Report, report
+from tfprune.reports.one_shot_report import OneShotReport, StageResult
+from tfprune.sparsity import distributions, masks, schedules, structures
+from tfprune.sparsity.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
+from tfprune.sparsity.structures import Block, Channel, NofM, Unstructured
+from tfprune.targets.structures import structures_for
+from tfprune.wrapping.pruned_layer import PrunedLayer
 
 __version__ = "0.1.0"
 

@@ -2,8 +2,8 @@
 
     python tests/golden/make_golden.py
 
-Made once, with tfprune 0.1.0 before its modules were moved into folders, and never again: they stand
-for the files that users have.
+Made once, with tfprune 0.1.0 before its modules were moved into folders, and never again: they
+stand for the files that users have.
 """
 
 from pathlib import Path

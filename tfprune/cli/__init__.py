@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import keras
 
 import tfprune
-from tfprune.cli import bench, export, inspect, lint, prune, report
+from tfprune.cli import bench, export, inspection, lint, prune, report
 from tfprune.cli.terminal import Outcome, print_outcome
-from tfprune.quiet import silenced
+from tfprune.support.quiet import silenced
 
-_COMMANDS = (inspect, prune, export, lint, bench, report)
+_COMMANDS = (inspection, prune, export, lint, bench, report)
 _LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages
 
 

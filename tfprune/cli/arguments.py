@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tfprune.structures import Block, Channel, NofM, Structure, Unstructured
-from tfprune.targets import TargetStructures, structures_for
+from tfprune.sparsity.structures import Block, Channel, NofM, Structure, Unstructured
+from tfprune.targets.structures import TargetStructures, structures_for
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) -> Any:

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
-from tfprune.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
-from tfprune.progress import progress
-from tfprune.report_table import table
+from tfprune.reports.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
+from tfprune.reports.tables import table
+from tfprune.support.progress_bar import progress
 
 if TYPE_CHECKING:
     from tfprune.export import Timing
@@ -62,13 +62,11 @@ def run(args: argparse.Namespace) -> Outcome:
     """Measure `args.files`."""
     for file in args.files:
         models.require_file(file, ".tflite")
-    from tfprune.export import benchmark  # imports TensorFlow, whatever the backend
+    from tfprune.export import benchmark
 
     paths = dict(zip(_names(args.files), args.files))
     with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
-        timings = benchmark(
-            paths, threads=args.threads, runs=args.runs, runtime=args.runtime
-        )
+        timings = benchmark(paths, threads=args.threads, runs=args.runs, runtime=args.runtime)
     first = timings[0]
     timed = (
         f"\nLatency of {first.how}. Speed-up {SPEED_UP}: s = latency of the first file, s* = of "

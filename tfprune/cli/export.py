@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.api import strip_pruning
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
-from tfprune.files import require_writable
-from tfprune.progress import progress
-from tfprune.targets import QUANTIZE, TARGETS
-from tfprune.wrapper import pruned_layers
+from tfprune.pruning.prune_model import strip_pruning
+from tfprune.support.files import require_writable
+from tfprune.support.progress_bar import progress
+from tfprune.targets.structures import QUANTIZE, TARGETS
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 _DESCRIPTION = """\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> Outcome:
     wrapped = bool(pruned_layers(model))
     if wrapped:
         model = strip_pruning(model)
-    from tfprune.export import to_tflite  # imports TensorFlow, whatever the backend
+    from tfprune.export import to_tflite
 
     with progress(f"Exporting {args.model}", quiet=args.json):
         written = to_tflite(

@@ -10,17 +10,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.api import prune, strip_pruning
-from tfprune.callbacks import UpdatePruningStep
-from tfprune.progress import progress
-from tfprune.schedules import PolynomialDecay
+from tfprune.pruning.callbacks import UpdatePruningStep
+from tfprune.pruning.prune_model import prune, strip_pruning
+from tfprune.sparsity.schedules import PolynomialDecay
+from tfprune.support.progress_bar import progress
 
 _RISING_PART = 0.6  # of the steps; the rest recovers accuracy at the final sparsity
 _UPDATES = 20  # mask updates while the sparsity rises
 
 
 def load_data(name: str, folder: str | None) -> Any:
-    """Return the data set of that name, from the checkout's `models/data.py`.
+    """Return the data set of that name, from the checkout's `models/data/arrays.py`.
 
     Args:
         name: "digits", "mnist", "fashion_mnist" or "cifar10".
@@ -33,14 +33,14 @@ def load_data(name: str, folder: str | None) -> Any:
     if (checkout / "models" / "data.py").is_file() and str(checkout) not in sys.path:
         sys.path.append(str(checkout))
     try:
-        from models import data
+        from models.data import arrays
     except ImportError as error:
         raise ValueError(
-            "`--data` needs the data loaders in models/data.py, which are part of the tfprune "
-            "checkout and not of the installed package: install it with `pip install -e` "
+            "`--data` needs the data loaders in models/data/arrays.py, which are part of the "
+            "tfprune checkout and not of the installed package: install it with `pip install -e` "
             f"({error})."
         ) from error
-    return data.load(name, folder)
+    return arrays.load(name, folder)
 
 
 def prune_gradually(
@@ -50,7 +50,7 @@ def prune_gradually(
 
     Args:
         model: plain model, images -> (n, classes) probabilities or logits.
-        data: a `models.data.Dataset`.
+        data: a `models.data.arrays.Dataset`.
         args: of the command, checked and complete.
         options: further arguments of `tfprune.prune`.
 
@@ -95,7 +95,7 @@ def recover(
 
     Args:
         pruned: model from `tfprune.one_shot`.
-        data: a `models.data.Dataset`.
+        data: a `models.data.arrays.Dataset`.
         args: of the command, checked and complete.
         before: its accuracy, fraction of the test images.
 
@@ -117,7 +117,7 @@ def classification_loss(model: keras.Model, data: Any) -> keras.losses.Loss:
 
     Args:
         model: images -> (n, classes).
-        data: a `models.data.Dataset`.
+        data: a `models.data.arrays.Dataset`.
 
     Raises:
         ValueError: if the outputs are no classification of this data.

@@ -5,12 +5,12 @@ from typing import Any
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
-from tfprune.report_table import table
+from tfprune.reports.tables import table
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
-    from tfprune.export.lint import TARGETS
+    from tfprune.export.predict.linting import TARGETS
 
     parser = arguments.add_command(
         commands,
@@ -40,7 +40,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Outcome:
     """Lint `args.file`."""
     models.require_file(args.file, ".tflite")
-    from tfprune.export.lint import lint
+    from tfprune.export.predict.linting import lint
 
     found = lint(args.file, target=args.target)
     rows = [

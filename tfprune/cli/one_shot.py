@@ -5,12 +5,12 @@ from typing import Any
 
 import keras
 
-from tfprune.api import prune, strip_pruning
 from tfprune.cli import finetuning
-from tfprune.one_shot import one_shot
-from tfprune.one_shot_report import OneShotReport
-from tfprune.schedules import OneShot
-from tfprune.updater import PruningUpdater
+from tfprune.pruning.one_shot_pruning import one_shot
+from tfprune.pruning.prune_model import prune, strip_pruning
+from tfprune.pruning.updater import PruningUpdater
+from tfprune.reports.one_shot_report import OneShotReport
+from tfprune.sparsity.schedules import OneShot
 
 
 def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) -> keras.Model:
@@ -36,7 +36,7 @@ def prune_in_stages(
 
     Args:
         model: plain model, images -> (n, classes) probabilities or logits.
-        data: a `models.data.Dataset`; scores come from its training images.
+        data: a `models.data.arrays.Dataset`; scores come from its training images.
         args: of the command, checked and complete.
         options: further arguments of `tfprune.one_shot`.
 

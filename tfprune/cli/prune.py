@@ -4,12 +4,13 @@ import argparse
 import os
 from typing import Any
 
-from tfprune import distributions, scorers
+from tfprune import scorers
 from tfprune.cli import arguments, finetuning, models, one_shot, prune_options
 from tfprune.cli.terminal import Outcome
-from tfprune.files import replacing, require_writable
-from tfprune.report import report
+from tfprune.reports.model_report import report
 from tfprune.scorers.protocol import needs_gradients
+from tfprune.sparsity import distributions
+from tfprune.support.files import replacing, require_writable
 
 _DESCRIPTION = """\
 Weights are removed in one of three ways:

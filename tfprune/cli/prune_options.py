@@ -3,10 +3,11 @@
 import argparse
 from typing import Any
 
-from tfprune import distributions, scorers
+from tfprune import scorers
 from tfprune.cli import arguments
 from tfprune.scorers.protocol import needs_gradients
-from tfprune.stages import SPACINGS
+from tfprune.sparsity import distributions
+from tfprune.sparsity.stages import SPACINGS
 
 _DEFAULTS = {
     "examples": 1000,

@@ -5,8 +5,8 @@ from typing import Any
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
-from tfprune.files import require_writable
-from tfprune.report import report
+from tfprune.reports.model_report import report
+from tfprune.support.files import require_writable
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from typing import Any
 
-from tfprune.report_table import show
+from tfprune.reports.tables import show
 
 
 @dataclasses.dataclass(frozen=True)

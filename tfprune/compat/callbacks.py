@@ -1,6 +1,6 @@
 """UpdatePruningStep with the signature of tensorflow-model-optimization."""
 
-from tfprune import callbacks
+from tfprune.pruning import callbacks
 
 
 class UpdatePruningStep(callbacks.UpdatePruningStep):

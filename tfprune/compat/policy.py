@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from tfprune.cloning import is_graph
-from tfprune.layer_graph import LayerGraph, layer_graph
-from tfprune.wrapper import PrunedLayer
+from tfprune.keras_graph.calls import LayerGraph, layer_graph
+from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.wrapping.pruned_layer import PrunedLayer
 
 
 class PruningPolicy(abc.ABC):

@@ -6,14 +6,15 @@ from typing import Any
 
 import keras
 
-from tfprune import api, prunable
-from tfprune.cloning import units
 from tfprune.compat.policy import PruningPolicy
 from tfprune.compat.schedules import ConstantSparsity, to_core
-from tfprune.schedules import Schedule
-from tfprune.structures import Block, NofM, Structure, Unstructured
-from tfprune.validation import require_integer, require_one_of
-from tfprune.wrapper import PrunedLayer
+from tfprune.keras_graph.rebuilding import units
+from tfprune.layer_classes import prunable
+from tfprune.pruning import prune_model
+from tfprune.sparsity.schedules import Schedule
+from tfprune.sparsity.structures import Block, NofM, Structure, Unstructured
+from tfprune.support.validation import require_integer, require_one_of
+from tfprune.wrapping.pruned_layer import PrunedLayer
 
 _POOLING = {"AVG": "avg", "MAX": "max"}
 _LAYER_OPTIONS = ("input_shape", "name", "trainable")
@@ -101,7 +102,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
         >>> type(strip_pruning(prune_low_magnitude(model)).layers[0]).__name__
         'Dense'
     """
-    return api.strip_pruning(model)
+    return prune_model.strip_pruning(model)
 
 
 def _structure(block_size: Any, pooling: Any, m_by_n: Any) -> Structure:
@@ -148,7 +149,7 @@ def _prune_model(
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
         rules = [(f"^{re.escape(path)}", None) for path in _excluded_paths(model, policy)]
-    return api.prune(model, schedule, structure=structure, rules=rules)
+    return prune_model.prune(model, schedule, structure=structure, rules=rules)
 
 
 def _excluded_paths(model: keras.Model, policy: PruningPolicy) -> list[str]:

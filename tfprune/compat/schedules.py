@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from tfprune import schedules
-from tfprune.validation import require_integer, require_sparsity
+from tfprune.sparsity import schedules
+from tfprune.support.validation import require_integer, require_sparsity
 
 _HORIZON = 10_000  # steps that a schedule of the user's is asked about in advance
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tfprune import measures
-from tfprune.export.lint import Coverage
-from tfprune.export.sparse import EncodedTensor
+from tfprune.export.encode.sparse import EncodedTensor
+from tfprune.export.predict.linting import Coverage
+from tfprune.reports import measures
 
 _A, _A_STAR = "dense float32 file", "file written"
 _GZIP = measures.formulas(f"bytes of the {_A} after gzip", f"bytes of the {_A_STAR} after gzip")

@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.export import convert, copies, flatbuffer, requirements, signature, verify, wasm
-from tfprune.export.build import Built, build
+from tfprune.export.builder import Built, build
+from tfprune.export.convert import converter, copies, requirements, signature
+from tfprune.export.file import flatbuffer
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.files import replacing
+from tfprune.export.run import verify, wasm
+from tfprune.support.files import replacing
 
 _CONVERTED = ("dynamic", "int8")  # what the converter quantizes; the rest happens in `build`
 _CHECKED_EXAMPLES = 8
@@ -102,9 +104,9 @@ def to_tflite(
     in_wasm = target == "wasm" and wasm.is_installed()
     with replacing(path) as temporary:
         cases = _predicted(plain, signed, samples)
-        dense = stored = convert.convert(plain, signed)
+        dense = stored = converter.convert(plain, signed)
         if converted is not plain or quantize in _CONVERTED:
-            stored = convert.convert(
+            stored = converter.convert(
                 converted,
                 signed,
                 quantize=quantize if quantize in _CONVERTED else None,
@@ -122,9 +124,7 @@ def to_tflite(
             _check_beside(unrounded.content, lambda other: _compare(other, signed, cases))
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
-            verify.compare(
-                temporary, signed, inputs, outputs, tolerance=tolerance, in_wasm=in_wasm
-            )
+            verify.compare(temporary, signed, inputs, outputs, tolerance=tolerance, in_wasm=in_wasm)
             for inputs, outputs in cases
         )
     return ExportReport(

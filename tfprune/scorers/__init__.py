@@ -16,13 +16,13 @@ from tfprune.scorers.magnitude import Magnitude
 from tfprune.scorers.movement import Movement
 from tfprune.scorers.obd import OBD
 from tfprune.scorers.protocol import Gradients, Scorer
-from tfprune.scorers.random import Random
-from tfprune.scorers.reconstruction import Reconstruction
+from tfprune.scorers.random_scores import Random
+from tfprune.scorers.reconstruction.scorer import Reconstruction
 from tfprune.scorers.snip import Snip
 from tfprune.scorers.synflow import SynFlow
 from tfprune.scorers.taylor import Taylor
-from tfprune.scorers.woodfisher import WoodFisher
-from tfprune.validation import require_one_of
+from tfprune.scorers.woodfisher.scorer import WoodFisher
+from tfprune.support.validation import require_one_of
 
 _REGISTRY: dict[str, Callable[[], Any]] = {
     "magnitude": Magnitude,

@@ -20,8 +20,8 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.configurable import Configurable
 from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.support.configurable import Configurable
 
 
 @keras.saving.register_keras_serializable("tfprune")

@@ -11,8 +11,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import selection
-from tfprune.configurable import Configurable
+from tfprune.sparsity import selection
+from tfprune.support.configurable import Configurable
 
 
 @keras.saving.register_keras_serializable("tfprune")

@@ -18,9 +18,9 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.configurable import Configurable
 from tfprune.scorers.protocol import Arrays, Gradients
-from tfprune.validation import require_integer
+from tfprune.support.configurable import Configurable
+from tfprune.support.validation import require_integer
 
 
 @keras.saving.register_keras_serializable("tfprune")

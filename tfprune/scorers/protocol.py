@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfprune.scorers.inputs import LayerInputs
-from tfprune.selection import Scores
-from tfprune.structures import Structure
+from tfprune.sparsity.selection import Scores
+from tfprune.sparsity.structures import Structure
 
 Arrays = dict[str, np.ndarray]
 

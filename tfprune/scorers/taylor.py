@@ -32,10 +32,10 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.configurable import Configurable
 from tfprune.scorers.protocol import Arrays, Gradients
-from tfprune.structures import Block, Channel, Structure
-from tfprune.validation import require_integer, require_one_of
+from tfprune.sparsity.structures import Block, Channel, Structure
+from tfprune.support.configurable import Configurable
+from tfprune.support.validation import require_integer, require_one_of
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -96,9 +96,11 @@ class Taylor(Configurable):
     def accumulate(self, previous: Arrays, scores: Arrays) -> Arrays:
         """Return momentum * previous + (1 - momentum) * scores; new weights have no past."""
         return {
-            name: self.momentum * previous[name] + (1.0 - self.momentum) * value
-            if name in previous
-            else value
+            name: (
+                self.momentum * previous[name] + (1.0 - self.momentum) * value
+                if name in previous
+                else value
+            )
             for name, value in scores.items()
         }
 

@@ -7,8 +7,8 @@ described in `tfprune.export.lint`; files keep running everywhere else.
 import copy
 from typing import Any
 
-from tfprune.export import flatbuffer
-from tfprune.export.graph import TYPES, Graph
+from tfprune.export.file import flatbuffer
+from tfprune.export.file.graph import TYPES, Graph
 from tfprune.export.rewrites import constants, head, lowering, pads, rotate, sweep, tensors, windows
 
 __all__ = ["apply"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.graph import OPERATORS, TYPES, Graph
+from tfprune.export.file.graph import OPERATORS, TYPES, Graph
 from tfprune.export.rewrites import tensors
 
 
@@ -66,7 +66,5 @@ def _add_the_negative(graph: Graph, operator: Any) -> None:
     negative = graph.add_constant(np.negative(values), name=name)
     options = schema.AddOptionsT()
     options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
-    made = graph.operator(
-        OPERATORS.ADD, [operator.inputs[0], negative], operator.outputs, options
-    )
+    made = graph.operator(OPERATORS.ADD, [operator.inputs[0], negative], operator.outputs, options)
     vars(operator).update(vars(made))

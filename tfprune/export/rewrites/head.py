@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.graph import OPERATORS, Graph
+from tfprune.export.file.graph import OPERATORS, Graph
 from tfprune.export.rewrites import tensors
 
 _UNARY = frozenset(

@@ -9,8 +9,8 @@ kernels, much more than before: this is for runtimes known to have them.
 from collections.abc import Callable
 from typing import Any
 
-from tfprune.export import flatbuffer
-from tfprune.export.graph import OPERATORS, Graph
+from tfprune.export.file import flatbuffer
+from tfprune.export.file.graph import OPERATORS, Graph
 from tfprune.export.rewrites import pooling, shifts, stem, tensors, windows
 
 _MIN_SPARSITY = 2 / 3  # XNNPACK's own limit; must be exceeded

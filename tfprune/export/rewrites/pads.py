@@ -8,7 +8,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.graph import Graph
+from tfprune.export.file.graph import Graph
 from tfprune.export.rewrites import windows
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.graph import OPERATORS, Graph
+from tfprune.export.file.graph import OPERATORS, Graph
 from tfprune.export.rewrites import invariance, shifts, tensors, windows
 
 _NONE = schema.ActivationFunctionType.NONE
@@ -47,9 +47,7 @@ def size_of(
     return shifts.shift_size(offsets_of(window), rows.stride, window.axes)
 
 
-def lower(
-    emitter: shifts.Emitter, window: windows.Window, size: int, output: int
-) -> list[Any]:
+def lower(emitter: shifts.Emitter, window: windows.Window, size: int, output: int) -> list[Any]:
     """The operators to run in place of a max-pool."""
     offsets, stride = offsets_of(window), window.axes[0].stride
     pairs = list(zip(offsets[::2], offsets[1::2]))

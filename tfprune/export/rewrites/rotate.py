@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export import flatbuffer
-from tfprune.export.graph import OPERATORS, TYPES, Graph
+from tfprune.export.file import flatbuffer
+from tfprune.export.file.graph import OPERATORS, TYPES, Graph
 from tfprune.export.rewrites import invariance, tensors, windows
 
 _REVERSE_VERSIONS = {TYPES.INT16: 2, TYPES.INT8: 3}
@@ -150,9 +150,7 @@ def _spatial(graph: Graph, indices: Any) -> set[int]:
     }
 
 
-def _check_convolution(
-    graph: Graph, operator: Any, producers: dict[int, Any], grow: bool
-) -> None:
+def _check_convolution(graph: Graph, operator: Any, producers: dict[int, Any], grow: bool) -> None:
     """Raise where the rotated windows of a convolution cannot be written."""
     window = windows.read(graph, operator, producers)
     if all(axis.end >= 0 for axis in window.axes):
@@ -227,9 +225,7 @@ class _Rotation:
         for index in map(int, operator.inputs):
             if index in self.plan.rotated:
                 self.graph.replace_input(operator, index, self.rotated[index])
-            elif (
-                values := invariance.rotated_constant(self.graph, index)
-            ) is not None:
+            elif (values := invariance.rotated_constant(self.graph, index)) is not None:
                 self.graph.replace_input(operator, index, self._constant(index, values))
         return [operator]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tfprune.export.graph import OPERATORS, Graph
+from tfprune.export.file.graph import OPERATORS, Graph
 
 
 def apply(graph: Graph) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.export.graph import Graph
+from tfprune.export.file.graph import Graph
 
 
 def is_spatial(graph: Graph, index: int) -> bool:

@@ -1,0 +1,1 @@
+"""Data sets, from files at hand or by download."""

@@ -1,0 +1,186 @@
+"""Large-sparse against small-dense models: quality at the same memory footprint.
+
+    python -m scripts.comparison cnn
+    python -m scripts.comparison lstm --preset cpu --seeds 3
+    python -m scripts.comparison nmt --quick
+
+Dense models of several sizes and the largest one, pruned gradually to several sparsities, are
+trained alike (Zhu & Gupta, arXiv 1710.01878). Writes a JSON file, a plot of quality against
+footprint beside it, and prints the table. A run that was stopped goes on from the last finished
+model, and that one from its last checkpoint.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from scripts.comparison import comparison_plot, comparison_table, training
+from scripts.comparison.families import FAMILIES, Family
+from scripts.comparison.images import classifiers
+from scripts.comparison.language import language_models
+from scripts.comparison.translation import translation_models
+from scripts.lab import experiments, measuring
+from scripts.lab.folders import RESULTS, ROOT
+from scripts.lab.options import OneLineParser, number
+from scripts.lab.results_file import Job, Record, ResultsFile
+from tfprune.reports import measures
+from tfprune.reports.tables import plain_text, table
+from tfprune.support.progress_bar import progress
+
+PROGRAM = "large_sparse_vs_small_dense"
+CHECKPOINTS = ROOT / "results" / PROGRAM
+MODULES = {"cnn": classifiers, "lstm": language_models, "nmt": translation_models}
+
+
+class _Bar(keras.callbacks.Callback):
+    """Moves a progress bar by one after each batch."""
+
+    def __init__(self, advance: Callable[..., None]):
+        super().__init__()
+        self._advance = advance
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._advance()
+
+
+def run_family(
+    family: Family,
+    preset: str,
+    seeds: int,
+    out: Path,
+    checkpoints: Path,
+    data_dir: Path | None,
+) -> ResultsFile:
+    """Train what is missing, model by model.
+
+    Args:
+        family: of `FAMILIES`.
+        preset: one of its presets.
+        seeds: how many, from 0 on.
+        out: results file.
+        checkpoints: folder for the checkpoint of the model in training.
+        data_dir: folder of the data, None to search it.
+
+    Returns:
+        The results.
+    """
+    settings = {
+        "family": family.name,
+        "preset": preset,
+        "threads": measuring.threads(),
+        "versions": measuring.versions(),
+    }
+    training.leave_gpu_to_backend()
+    module = MODULES[family.name]
+    results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
+    jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
+
+    def train(job: Job) -> dict[str, Any]:
+        with progress(f"{job}", quiet=False) as advance:
+            return module.train(
+                job, preset, job.seed, checkpoints, data_dir=data_dir, callbacks=[_Bar(advance)]
+            )
+
+    whole = experiments.duration(module.estimate(preset, seeds))
+    experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
+    experiments.run_all(jobs, results, train)
+    return results
+
+
+def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+    """Return the head of the results file."""
+    seeds = len({record["seed"] for record in records})
+    sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
+    rows = experiments.aggregate(records, [family.measure, *sizes, "cpu_seconds"])
+    return {
+        "command": f"python -m scripts.comparison {family.name} --preset {settings['preset']} "
+        f"--seeds {seeds}",
+        "versions": settings["versions"],
+        "published": family.published,
+        "rows": [{**row, **compressed(row, rows)} for row in rows],
+    }
+
+
+def compressed(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return bytes of a row's models, and what that saves of the largest dense model's.
+
+    Dense models are stored as float32 numbers, pruned ones as their values and a bit mask.
+    """
+    largest = max(other["dense_bytes"]["mean"] for other in rows)
+    stored = row["bitmask_bytes" if row["sparsity"] else "dense_bytes"]["mean"]
+    return {
+        "stored_bytes": stored,
+        "compression_rate": round(measures.compression_rate(largest, stored), 4),
+        "space_saving": round(measures.space_saving(largest, stored), 4),
+    }
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("family", choices=FAMILIES, help="which models are compared")
+    known = "; ".join(f"{name}: {', '.join(m.PRESETS)}" for name, m in MODULES.items())
+    parser.add_argument(
+        "--preset", default="cpu", metavar="NAME", help=f"{known}; default: %(default)s"
+    )
+    parser.add_argument("--quick", action="store_true", help="the preset that takes minutes")
+    parser.add_argument(
+        "--seeds",
+        type=number(int, "an integer in [1, 100]", 1, 101),
+        default=3,
+        metavar="N",
+        help="how many; default: %(default)s",
+    )
+    add_folders(parser)
+    return parser.parse_args(arguments)
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where data, checkpoints and results are."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder of the data; default: searched as `models` says, such as ../shared/data",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=CHECKPOINTS,
+        metavar="DIR",
+        help=f"folder for the model in training; default: results/{PROGRAM}",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="JSON file to write or go on with; default: in scripts/results",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    args = parse(arguments)
+    family, known = FAMILIES[args.family], MODULES[args.family].PRESETS
+    preset = "quick" if args.quick else args.preset
+
+    def work() -> None:
+        if preset not in known:
+            raise ValueError(
+                f"`--preset` must be one of {', '.join(known)} for "
+                f"{args.family}. Received: {preset}"
+            )
+        out = args.out or RESULTS / f"{args.family}_{preset}.json"
+        if out.suffix == ".png":
+            raise ValueError(f"`--out` must not end in .png, the plot's ending. Received: {out}")
+        results = run_family(family, preset, args.seeds, out, args.checkpoints, args.data_dir)
+        content = summarize(family, {"preset": preset, "versions": {}}, results.records)
+        headings, rows = comparison_table.headings(family), comparison_table.rows(family, content)
+        experiments.say(plain_text(table(headings, rows)))
+        for line in (*comparison_table.wins(family, content["rows"]), comparison_table.MEASURES):
+            experiments.say(line)
+        comparison_plot.write(family, content, out.with_suffix(".png"))
+        experiments.say(f"wrote {out.with_suffix('.png')}")
+
+    return experiments.exit_status(PROGRAM, work)

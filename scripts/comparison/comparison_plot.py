@@ -1,0 +1,63 @@
+"""Quality against footprint, one line for dense models and one for pruned ones."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from scripts.comparison.families import Family
+from tfprune.support.files import replacing
+
+_STYLES = {
+    "dense": {"color": "#7a7a7a", "marker": "o", "label": "small dense"},
+    "pruned": {"color": "#1f4e86", "marker": "^", "label": "large sparse"},
+}
+_PANELS = {
+    "nonzeros": "nonzero parameters",
+    "stored_bytes": "bytes: float32 values, of pruned models with a bit mask",
+}
+
+
+def write(family: Family, content: dict[str, Any], file: Path) -> None:
+    """Write the plot as a PNG file.
+
+    Args:
+        family: the models' family.
+        content: "rows" of a results file.
+        file: to write, in a folder that exists.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    figure = Figure(figsize=(10, 4.4), dpi=120, layout="constrained")
+    for axes, (size, title) in zip(figure.subplots(1, len(_PANELS), sharey=True), _PANELS.items()):
+        for kind, style in _STYLES.items():
+            rows = [row for row in content["rows"] if row["method"].startswith(f"{kind}-")]
+            rows.sort(key=lambda row: _mean(row[size]))
+            axes.errorbar(
+                [_mean(row[size]) for row in rows],
+                [family.scale * row[family.measure]["mean"] for row in rows],
+                [family.scale * (row[family.measure]["sd"] or 0.0) for row in rows],
+                capsize=2,
+                markersize=5,
+                linewidth=1.4,
+                **style,
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(title)
+        axes.grid(color="#e2e2e2", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel(family.label)
+    figure.axes[0].legend(frameon=False)
+    figure.suptitle(f"Large sparse against small dense: {family.title}")
+    with replacing(file, name="--out") as new:
+        figure.savefig(new, format="png", metadata={"Software": None})
+
+
+def _mean(value: Any) -> float:
+    return float(value["mean"] if isinstance(value, dict) else value)

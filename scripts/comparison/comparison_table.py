@@ -1,0 +1,101 @@
+"""The table of `large_sparse_vs_small_dense.py`, and which pruned models win."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from scripts.comparison.families import Family
+from scripts.lab.tables import Table, environment
+
+MEASURES = (
+    "compression rate: a / a*, space saving: (a - a*) / a, with a = bytes of the largest dense "
+    "model's parameters in float32 and a* = bytes of this model's as values and, where pruned, bit "
+    "mask (Cheng et al., arXiv 1710.09282). No speed-up: no inference is timed here."
+)
+_DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
+
+
+def headings(family: Family) -> tuple[str, ...]:
+    """Return the headings of the table."""
+    sizes = ("nonzeros", "bytes, bit mask", "bytes, CSR", "compression rate", "space saving")
+    return ("model", "sparsity", family.label, *sizes, "CPU of a run")
+
+
+def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each model, and one for each published figure.
+
+    Args:
+        family: the models' family.
+        content: "rows" and "published" of a results file.
+    """
+    order = sorted(content["rows"], key=lambda row: (bool(row["sparsity"]), row["stored_bytes"]))
+    cells = [_cells(family, row) for row in order]
+    return cells + [
+        (row["model"], "published", f"{row['quality']:g}", _count(row["nonzeros"]), *[""] * 5)
+        for row in content["published"]
+    ]
+
+
+def readme(family: Family, run: dict[str, Any]) -> Table:
+    """Return headings, rows and a line about the run, for the README."""
+    found = " ".join(f"{line}." for line in wins(family, run["rows"]))
+    about = f"{found} {MEASURES} `{run['command']}`; {environment(run)}."
+    return list(headings(family)), [list(row) for row in rows(family, run)], about
+
+
+def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a sentence for each pruned model that beats dense ones with no fewer nonzeros.
+
+    It has to be better by more than two standard deviations of the difference; with one seed there
+    are none, and nothing is claimed.
+    """
+    by_how_much = "by more than two standard deviations of the difference"
+    found = []
+    for pruned in (row for row in rows if row["sparsity"]):
+        beaten = [
+            dense["method"]
+            for dense in rows
+            if not dense["sparsity"]
+            and pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
+            and _beats(family, pruned[family.measure], dense[family.measure])
+        ]
+        if beaten:
+            found.append(
+                f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(beaten)}, with "
+                f"no more nonzeros, {by_how_much}"
+            )
+    if not found and any(row[family.measure]["sd"] is None for row in rows):
+        return ["One seed has no deviation: no model is said to beat another"]
+    return found or [f"No pruned model beats a dense one with as many nonzeros {by_how_much}"]
+
+
+def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if one["sd"] is None or other["sd"] is None:
+        return False
+    gain = one["mean"] - other["mean"]
+    if not family.higher_is_better:
+        gain = -gain
+    return bool(gain > _DEVIATIONS * math.hypot(one["sd"], other["sd"]))
+
+
+def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
+    quality = row[family.measure]
+    shown = f"{family.scale * quality['mean']:.2f}"
+    if quality["sd"] is not None:
+        shown += f" ± {family.scale * quality['sd']:.2f}"
+    means = {name: value["mean"] for name, value in row.items() if isinstance(value, dict)}
+    return (
+        row["method"],
+        f"{row['sparsity']:g}",
+        shown,
+        _count(means["nonzeros"]),
+        _count(row["stored_bytes"]),
+        _count(means["csr_bytes" if row["sparsity"] else "dense_bytes"]),
+        f"{row['compression_rate']:.2f}",
+        f"{row['space_saving']:.1%}",
+        f"{means['cpu_seconds']:.0f} s",
+    )
+
+
+def _count(number: float | None) -> str:
+    return "" if number is None else f"{number:,.0f}"

@@ -1,0 +1,1 @@
+"""The translation models of the comparison."""

@@ -1,0 +1,223 @@
+"""The translation family of the comparison: LSTM seq2seq models on Multi30k, dense and pruned.
+
+    jobs(preset, seed)                        the runs of one seed, dense ones first
+    train(job, preset, seed, checkpoint_dir)  one of them; returns what came out
+    estimate(preset, seeds)                   seconds on one CPU core
+
+Dense models of several widths, and the widest one pruned gradually, all of them GNMT-style models
+(arXiv 1609.08144) that see the same sentences in the same order. Embeddings, LSTM kernels,
+attention and softmax projection are pruned to the same sparsity, biases are not.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+import tfprune
+from models.data import translation, translation_batches
+from models.translation import encoder_decoder, subwords
+from models.translation.bleu import corpus_bleu
+from models.translation.decoding import translate
+from scripts.comparison import training
+from scripts.comparison.translation.nmt_presets import (
+    PRESETS,
+    VARIANTS,
+    Preset,
+    estimate,
+    find,
+    jobs,
+)
+from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.results_file import Job
+
+__all__ = [
+    "PRESETS",
+    "VARIANTS",
+    "Preset",
+    "Texts",
+    "estimate",
+    "jobs",
+    "read",
+    "token_loss",
+    "train",
+]
+
+_VOCABULARY_SENTENCES = 1_000_000  # pairs that the vocabulary is learnt from, at most
+
+
+class Texts(NamedTuple):
+    """Vocabulary; each text as tokens; the test sentences; sentences and steps an epoch."""
+
+    words: subwords.Subwords
+    train: Any
+    valid: Any
+    test: Any
+    sources: list[str]
+    references: list[str]
+    sentences: int
+    steps: int
+
+
+def train(
+    job: Job,
+    preset: str,
+    seed: int,
+    checkpoint_dir: str | os.PathLike[str] | None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> dict[str, Any]:
+    """Train one model, from its last checkpoint if there is one, and measure it.
+
+    Args:
+        job: of `jobs(preset, seed)`.
+        preset: name in PRESETS.
+        seed: as in `jobs`.
+        checkpoint_dir: folder for the run's checkpoint, `nmt-<preset>-<method>-<sparsity>-
+            <seed>.npz`, which stays when the run is done; None writes none.
+        data_dir: folder of the text, see `models.data.translation.load`.
+        callbacks: further ones, such as one that shows the progress.
+
+    Returns:
+        `bleu` of the test sentences, with sacreBLEU's `signature`, of the model as stripped;
+        `loss`, nats a token of the test text, and `valid_loss`, both without sentences that are
+        too long for training; `nonzeros`, `parameters`,
+        `dense_bytes`, `bitmask_bytes`, `csr_bytes`, `compression_rate` and `space_saving` of all
+        its parameters; `sentences` seen in training; `seconds` and `cpu_seconds` of the training,
+        that before a restart included.
+
+    Raises:
+        ValueError: for an unknown preset or job, or text or a checkpoint that is missing, damaged
+            or does not fit.
+    """
+    chosen = find(preset)
+    training.require_own(job, preset, jobs(preset, seed))
+    texts = read(chosen, None if data_dir is None else Path(data_dir))
+    total = texts.steps * chosen.epochs
+
+    keras.utils.set_random_seed(seed)
+    model, pruning = training.pruned(
+        _build(job.options["units"], chosen), chosen, job.sparsity, total
+    )
+    model.compile(chosen.make_optimizer(total), encoder_decoder.loss(), jit_compile=_jit())
+    checkpoint = Checkpoint(
+        training.checkpoint_path("nmt", preset, job, checkpoint_dir),
+        {**job.key, **job.options, "fingerprint": texts.words.fingerprint, "steps": texts.steps},
+    )
+    done = checkpoint.restore(model) // texts.steps
+    if done < chosen.epochs:
+        orders = [_batches(texts.train, chosen, _order(seed, e)) for e in range(chosen.epochs)]
+        model.fit(
+            reduce(lambda first, second: first.concatenate(second), orders[done:]),
+            epochs=chosen.epochs,
+            initial_epoch=done,
+            steps_per_epoch=texts.steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*pruning, *callbacks, checkpoint],
+        )
+    plain = tfprune.strip_pruning(model) if job.sparsity else model
+    return {
+        **_quality(plain, chosen, texts),
+        **training.footprint(plain),
+        "sentences": texts.sentences * chosen.epochs,
+        "seconds": round(checkpoint.seconds, 2),
+        "cpu_seconds": round(checkpoint.cpu_seconds, 2),
+    }
+
+
+@lru_cache(maxsize=1)
+def read(preset: Preset, data_dir: str | Path | None = None) -> Texts:
+    """Return the texts of a preset, with a vocabulary that is learnt from the training text.
+
+    Raises:
+        ValueError: if the text is missing or damaged.
+    """
+    source = preset.data, preset.pair
+    pairs, valid, test = (translation.load(*source, split, data_dir) for split in preset.splits)
+    if preset.sentences is not None:
+        pairs = pairs.take(preset.sentences)
+    both = (
+        sentence.decode()
+        for pair in pairs.take(_VOCABULARY_SENTENCES).as_numpy_iterator()
+        for sentence in pair
+    )
+    with translation.naming_damage(*source, data_dir):
+        words = subwords.train(both, preset.vocabulary)
+        encoded = [
+            translation_batches.encode(text, words, words, max_length=preset.max_length)
+            for text in (pairs, valid, test)
+        ]
+        for split, text in zip(preset.splits, encoded):
+            if not any(True for _ in text.take(1)):
+                raise ValueError(
+                    f"the text of {split!r} must have sentences of at most {preset.max_length} "
+                    "tokens. Received none"
+                )
+        sizes = [len(target) for _, target in _batches(encoded[0], preset).as_numpy_iterator()]
+        sources, references = translation.texts(test)
+    train_text, valid_text, test_text = encoded
+    return Texts(
+        words, train_text, valid_text, test_text, sources, references, sum(sizes), len(sizes)
+    )
+
+
+def token_loss(model: keras.Model, batches: Any) -> float:
+    """Return the cross-entropy in nats, averaged over all tokens but padding.
+
+    Keras's own average gives every batch the same weight, of whatever length its sentences are.
+    """
+    loss, total, tokens = encoder_decoder.loss(), 0.0, 0
+    for inputs, targets in batches.as_numpy_iterator():
+        count = int(np.count_nonzero(targets != encoder_decoder.PADDING))
+        total += count * float(loss(targets, model.predict_on_batch(list(inputs))))
+        tokens += count
+    return total / tokens
+
+
+def _build(units: int, preset: Preset) -> keras.Model:
+    return encoder_decoder.seq2seq(
+        units,
+        depth=preset.depth,
+        source_vocabulary=preset.vocabulary,
+        target_vocabulary=preset.vocabulary,
+        dropout=preset.dropout,
+    )
+
+
+def _jit() -> bool | str:
+    """No XLA on a CPU, where it saves a sixth of a step but compiles every length of batch anew.
+
+    JAX has no other way. On a GPU "auto" lets TensorFlow take cuDNN's LSTM.
+    """
+    jax = keras.backend.backend() == "jax"
+    return "auto" if training.has_gpu() or jax else False
+
+
+def _order(seed: int, epoch: int) -> int:
+    """Seed of the order of the sentences, another one for every epoch of every seed."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _batches(encoded: Any, preset: Preset, seed: int | None = None) -> Any:
+    return translation_batches.batches(
+        encoded, batch_size=preset.batch_size, max_length=preset.max_length, seed=seed
+    )
+
+
+def _quality(model: keras.Model, preset: Preset, texts: Texts) -> dict[str, Any]:
+    translations = translate(
+        model, texts.sources, texts.words, texts.words, beam=preset.beam, alpha=preset.alpha
+    )
+    bleu = corpus_bleu(translations, texts.references)
+    return {
+        "bleu": bleu.score,
+        "signature": bleu.signature,
+        "loss": token_loss(model, _batches(texts.test, preset)),
+        "valid_loss": token_loss(model, _batches(texts.valid, preset)),
+    }

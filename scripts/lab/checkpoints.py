@@ -1,0 +1,134 @@
+"""Checkpoints of a training: every variable in one file, so that it goes on exactly as it was."""
+
+import json
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.support.arrays import host_array
+from tfprune.support.files import replacing, require_writable
+
+# RuntimeError: what zipfile takes for an encrypted or an unknown kind of archive.
+_UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile)
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes all that a training needs to go on, at the end of every epoch.
+
+    These are the variables of the model (weights, masks, LSTM states and the states of dropout
+    among them) and of the optimizer, and the time that was spent.
+
+    Args:
+        path: file to write, .npz; None writes none.
+        settings: plain values of which all have to be the same when it is read.
+
+    Attributes:
+        seconds: wall time of the training so far, that before a restart included.
+        cpu_seconds: the same in processor time.
+    """
+
+    def __init__(self, path: Path | None, settings: dict[str, Any]):
+        super().__init__()
+        self._path = path
+        self._settings = json.dumps(settings, sort_keys=True)
+        self._begun = (0.0, 0.0)
+        self.seconds = self.cpu_seconds = 0.0
+
+    def on_train_begin(self, logs=None):
+        self._begun = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds = time.perf_counter() - self._begun[0]
+        self.cpu_seconds = time.process_time() - self._begun[1]
+        if self._path is not None:
+            self._write(self._path)
+
+    def _write(self, path: Path) -> None:
+        content: dict[str, Any] = {
+            str(position): host_array(variable.value)
+            for position, variable in enumerate(_variables(self.model))
+        }
+        content["settings"] = self._settings
+        content["spent"] = np.array([self.seconds, self.cpu_seconds])
+        try:
+            with replacing(path, name="--checkpoints") as new:
+                np.savez(new, **content)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    def restore(self, model: keras.Model) -> int:
+        """Set a compiled model, its optimizer and the times to those of the file, if there is one.
+
+        Returns:
+            Optimizer steps made until then; 0 without a file.
+
+        Raises:
+            ValueError: if the file is damaged, of another training or cannot be written later on;
+                nothing has changed then.
+        """
+        model.optimizer.build(model.trainable_variables)
+        if self._path is None:
+            return 0
+        _require_writable(self._path)
+        if not self._path.exists():
+            return 0
+        try:
+            with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as content:
+                settings = dict(json.loads(str(content["settings"])))
+                seconds, cpu_seconds = map(float, content["spent"])
+                arrays = [content[str(position)] for position in range(len(content.files) - 2)]
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"{self._path} is a damaged checkpoint; delete it to begin anew ({reason})"
+            ) from error
+        self._require_same(settings, model, arrays)
+        for variable, array in zip(_variables(model), arrays):
+            variable.assign(array)
+        self.seconds, self.cpu_seconds = seconds, cpu_seconds
+        return int(model.optimizer.iterations.numpy())
+
+    def _require_same(
+        self, there: dict[str, Any], model: keras.Model, arrays: list[np.ndarray]
+    ) -> None:
+        variables, here = _variables(model), json.loads(self._settings)
+        differences = [
+            f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
+            for name in sorted({*there, *here})
+            if there.get(name) != here.get(name)
+        ]
+        if len(variables) != len(arrays):
+            differences.append(f"{len(arrays)} variables there, {len(variables)} here")
+        differences += [
+            f"{variable.path} {array.shape} there, {tuple(variable.shape)} here"
+            for variable, array in zip(variables, arrays)
+            if tuple(variable.shape) != array.shape
+        ]
+        if differences:
+            raise ValueError(
+                f"{self._path} is a checkpoint of another training ({differences[0]}); use another "
+                "folder, or delete it to begin anew"
+            )
+
+
+def _require_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written, now rather than after the first epoch."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"`--checkpoints` must be a writable folder. Received: {path.parent} "
+            f"({error.strerror})"
+        ) from error
+    require_writable(path, name="--checkpoints")
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Each variable of model and optimizer once; metrics are begun anew at every epoch."""
+    measured = {id(variable) for metric in model.metrics for variable in metric.variables}
+    found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
+    return [variable for key, variable in found.items() if key not in measured]

@@ -1,0 +1,67 @@
+"""What is measured of models, and what a results file says of where it was measured."""
+
+import os
+import platform
+from typing import Any
+
+import ai_edge_litert
+import keras
+import numpy as np
+import scipy
+import tensorflow as tf
+
+import tfprune
+from tfprune.export.run import wasm
+from tfprune.layer_classes.prunable import prunable_weights
+
+
+class Evaluator:
+    """Test accuracy of models of one architecture, with the prediction traced only once.
+
+    Args:
+        model: any model of that architecture; it is not changed.
+        x: (n, ...) inputs.
+        y: (n,) integer labels.
+        batch_size: inputs predicted at a time.
+    """
+
+    def __init__(self, model: keras.Model, x: np.ndarray, y: np.ndarray, *, batch_size: int = 500):
+        self._model = keras.models.clone_model(model)
+        self._x, self._y = x, y
+        self._batch_size = batch_size
+
+    def __call__(self, model: keras.Model) -> float:
+        """Return the fraction of examples that a plain model classifies correctly."""
+        self._model.set_weights(model.get_weights())
+        logits = self._model.predict(self._x, batch_size=self._batch_size, verbose=0)
+        return float(np.mean(logits.argmax(-1) == self._y))
+
+
+def kernels(model: keras.Model) -> list[np.ndarray]:
+    """Return the weights that can be pruned."""
+    return [weight.numpy() for layer in model.layers for weight in prunable_weights(layer)]
+
+
+def zeros(model: keras.Model) -> float:
+    """Return the fraction of zeros among the weights that can be pruned."""
+    arrays = kernels(model)
+    return 1 - sum(map(np.count_nonzero, arrays)) / sum(array.size for array in arrays)
+
+
+def machine() -> dict[str, Any]:
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+
+
+def versions() -> dict[str, str]:
+    modules = (tfprune, keras, tf, np, scipy)
+    return {"python": platform.python_version()} | {m.__name__: m.__version__ for m in modules}
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the versions of what runs .tflite files."""
+    return {"ai_edge_litert": ai_edge_litert.__version__, "LiteRT.js": wasm.VERSION}
+
+
+def threads() -> int:
+    """Return the number of threads that one TensorFlow operation may use."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""Train, prune, export, compare: the first minute."""

@@ -1,0 +1,1 @@
+"""The tables in the READMEs, from the results files."""

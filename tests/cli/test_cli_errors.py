@@ -1,0 +1,184 @@
+"""The command line: every error is one line and exit status 2, and writes nothing."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import pytest
+
+from tests.support import cli_runner
+from tests.support.cli_runner import error_of
+from tfprune import cli
+from tfprune.cli import finetuning, models
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files that all tests only read."""
+    folder = tmp_path_factory.mktemp("files")
+    cli_runner.make_files(folder)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["inspect", "prune", "export", "report"])
+@pytest.mark.parametrize("name", ["no.keras", "truncated.keras", "text.keras", "zip.keras"])
+def test_missing_truncated_and_foreign_models_are_one_line(files, capsys, tmp_path, command, name):
+    out = {"prune": "o.keras", "export": "o.tflite"}.get(command)
+    options = ["-o", tmp_path / out] if out else []
+    options += ["--sparsity", "0.5"] if command == "prune" else []
+    assert name in error_of(capsys, command, files / name, *options)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["inspect", "bench"])
+@pytest.mark.parametrize("name", ["no.tflite", "truncated.tflite", "text.tflite"])
+def test_missing_truncated_and_foreign_tflite_files_are_one_line(files, capsys, command, name):
+    assert name in error_of(capsys, command, files / name)
+
+
+def test_damaged_weights_inside_a_model_file_are_found(files, tmp_path, capsys):
+    content = bytearray((files / "plain.keras").read_bytes())
+    with zipfile.ZipFile(files / "plain.keras") as archive:
+        offset = archive.getinfo("model.weights.h5").header_offset
+    content[offset + 2000] ^= 0xFF
+    (tmp_path / "damaged.keras").write_bytes(content)
+    assert "model.weights.h5" in error_of(capsys, "inspect", tmp_path / "damaged.keras")
+
+
+def test_class_that_is_not_known_is_named(tmp_path, capsys):
+    class Odd(keras.layers.Dense):
+        pass
+
+    keras.Sequential([keras.Input((2,)), Odd(2)]).save(tmp_path / "odd.keras")
+    line = error_of(capsys, "inspect", tmp_path / "odd.keras")
+    assert "Could not locate class 'Odd'" in line and "config" not in line
+
+
+def test_file_of_another_kind_is_one_line(files, capsys, tmp_path):
+    assert ".keras" in error_of(capsys, "report", files / "a.tflite")
+    assert ".tflite" in error_of(capsys, "bench", files / "plain.keras")
+    (tmp_path / "weights.h5").write_text("")
+    assert ".keras or .tflite" in error_of(capsys, "inspect", tmp_path / "weights.h5")
+    assert "directory" in error_of(capsys, "inspect", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "command, option, name",
+    [
+        ("prune", "-o", "no/out.keras"),
+        ("export", "-o", "no/out.tflite"),
+        ("report", "--html", "no/out.html"),
+    ],
+)
+def test_unwritable_output_is_found_before_the_model_is_loaded(
+    files, capsys, tmp_path, monkeypatch, command, option, name
+):
+    def fail(path):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(models, "load", fail)
+    extra = ["--sparsity", "0.5"] if command == "prune" else []
+    line = error_of(capsys, command, files / "plain.keras", option, tmp_path / name, *extra)
+    assert "must be writable" in line and os.listdir(tmp_path) == []
+
+
+def test_device_is_never_replaced_by_a_file(files, capsys):
+    line = error_of(capsys, "report", files / "plain.keras", "--html", os.devnull)
+    assert "not a regular file" in line
+    assert not os.path.isfile(os.devnull)
+
+
+def test_output_must_have_the_ending_of_its_kind(files, capsys, tmp_path):
+    path = files / "plain.keras"
+    base = ["prune", path, "--sparsity", "0.5", "-o", tmp_path / "out.h5"]
+    assert "must end in .keras" in error_of(capsys, *base)
+    assert "must end in .tflite" in error_of(capsys, "export", path, "-o", tmp_path / "out.keras")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--sparsity", "90"], "--sparsity: must be a fraction in [0, 1). Received: 90"),
+        (["--sparsity", "nan"], "Received: nan"),
+        (["--scorer", "magic"], "`scorer` must be one of 'magnitude', 'random'"),
+        (["--distribution", "even"], "`distribution` must be one of"),
+        (["--structure", "block:4"], "`--structure` must be"),
+        (["--structure", "nofm:4:2"], "`kept` must be < `m`"),
+        (["--structure", "nofm:1:4", "--sparsity", "0.9"], "`sparsity` must be <="),
+        (["--rule", "conv"], "must be REGEX=VALUE"),
+        (["--rule", "hidden/.*=90"], 'a sparsity in [0, 1) or "dense"'),
+        (["--rule", "conv9/.*=0.5"], "A rule must match"),
+        (["--epochs", "0"], "must be an integer >= 1"),
+        (["--data", "digit"], "digits"),
+        (["--data", "digits"], "must take the images of 'digits'"),
+        (["--sparsty", "0.5"], "--sparsty"),
+    ],
+)
+def test_wrong_options_of_prune_are_one_line_and_write_nothing(
+    files, capsys, tmp_path, options, message
+):
+    base = ["prune", files / "plain.keras", "-o", tmp_path / "out.keras"]
+    sparsity = [] if "--sparsity" in options else ["--sparsity", "0.5"]
+    assert message in error_of(capsys, *base, *sparsity, *options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_to_prune_and_pruned_already_are_one_line(files, capsys, tmp_path):
+    options = ["--sparsity", "0.5", "-o", tmp_path / "out.keras"]
+    assert "nothing to prune" in error_of(capsys, "prune", files / "bare.keras", *options)
+    assert "pruned already" in error_of(capsys, "prune", files / "pruned.keras", *options)
+
+
+def test_outputs_that_are_no_classes_of_the_data_are_one_line(capsys, tmp_path):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "m.keras")
+    options = ["--sparsity", "0.5", "-o", tmp_path / "out.keras", "--data", "digits"]
+    line = error_of(capsys, "prune", tmp_path / "m.keras", *options)
+    assert "one output for each of the 10 classes" in line
+
+
+def test_data_without_the_loaders_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "models.data", None)
+    with pytest.raises(ValueError, match="models/data/arrays.py, which are part"):
+        finetuning.load_data("digits", None)
+
+
+def test_wrong_options_of_export_are_one_line(files, capsys, tmp_path):
+    base = ["export", files / "plain.keras", "-o", tmp_path / "m.tflite"]
+    assert "--quantize" in error_of(capsys, *base, "--quantize", "int4")
+    assert "representative_data" in error_of(capsys, *base, "--quantize", "int8")
+    assert "no such file" in error_of(capsys, *base, "--representative-data", tmp_path / "x.npy")
+    (tmp_path / "x.npy").write_text("hello")
+    assert "x.npy" in error_of(capsys, *base, "--representative-data", tmp_path / "x.npy")
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+def test_interrupt_is_one_line_and_status_130(files, capsys, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "load", interrupt)
+    assert cli.main(["inspect", str(files / "plain.keras")]) == 130
+    assert capsys.readouterr().err == "tfprune inspect: interrupted, nothing written\n"
+
+
+def test_process_ends_with_status_2_and_no_traceback_on_jax_too(files):
+    command = [sys.executable, "-m", "tfprune", "report", str(files / "truncated.keras")]
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("tfprune report: error: ") and run.stderr.count("\n") == 1
+
+
+def test_the_installed_command_prints_one_line_for_an_error_and_nothing_else(tmp_path):
+    script = Path(__file__).parents[2] / "scripts" / "tfprune"
+    done = subprocess.run(
+        [sys.executable, script, "inspect", tmp_path / "missing.keras"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "missing.keras" in done.stderr

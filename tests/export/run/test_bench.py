@@ -1,0 +1,133 @@
+"""What a benchmark measures, and how its figures follow from the measurements."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from tests.support import tflite_files
+from tests.support.cli_runner import error_of, json_of
+from tfprune import cli
+from tfprune.export import benchmark
+from tfprune.export.run import bench, child, runtime
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files, the second ten megabytes larger."""
+    shapes = {"small": (4, 8), "large": (1250, 2000)}
+    models = {name: tflite_files.linear(np.ones(shape, "f")) for name, shape in shapes.items()}
+    return {
+        name: tflite_files.write(tmp_path, model, f"{name}.tflite")
+        for name, model in models.items()
+    }
+
+
+def test_the_ratio_is_the_median_of_the_ratios_of_the_rounds(files, monkeypatch):
+    wall = np.array([[1.0, 8.0, 3.0], [1.0, 2.0, 6.0]])
+    monkeypatch.setattr(bench.native, "bench", lambda *args, **options: (wall, 2 * wall))
+    monkeypatch.setattr(bench.native, "load", lambda path, threads: (0.5, 7))
+    first, second = benchmark(files, runs=3)
+    assert (first.ratio, second.ratio) == (1.0, 1.0)  # of 1, 4 and 0.5; the medians give 1.5
+    assert (first.median_ms, second.median_ms) == (3000.0, 2000.0)
+    assert (first.cpu_ms, second.cpu_ms) == (6000.0, 4000.0)
+    assert (second.load_ms, second.memory_bytes) == (500.0, 7)
+    assert second.speed_up == second.ratio
+
+
+def test_measures_compare_with_the_first_file_and_say_what_was_counted(files, monkeypatch):
+    wall = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, 1.5]])
+    monkeypatch.setattr(bench.native, "bench", lambda *args, **options: (wall, wall))
+    monkeypatch.setattr(bench.native, "load", lambda path, threads: (0.5, 7))
+    first, second = benchmark(files, runs=3, threads=2)
+    assert (first.speed_up, first.compression_rate, first.space_saving) == (1.0, 1.0, 0.0)
+    assert second.compression_rate == first.bytes / second.bytes < 1e-3
+    assert second.space_saving == (first.bytes - second.bytes) / first.bytes < -1e3
+    assert second.to_dict()["speed_up"] == second.speed_up == 2.0
+    shown, how = str(second), "one inference in LiteRT, 2 threads, 3 runs in turns"
+    assert f"large: median latency 1500 ms of {how}\n" in shown
+    assert "speed-up s / s* 2.00 (latency), compression rate a / a* 0.00 and space saving" in shown
+    assert second.formulas["speed_up"].endswith(how)
+    assert second.formulas["compression_rate"] == (
+        "a / a*, with a = bytes of the first file and a* = bytes of this one"
+    )
+
+
+class Recorder:
+    """Stands in for an interpreter and notes when it runs."""
+
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def get_input_details(self):
+        return []
+
+    get_output_details = get_input_details
+
+    def invoke(self):
+        self.log.append(self.name)
+
+
+def test_files_run_in_turns_and_warm_up_turns_are_not_counted(tmp_path, monkeypatch):
+    log = []
+    monkeypatch.setattr(child, "TURN_S", 0.0)
+    monkeypatch.setattr(child, "load", lambda path, threads: Recorder(path, log))
+    (tmp_path / "request.json").write_text(
+        '{"job": "bench", "paths": ["a", "b"], "threads": 1, "runs": 3, "warmup": 2}'
+    )
+    child.main(str(tmp_path))
+    assert log == ["a", "b"] * (1 + 2 + 3)  # the first run belongs to loading
+    answer = runtime._read(str(tmp_path), "answer.json")
+    assert [len(times) for times in answer["wall"] + answer["cpu"]] == [3, 3, 3, 3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory in use")
+def test_memory_grows_with_the_weights(files):
+    small, large = (benchmark(files, runs=1)[index].memory_bytes for index in (0, 1))
+    assert 5e6 < large - small < 60e6
+
+
+def test_random_inputs_are_the_same_in_every_process(files):
+    first, second = (child._random_inputs(child.load(files["small"])) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first[0].dtype == np.float32 and np.std(first[0]) > 0
+
+
+def test_a_damaged_file_is_named_among_several(files, tmp_path):
+    path = tflite_files.write(tmp_path, tflite_files.custom(), "custom.tflite")
+    with pytest.raises(ValueError, match="LiteRT can run. Received: path=.*custom.tflite.*Mystery"):
+        benchmark({**files, "custom": path}, runs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"runtime": "gpu"}, "`runtime` must be one of 'native', 'wasm'"),
+        ({"runtime": "wasm", "threads": 2}, "`threads` must be 1 with `runtime='wasm'`"),
+    ],
+)
+def test_unknown_runtimes_and_threads_in_webassembly_are_refused(options, found, files):
+    with pytest.raises(ValueError, match=found):
+        benchmark(files, **options)
+
+
+def test_the_command_shows_memory_and_processor_time(files, capsys):
+    data = json_of(capsys, "bench", *files.values(), "--runs", "2")
+    assert data["runtime"] == "native"
+    assert {"memory_bytes", "cpu_ms", "load_ms"} <= set(data["files"][0])
+    small, large = data["files"]
+    assert (small["speed_up"], large["speed_up"]) == (1.0, large["ratio"])
+    assert large["compression_rate"] == large["bytes_ratio"] == small["bytes"] / large["bytes"]
+    assert {"speed_up", "compression_rate", "space_saving"} == set(data["formulas"])
+    assert cli.main(["bench", files["small"], "--runs", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "CPU, ms" in shown and "memory, MB" in shown
+    for words in ("Speed-up s / s*", "Compression rate a / a*", "space saving (a - a*) / a"):
+        assert words in shown
+
+
+def test_the_command_refuses_what_it_cannot_run_in_one_line(files, capsys, tmp_path):
+    path = tflite_files.write(tmp_path, tflite_files.custom(), "custom.tflite")
+    assert "Mystery" in error_of(capsys, "bench", path)
+    options = ("--runtime", "wasm", "--threads", "2")
+    assert "`threads` must be 1" in error_of(capsys, "bench", files["small"], *options)

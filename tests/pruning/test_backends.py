@@ -1,0 +1,121 @@
+"""JAX: wrap, train, update, strip, save and load; importing tfprune imports no TensorFlow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.helpers import run_python
+
+JAX_SESSION = """
+    import sys
+    import keras, numpy as np, tfprune
+    assert keras.config.backend() == "jax"
+    assert "tensorflow" not in sys.modules  # later on, Keras's own serializer looks for it
+
+    class SparsityAtBatchEnd(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+        def on_train_batch_end(self, batch, logs=None):
+            plain = tfprune.strip_pruning(self.model)
+            self.seen.append(float((np.array(plain.get_layer("hidden").kernel) == 0).mean()))
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,))
+    x = keras.layers.Dropout(0.2)(keras.layers.Dense(20, activation="relu", name="hidden")(inputs))
+    x = keras.layers.BatchNormalization()(keras.layers.Reshape((5, 4))(x))
+    x = keras.layers.LSTM(4, dropout=0.2, name="lstm")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, kernel_regularizer="l2", name="out")(x))
+    before = [np.array(v) for v in model.variables]
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+    y = np.ones((64, 3), "float32")
+
+    plan = tfprune.PolynomialDecay(0.0, 0.8, begin_step=2, end_step=13, frequency=4)
+    for options in ({}, {"steps_per_execution": 4}, {"run_eagerly": True}):
+        pruned = tfprune.prune(model, plan)
+        pruned.compile("adam", "mse", **options)
+        seen = SparsityAtBatchEnd()
+        pruned.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0,
+                   callbacks=[seen, tfprune.UpdatePruningStep()])
+        if not options:
+            steps = [0, 2, 2, 2, 2, 6, 6, 6, 6, 10, 10, 10, 13, 13, 13, 13]
+            wanted = [0.0] + [1 - round((1 - plan(s)) * 120) / 120 for s in steps[1:]]
+            assert np.allclose(seen.seen, wanted), (seen.seen, wanted)
+        assert abs(seen.seen[-1] - 0.8) < 1e-9, (options, seen.seen)
+    assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, model.variables))
+
+    expected = pruned.predict(x, verbose=0)
+    plain = tfprune.strip_pruning(pruned)
+    plain.compile(run_eagerly=True)  # as the pruned model: compiled code may round differently
+    assert np.array_equal(plain.predict(x, verbose=0), expected)
+    tfprune.report(plain, verbose=False).to_dict()
+    pruned.save("PATH")
+    loaded = keras.saving.load_model("PATH")
+    assert np.array_equal(loaded.predict(x, verbose=0), expected)
+    assert int(np.array(loaded.get_layer("hidden").pruning_step)) == 16
+
+    try:
+        tfprune.prune(model, plan)
+        refused = tfprune.prune(model, plan)
+        refused.compile("sgd", "mse")
+        refused.fit(x, y, verbose=0)
+        raise SystemExit("training without the callback was not refused")
+    except ValueError as error:
+        assert "UpdatePruningStep" in str(error)
+"""
+
+
+def test_jax_wraps_trains_updates_strips_saves_and_loads(tmp_path):
+    path = str(tmp_path / "model.keras")
+    run_python(JAX_SESSION.replace("PATH", path), KERAS_BACKEND="jax")
+
+
+def test_jax_and_tensorflow_make_the_same_masks(tmp_path):
+    code = """
+        import keras, numpy as np, tfprune
+        random = np.random.default_rng(0)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(20), keras.layers.Dense(3)])
+        model.set_weights([random.normal(size=w.shape) for w in model.get_weights()])
+        x, y = random.normal(size=(64, 6)), random.normal(size=(64, 3))
+        pruned = tfprune.prune(model, tfprune.ConstantSparsity(0.6, frequency=3))
+        pruned.compile(keras.optimizers.SGD(0.01), "mse")
+        pruned.fit(x, y, batch_size=8, shuffle=False, verbose=0,
+                   callbacks=[tfprune.UpdatePruningStep()])
+        print([np.packbits(np.array(layer.pruned[0].mask)).tolist() for layer in pruned.layers])
+    """
+    both = [run_python(code, KERAS_BACKEND=backend) for backend in ("jax", "tensorflow")]
+    assert both[0].strip().splitlines()[-1] == both[1].strip().splitlines()[-1]
+
+
+def test_only_gradients_and_export_import_tensorflow():
+    """In the source: TensorFlow is named in no import outside these two packages."""
+    package = Path(__file__).parents[2] / "tfprune"
+    command = [
+        sys.executable,
+        "-c",
+        "import ast,sys\nfor p in sys.argv[1:]:\n"
+        " for n in ast.walk(ast.parse(open(p).read())):\n"
+        "  names=[a.name for a in n.names] if isinstance(n,ast.Import) else "
+        "[n.module or ''] if isinstance(n,ast.ImportFrom) else []\n"
+        "  print(*[f'{p}:{x}' for x in names if x.split('.')[0]=='tensorflow'])",
+    ]
+    files = [str(p) for p in package.rglob("*.py") if not {"export", "tape.py", "samples.py"} & {*p.parts}]
+    assert len(files) > 15
+    listed = subprocess.run([*command, *files], capture_output=True, text=True, check=True)
+    assert listed.stdout.split() == []
+
+
+def test_gradient_scores_on_another_backend_are_refused_before_training():
+    run_python(
+        """
+        import keras, numpy as np, tfprune
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(20), keras.layers.Dense(3)])
+        data = np.ones((8, 6)), np.ones((8, 3))
+        try:
+            tfprune.one_shot(model, 0.5, "taylor", data, "mse")
+            raise SystemExit("not refused")
+        except ValueError as error:
+            assert "need the TensorFlow backend. Received: KERAS_BACKEND=jax" in str(error)
+        """,
+        KERAS_BACKEND="jax",
+    )

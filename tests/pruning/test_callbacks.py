@@ -1,0 +1,75 @@
+"""TensorBoard summaries, interrupted fits, and functional subclasses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfprune
+from tests.support.helpers import fit, sparsity
+
+
+def scalars(folder):
+    """All scalars in the event files of a folder: tag -> {step: value}."""
+    found = {}
+    for path in folder.rglob("*tfevents*"):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                number = (
+                    float(tf.make_ndarray(value.tensor).reshape(-1)[0])
+                    if (value.tensor.dtype == tf.float32.as_datatype_enum)
+                    else None
+                )
+                found.setdefault(value.tag, {})[event.step] = number
+    return found
+
+
+def test_pruning_summaries_write_sparsity_and_threshold_of_every_weight(mlp, data, tmp_path):
+    plan = tfprune.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=16, frequency=4)
+    pruned = tfprune.prune(mlp, plan)
+    summaries = tfprune.PruningSummaries(log_dir=str(tmp_path))
+    fit(pruned, data, epochs=2, callbacks=[summaries, tfprune.UpdatePruningStep()])
+    written = scalars(tmp_path)
+    path = pruned.layers[0].pruned[0].weight.path
+    assert set(written[f"{path}/sparsity"]) == {0, 8, 16}
+    assert written[f"{path}/sparsity"][16] == pytest.approx(0.8)
+    own = pruned.layers[0].pruned[0]
+    largest = np.abs(own.weight.numpy()[~own.mask.numpy()]).max()
+    assert written[f"{path}/threshold"][16] == pytest.approx(largest)
+
+
+def test_pruning_summaries_refuse_a_log_dir_that_is_no_path():
+    for log_dir in ("", None, 3):
+        with pytest.raises(ValueError, match="log_dir"):
+            tfprune.PruningSummaries(log_dir=log_dir)
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_fit_after_an_interrupted_one_goes_on_from_its_step(mlp, data):
+    plan = tfprune.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=12, frequency=1)
+    pruned = tfprune.prune(mlp, plan)
+    with pytest.raises(KeyboardInterrupt):
+        fit(pruned, data, callbacks=[tfprune.UpdatePruningStep(), Interrupt()])
+    assert sparsity(pruned, "hidden") == pytest.approx(1 - round((1 - plan(4)) * 120) / 120)
+    callback = tfprune.UpdatePruningStep()
+    fit(pruned, data, optimizer=None, callbacks=[callback])
+    assert callback.updater.step == 12
+    assert sparsity(pruned, "hidden") == pytest.approx(0.8)
+
+
+class OwnGraph(keras.Model):
+    def __init__(self, units=5):
+        inputs = keras.Input((6,))
+        super().__init__(inputs, keras.layers.Dense(units)(inputs))
+        self.units = units
+
+
+def test_a_class_that_builds_its_own_graph_is_pruned_as_a_functional_model_with_a_warning():
+    with pytest.warns(UserWarning, match="OwnGraph.*its copy is a Functional"):
+        pruned = tfprune.prune(OwnGraph(), tfprune.OneShot(0.5))
+    assert len(tfprune.wrapping.pruned_layer.pruned_layers(pruned)) == 1

@@ -1,0 +1,57 @@
+"""The warning of prune where some unit is bound to lose all its inputs."""
+
+import warnings
+
+import numpy as np
+import pytest
+from keras import Input, Sequential, layers
+
+import tfprune
+from tfprune.pruning.starved_units import cut_off_units
+
+
+def model():
+    """Two kernels of 6 blocks of 16 a unit."""
+    return Sequential([Input((96,)), layers.Dense(96, name="wide"), layers.Dense(10, name="out")])
+
+
+def warned(sparsity, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tfprune.prune(model(), tfprune.OneShot(sparsity), **options)
+    return [str(warning.message) for warning in caught]
+
+
+def test_blocks_that_are_too_few_for_the_outputs_are_told_at_once():
+    (message,) = warned(0.9, structure=tfprune.Block(16, 1))
+    assert "4 of 10 of '" in message and "/out/kernel' (at 90.0% in Block(height=16" in message
+    assert "38 of 96 of '" in message and "/wide/kernel'" in message  # 58 blocks for them
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"structure": tfprune.Block(4, 1)},
+        {"structure": tfprune.Block(16, 1), "rules": [(".*/kernel", None), ("out/.*", 0.8)][::-1]},
+        {"structure": tfprune.Block(16, 1), "distribution": "global"},  # not known in advance
+        {},
+    ],
+)
+def test_nothing_is_said_where_every_unit_may_keep_an_input(options):
+    assert warned(0.9, **options) == []
+
+
+def test_the_warning_is_true():
+    with pytest.warns(UserWarning, match="4 of 10"):
+        pruned = tfprune.prune(model(), tfprune.OneShot(0.9), structure=tfprune.Block(16, 1))
+    pruned.compile("sgd", "mse")
+    pruned.fit(
+        np.ones((2, 96)), np.ones((2, 10)), verbose=0, callbacks=[tfprune.UpdatePruningStep()]
+    )
+    kernel = np.asarray(tfprune.strip_pruning(pruned).get_layer("out").kernel)
+    assert np.sum(~kernel.any(axis=0)) >= 4
+
+
+@pytest.mark.parametrize("structure", [tfprune.Channel(-1), tfprune.NofM(2, 4)])
+def test_structures_that_remove_units_on_purpose_or_nowhere_are_not_counted(structure):
+    assert cut_off_units((8, 8), structure, 0.5) == 0

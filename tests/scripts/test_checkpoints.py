@@ -1,0 +1,92 @@
+"""scripts/lab/checkpoints.py: files that are damaged, or cannot be written."""
+
+import errno
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from scripts.lab.checkpoints import Checkpoint
+
+SETTINGS = {"text": "a"}
+
+
+def model():
+    made = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    made.compile("adam", "mse")
+    return made
+
+
+def train(checkpoint):
+    made = model()
+    checkpoint.restore(made)
+    x = np.ones((8, 3))
+    made.fit(x, x[:, :1], epochs=1, verbose=0, callbacks=[checkpoint])
+    return made
+
+
+def test_damage_anywhere_is_one_line_and_changes_nothing(tmp_path):
+    file = tmp_path / "c.npz"
+    train(Checkpoint(file, SETTINGS))
+    whole, other = file.read_bytes(), model()
+    other.optimizer.build(other.trainable_variables)
+    before = [variable.numpy() for variable in other.variables]
+    draw, refused = random.Random(0), 0
+    for attempt in range(400):
+        content = bytearray(whole[: draw.choice([len(whole), draw.randrange(len(whole))])])
+        for position in draw.choices(range(len(content)), k=4) if content else ():
+            content[position] ^= draw.randrange(1, 256)
+        file.write_bytes(bytes(content))
+        try:
+            Checkpoint(file, SETTINGS).restore(other)
+        except ValueError as error:  # any other error fails the test
+            refused += 1
+            assert str(file) in str(error) and "\n" not in str(error)
+            for variable, value in zip(other.variables, before, strict=True):
+                np.testing.assert_array_equal(variable, value)
+        else:  # a date in the archive, which says nothing
+            before = [variable.numpy() for variable in other.variables]
+    assert refused > 200
+
+
+@pytest.mark.parametrize("change", [{"settings": "[1"}, {"settings": "[1]"}, {"spent": "a"}])
+def test_entries_that_are_not_what_they_should_be_are_damage(change, tmp_path):
+    file = tmp_path / "c.npz"
+    train(Checkpoint(file, SETTINGS))
+    np.savez(file, **{**np.load(file), **change})
+    with pytest.raises(ValueError, match="is a damaged checkpoint; delete it to begin anew"):
+        Checkpoint(file, SETTINGS).restore(model())
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused_with_both(tmp_path):
+    file = tmp_path / "c.npz"
+    train(Checkpoint(file, {"fingerprint": "01234567"}))
+    with pytest.raises(ValueError, match="'01234567' there, '89abcdef' here"):
+        Checkpoint(file, {"fingerprint": "89abcdef"}).restore(model())
+
+
+@pytest.mark.parametrize("place", ["file/c.npz", "file/below/c.npz", "c.npz"])
+def test_a_place_that_cannot_be_written_is_refused_before_training(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "c.npz").mkdir()
+    with pytest.raises(ValueError, match="`--checkpoints` must be .*writable") as error:
+        Checkpoint(tmp_path / place, SETTINGS).restore(model())
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    file = tmp_path / "c.npz"
+    train(Checkpoint(file, SETTINGS))
+    before = file.read_bytes()
+
+    def save(path, **arrays):
+        with open(path, "wb") as half:
+            half.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", save)
+    with pytest.raises(ValueError, match="c.npz cannot be written: No space left on device"):
+        train(Checkpoint(file, SETTINGS))
+    assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
+    assert file.read_bytes() == before

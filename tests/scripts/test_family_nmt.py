@@ -1,0 +1,146 @@
+"""translation_models: translation models trained, pruned, interrupted and measured."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from models.data import translation_batches
+from models.translation import encoder_decoder
+from scripts.comparison.translation import nmt_presets, translation_models
+from scripts.comparison.translation.translation_models import estimate, jobs, train
+
+NUMBERS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
+TINY = nmt_presets.Preset(
+    units=(4, 16),
+    sparsities=(0.5,),
+    vocabulary=40,
+    depth=1,
+    dropout=0.1,
+    epochs=3,
+    batch_size=16,
+    max_length=20,
+    learning_rate=0.02,
+    updates=3,
+    beam=2,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(nmt_presets.PRESETS, "tiny", TINY)
+    translation_models.read.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A corpus of numbers that are counted in two languages."""
+    root = tmp_path_factory.mktemp("text")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 96), ("val", 8), ("test2016", 8)):
+        english = [random.choice(list(NUMBERS), random.integers(1, 5)) for _ in range(count)]
+        german = [[NUMBERS[word] for word in sentence] for sentence in english]
+        for language, sentences in (("en", english), ("de", german)):
+            text = "".join(" ".join(sentence) + "\n" for sentence in sentences)
+            (root / f"{language}.{split}.txt").write_text(text, encoding="utf-8")
+    return root
+
+
+def pruned_job():
+    return jobs("tiny", 0)[-1]
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_jobs_are_the_dense_models_and_the_widest_one_pruned():
+    found = [(job.method, job.sparsity, job.seed) for job in jobs("tiny", 7)]
+    assert found == [("dense-4", 0.0, 7), ("dense-16", 0.0, 7), ("pruned-16", 0.5, 7)]
+    assert len({job.method for job in jobs("cpu", 0) if not job.sparsity}) >= 3
+
+
+def test_presets_fit_the_time_that_they_are_for():
+    assert estimate("cpu", 3) < 2 * 60 * 60 and estimate("quick") < 8 * 60
+    assert estimate("cpu", 2) == 2 * estimate("cpu")
+    assert estimate("paper") > 100 * estimate("cpu")
+
+
+def test_the_paper_preset_has_the_published_hyper_parameters():
+    preset = nmt_presets.PRESETS["paper"]
+    assert (preset.units[-1], preset.depth, preset.vocabulary) == (1024, 4, 36_548)
+    assert nmt_presets.PRESETS["paper-de-en"].pair == "de-en"
+    rate = preset.make_optimizer(340_000).learning_rate
+    rates = preset.make_optimizer(340_000)._learning_rate
+    assert float(rate) == float(rates(169_999)) == 1.0
+    assert float(rates(170_001)) == 0.5 and float(rates(339_999)) == 0.5**10
+
+
+def test_a_pruned_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
+    uninterrupted = train(pruned_job(), "tiny", 0, None, data_dir=folder)
+    steps = translation_models.read(TINY, folder).steps
+    with pytest.raises(KeyboardInterrupt):
+        stop = StopAfter(2 * steps + 1)
+        train(pruned_job(), "tiny", 0, tmp_path, data_dir=folder, callbacks=[stop])
+    assert [file.name for file in tmp_path.iterdir()] == ["nmt-tiny-pruned-16-0.5-0.npz"]
+    resumed = train(pruned_job(), "tiny", 0, tmp_path, data_dir=folder)
+    times = ("seconds", "cpu_seconds")
+    for name in uninterrupted.keys() - times:
+        assert resumed[name] == uninterrupted[name], name
+
+    assert 0.45 < 1 - resumed["nonzeros"] / resumed["parameters"] < 0.5  # biases stay
+    assert resumed["bitmask_bytes"] < resumed["dense_bytes"]
+    assert resumed["sentences"] == 3 * 96
+    assert resumed["loss"] < np.log(TINY.vocabulary) and 0 <= resumed["bleu"] <= 100
+    assert "tok:13a" in resumed["signature"]
+
+    other = dataclasses.replace(TINY, vocabulary=38)
+    nmt_presets.PRESETS["tiny"] = other
+    with pytest.raises(ValueError, match="another training .*fingerprint .* there, .* here"):
+        train(jobs("tiny", 0)[-1], "tiny", 0, tmp_path, data_dir=folder)
+
+
+def test_the_loss_counts_every_token_once(folder):
+    texts = translation_models.read(TINY, folder)
+    model = encoder_decoder.seq2seq(4, depth=1, source_vocabulary=40, target_vocabulary=40)
+    found = [
+        translation_models.token_loss(
+            model, translation_batches.batches(texts.valid, batch_size=size, max_length=20)
+        )
+        for size in (1, 8)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0] == pytest.approx(np.log(40), rel=0.01)
+
+
+@pytest.mark.parametrize("call", [estimate, lambda name: jobs(name, 0)])
+def test_an_unknown_preset_names_the_known_ones(call):
+    with pytest.raises(ValueError, match="`preset` must be one of cpu, quick, paper, paper-de-en"):
+        call("gpu")
+
+
+def test_a_job_of_another_preset_is_refused(folder):
+    with pytest.raises(ValueError, match="`job` must be of the preset 'tiny' and its seed. Rec"):
+        train(jobs("cpu", 0)[0], "tiny", 0, None, data_dir=folder)
+
+
+def test_missing_text_is_one_line(tmp_path):
+    with pytest.raises(ValueError, match="there is no .*en.train.txt") as error:
+        train(jobs("tiny", 0)[0], "tiny", 0, tmp_path / "checkpoints", data_dir=tmp_path)
+    assert "\n" not in str(error.value) and not list(tmp_path.iterdir())
+
+
+def test_text_without_sentences_that_fit_is_refused(folder, monkeypatch):
+    monkeypatch.setitem(nmt_presets.PRESETS, "tiny", dataclasses.replace(TINY, max_length=2))
+    with pytest.raises(ValueError, match="must have sentences of at most 2 tokens. Rec.* none"):
+        train(jobs("tiny", 0)[0], "tiny", 0, None, data_dir=folder)

@@ -1,0 +1,169 @@
+"""scripts/comparison/command.py on a tiny family, and the image family on small images."""
+
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from models import Dataset
+from scripts.comparison import command as comparison
+from scripts.comparison import comparison_table
+from scripts.comparison.families import FAMILIES
+from scripts.comparison.images import classifiers, cnn_presets
+from scripts.lab.results_file import Job
+
+
+def row(method, sparsity, nonzeros, mean, sd):
+    fixed = ("bitmask_bytes", "csr_bytes", "dense_bytes", "cpu_seconds")
+    return {
+        "method": method,
+        "sparsity": sparsity,
+        "nonzeros": {"mean": nonzeros},
+        "accuracy": {"mean": mean, "sd": sd},
+        **{name: {"mean": 100.0, "sd": 0.0} for name in fixed},
+    }
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "nonzeros", "won"),
+    [
+        (0.90, 0.01, 100, True),
+        (0.83, 0.02, 100, False),  # within two deviations
+        (0.90, 0.01, 300, False),  # more nonzeros than the dense one
+        (0.90, None, 100, False),  # one seed proves nothing
+    ],
+)
+def test_a_win_needs_no_more_nonzeros_and_two_deviations(mean, sd, nonzeros, won):
+    rows = [row("dense-a", 0.0, 200, 0.8, 0.01), row("pruned-b", 0.9, nonzeros, mean, sd)]
+    found = comparison_table.wins(FAMILIES["cnn"], rows)
+    lost = "One seed has no deviation" if sd is None else "No pruned model"
+    assert found[0].startswith("pruned-b at 0.9 beats dense-a" if won else lost)
+
+
+def test_of_perplexities_the_lower_one_wins():
+    rows = [row("dense-a", 0.0, 200, 120.0, 1.0), row("pruned-b", 0.9, 100, 100.0, 1.0)]
+    rows = [{**found, "perplexity": found["accuracy"]} for found in rows]
+    assert "beats" in comparison_table.wins(FAMILIES["lstm"], rows)[0]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_has_quick_and_cpu_presets_whose_jobs_prune_the_largest(name):
+    module = comparison.MODULES[name]
+    for preset in ("cpu", "quick"):
+        jobs = module.jobs(preset, 0)
+        assert jobs[0].sparsity == 0 and jobs[-1].sparsity > 0
+        assert module.estimate(preset, 2) == pytest.approx(2 * module.estimate(preset, 1))
+    assert module.estimate("cpu", 3) < 3600 * 2  # on one of two cores
+    assert module.estimate("quick", 1) < 480 * 2
+
+
+class Tiny(types.SimpleNamespace):
+    """A family whose models are two numbers."""
+
+    PRESETS = {"cpu": None}
+
+    def jobs(self, preset, seed):
+        return [Job("dense-1", 0.0, seed), Job("pruned-2", 0.5, seed)]
+
+    def estimate(self, preset, seeds):
+        return 2.0 * seeds
+
+    def train(self, job, preset, seed, checkpoints, data_dir, callbacks):
+        self.trained.append(job)
+        size = 100 if job.sparsity else 200
+        sizes = ("nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes")
+        quality = 0.9 if job.sparsity else 0.8 + 0.001 * seed
+        return {"accuracy": quality, **{name: size for name in sizes}}
+
+
+def test_a_run_goes_on_after_a_stop_and_writes_table_and_plot(tmp_path, monkeypatch, capsys):
+    tiny = Tiny(trained=[])
+    monkeypatch.setitem(comparison.MODULES, "cnn", tiny)
+    out = tmp_path / "out.json"
+    arguments = ["cnn", "--out", f"{out}", "--checkpoints", f"{tmp_path}"]
+    assert comparison.main([*arguments, "--seeds", "1"]) == 0
+    assert len(tiny.trained) == 2
+    assert comparison.main([*arguments, "--seeds", "2"]) == 0
+    assert len(tiny.trained) == 4  # the first seed's models are not trained again
+    content = json.loads(out.read_text())
+    assert len(content["records"]) == 4 and content["rows"][0]["seeds"] == [0, 1]
+    assert out.with_suffix(".png").stat().st_size > 5000
+    said = capsys.readouterr().out
+    assert "about 2 s on one core in all" in said
+    assert "pruned-2 at 0.5 beats dense-1" in said and "InceptionV3" in said
+    rates = {row["method"]: row["compression_rate"] for row in content["rows"]}
+    assert rates == {"dense-1": 1.0, "pruned-2": 2.0} and "(a - a*) / a" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cnn", "--preset", "gpu"], "`--preset` must be one of cpu, quick, resnet"),
+        (["rnn"], "invalid choice: 'rnn'"),
+        (["cnn", "--seeds", "0"], "an integer in"),
+        (["cnn", "--out", "x.png"], "`--out` must not end in .png, the plot's ending"),
+        (["nmt", "--out", "/dev/null/x.json"], "`--out` must be in a writable folder"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, words, capsys):
+    try:
+        status = comparison.main(arguments)
+    except SystemExit as stop:  # argparse's way out
+        status = stop.code
+    assert status == 2 and words in capsys.readouterr().err
+
+
+PRESET = cnn_presets.Preset(
+    "fashion_mnist",
+    ("lenet-300-100", "lenet-5"),
+    (1e4, 1e5),
+    (0.5,),
+    epochs=2,
+    batch_size=8,
+    updates=2,
+)
+
+
+@pytest.fixture
+def images(monkeypatch):
+    monkeypatch.setitem(cnn_presets.PRESETS, "tiny", PRESET)
+    random = np.random.default_rng(0)
+    x = random.random((24, 28, 28, 1)).astype("float32")
+    y = random.integers(0, 4, 24).astype("int32")
+    return lambda name, where: Dataset(name, 4, x[:16], y[:16], x[16:], y[16:])
+
+
+def test_a_stopped_training_ends_as_one_that_was_not(images, tmp_path):
+    job = classifiers.jobs("tiny", 0)[-1]
+    whole = classifiers.train(job, "tiny", 0, tmp_path / "a", load=images)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        classifiers.train(job, "tiny", 0, tmp_path / "b", load=images, callbacks=[Stop()])
+    resumed = classifiers.train(job, "tiny", 0, tmp_path / "b", load=images)
+    untimed = {name for name in whole if "seconds" not in name}
+    assert {n: resumed[n] for n in untimed} == {n: whole[n] for n in untimed}
+    assert 0 < whole["nonzeros"] < whole["parameters"]
+    names = [next((tmp_path / run).glob("*.npz")) for run in ("a", "b")]
+    first, second = (np.load(name) for name in names)
+    for key in first.files:
+        if key not in ("spent", "settings"):
+            np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_a_job_of_another_preset_is_refused(images):
+    job = classifiers.jobs("quick", 0)[0]
+    with pytest.raises(ValueError, match="`job` must be of the preset 'tiny'"):
+        classifiers.train(job, "tiny", 0, None, load=images)
+
+
+def test_a_job_of_another_seed_is_refused(images):
+    job = classifiers.jobs("tiny", 1)[0]
+    with pytest.raises(ValueError, match="must be of the preset 'tiny' and its seed"):
+        classifiers.train(job, "tiny", 0, None, load=images)

@@ -1,0 +1,59 @@
+"""README.md on exporting: the options, tolerances and limits are those of the code."""
+
+import inspect
+import re
+from pathlib import Path
+
+import keras
+
+import tfprune
+from tfprune.export.run import verify
+from tfprune.targets.structures import structures_for
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+LIMITS = " ".join(section("Limits").split())
+
+
+def dense(inputs: int) -> keras.layers.Dense:
+    layer = keras.layers.Dense(4)
+    layer.build((None, inputs))
+    return layer
+
+
+def test_the_options_of_the_export_are_all_in_its_table():
+    table = section("Export").split("\n| option of ")[1].split("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)[=`]", table, re.MULTILINE)
+    known = set(inspect.signature(tfprune.export.to_tflite).parameters) - {"model", "path"}
+    assert set(named) == known
+    for kind in filter(None, tfprune.targets.structures.QUANTIZE):
+        assert f'"{kind}"' in section("Export")
+    for target in tfprune.targets.structures.TARGETS:
+        assert f'"{target}"' in section("Export")
+
+
+def test_the_tolerances_in_the_text_are_those_of_the_code():
+    (sentence,) = re.findall(r"Of an output's scale it allows .*?\. ", LIMITS)
+    numbers = [float(number) for number in re.findall(r"\d\.\d+", sentence)]
+    assert numbers == sorted(set(verify.TOLERANCES.values()))
+    kinds = ("int8_weights", "dynamic", "int8")
+    assert {verify.TOLERANCES[kind] for kind in kinds} == {numbers[-1]}
+
+
+def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
+    (sentence,) = re.findall(r"large fully connected weights from .*?\. ", LIMITS)
+    x86, wasm = (
+        [
+            structures_for(target, quantize=kind).min_sparsity(layer, layer.kernel)
+            for kind, layer in ((None, dense(64)), (None, dense(63)), ("int8", dense(64)))
+        ]
+        for target in ("x86", "wasm")
+    )
+    assert re.findall(r"\b\d\d\b(?=[ ,]|\.)", sentence.replace("`Block(16, 1)`", "")) == [
+        f"{100 * value:.0f}" for value in (*x86, *wasm)
+    ]

@@ -1,0 +1,69 @@
+"""Small .tflite files made without the converter."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.encode import layouts
+from tfprune.export.file import flatbuffer
+from tfprune.export.file.graph import OPERATORS, Graph
+
+
+def empty_graph():
+    """A model with one graph, in which nothing is."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.buffers, model.operatorCodes = 3, [schema.BufferT()], []
+    model.subgraphs = [graph]
+    graph.tensors, graph.operators = [], []
+    graph.inputs, graph.outputs = np.zeros(0, np.int32), np.zeros(0, np.int32)
+    return Graph(model, graph)
+
+
+def linear(weight):
+    """A model that multiplies (1, n) inputs by a dense weight of shape (m, n)."""
+    graph = empty_graph()
+    floats = schema.TensorType.FLOAT32
+    source = graph.add_tensor((1, weight.shape[1]), floats, name="source")
+    target = graph.add_tensor((1, weight.shape[0]), floats, name="target")
+    constant = graph.add_constant(weight, name="weight")
+    operator = graph.operator(
+        OPERATORS.FULLY_CONNECTED,
+        [source, constant, -1],
+        [target],
+        schema.FullyConnectedOptionsT(),
+    )
+    graph.operators.append(operator)
+    graph.graph.inputs = np.array([source], np.int32)
+    graph.graph.outputs = np.array([target], np.int32)
+    return graph.model
+
+
+def expanding(weight, layout):
+    """A model without inputs that expands a sparse constant."""
+    graph = empty_graph()
+    constant = graph.add_constant(weight, name="constant")
+    encoded = layouts.encode(weight, layout)
+    tensor = graph.tensor(constant)
+    tensor.sparsity = layouts.parameters(encoded)
+    tensor.buffer = flatbuffer.add_buffer(graph.model, encoded.values)
+    target = graph.add_tensor(weight.shape, schema.TensorType.FLOAT32, name="dense")
+    graph.operators.append(graph.operator(OPERATORS.DENSIFY, [constant], [target]))
+    graph.graph.outputs = np.array([target], np.int32)
+    return graph.model
+
+
+def custom():
+    """A model whose only operator is one that no runtime has."""
+    model = linear(np.ones((2, 3), np.float32))
+    (code,) = model.operatorCodes
+    code.builtinCode = code.deprecatedBuiltinCode = OPERATORS.CUSTOM
+    code.customCode = b"Mystery"
+    (operator,) = model.subgraphs[0].operators
+    operator.builtinOptions, operator.builtinOptionsType = None, 0
+    return model
+
+
+def write(folder, model, name="model.tflite"):
+    """Write a model into a folder; return the path."""
+    path = folder / name
+    path.write_bytes(flatbuffer.pack(model))
+    return str(path)

@@ -1,0 +1,211 @@
+"""What gradient-based scorers ask about the loss, measured on a model and examples."""
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.input_moments import layer_inputs
+from tfprune.calibration.losses import loss_function
+from tfprune.calibration.passes import Derivatives
+from tfprune.keras_graph.coupling import coupled_kernels
+from tfprune.scorers.inputs import LayerInputs
+from tfprune.sparsity.structures import Structure
+from tfprune.support.arrays import host_array
+from tfprune.support.progress_bar import progress
+from tfprune.wrapping.mask_update import grouped
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+Arrays = dict[str, np.ndarray]
+Result = TypeVar("Result")
+
+MEMORY_BUDGET = 4 << 30  # bytes of per-example gradients held in memory
+_BATCH = 32  # examples differentiated at once where only their mean is asked for
+_EXACT = 20_000  # coordinates up to which a Hessian's diagonal is computed exactly
+_INPUT_BATCH = 64  # examples at once where the inputs of layers are recorded
+
+
+@dataclasses.dataclass
+class Statistics:
+    """Gradients and curvature at the present weights; see `tfprune.scorers.protocol.Gradients`.
+
+    What is expensive is kept, so make a new one when the weights have changed.
+
+    Args:
+        derivatives: of the model.
+        taken: the examples.
+        masks: name -> boolean array, True = kept; its keys are the weights asked about.
+        structures: name -> structure.
+        memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        quiet: show no progress bar.
+    """
+
+    derivatives: Derivatives
+    taken: Examples
+    masks: Arrays
+    structures: Mapping[str, Structure]
+    memory_budget: int = MEMORY_BUDGET
+    quiet: bool = False
+    _kept: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def examples(self) -> int:
+        return self.taken.count
+
+    def only(self, names: Sequence[str]) -> "Statistics":
+        """Return statistics of some of the weights, which share what has been computed."""
+        masks = {name: self.masks[name] for name in names}
+        return dataclasses.replace(self, masks=masks)
+
+    def mean(self) -> Arrays:
+        return self._own(self._once("mean", self._mean))
+
+    def batches(self, size: int) -> Iterator[Arrays]:
+        for gradients in self._shown("Gradients", size, self.derivatives.by_weight):
+            yield self._own(gradients)
+
+    def per_example(self) -> Arrays:
+        return self._own(self._once("per_example", self._per_example))
+
+    def hessian_diagonal(self, probes: int | None = None) -> Arrays:
+        size = sum(mask.size for mask in self.masks.values())
+        if probes is None and size > _EXACT:
+            raise ValueError(
+                f"`probes` must be given for the Hessian's diagonal of more than {_EXACT:,} "
+                f"weights, whose exact computation takes too long. Received: {size:,} weights."
+            )
+        return self._own(self._once(f"diagonal {probes}", lambda: self._diagonal(probes)))
+
+    def hessian_vector_product(self, vectors: Arrays) -> Arrays:
+        wanted = {
+            name: np.asarray(vectors.get(name, np.zeros(tuple(weight.shape), np.float32)))
+            for name, weight in self.derivatives.weights.items()
+        }
+        return self._own(self.derivatives.by_weight.hessian_vector(self.taken, wanted))
+
+    def synaptic_flow(self) -> Arrays:
+        return self._own(self.derivatives.synaptic_flow(self.taken.x))
+
+    def layer_inputs(self) -> dict[str, LayerInputs]:
+        names = {id(self.derivatives.weights[name]): name for name in self.masks}
+        batches = (batch.x for batch in self.taken.batches(_INPUT_BATCH))
+        return self._once(
+            "inputs " + " ".join(self.masks),
+            lambda: layer_inputs(self.derivatives.model, names, batches),
+        )
+
+    def gates(self, size: int) -> Iterator[Arrays]:
+        return self._shown("Gate gradients", size, self.derivatives.gates(tuple(self.masks)))
+
+    def gate_curvature(self, size: int) -> Iterator[Arrays]:
+        diagonals = self.derivatives.gates(tuple(self.masks)).hessian_diagonals(self.taken, size)
+        with progress("Gate curvature", total=self.examples, quiet=self.quiet) as advance:
+            for count, diagonal in diagonals:
+                yield {name: values[np.newaxis] for name, values in diagonal.items()}
+                advance(by=count)
+
+    def channel_groups(self) -> list[frozenset[str]]:
+        name_of = {self.derivatives.weights[name].path: name for name in self.masks}
+        groups = (
+            frozenset(name_of[path] for path in paths if path in name_of)
+            for paths in coupled_kernels(self.derivatives.model)
+        )
+        return [group for group in groups if len(group) > 1]
+
+    def _own(self, found: Mapping[str, Any]) -> Any:
+        return {name: found[name] for name in self.masks}
+
+    def _once(self, key: str, compute: Callable[[], Result]) -> Result:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+    def _shown(self, text: str, size: int, passes: Any) -> Iterator[Arrays]:
+        with progress(text, total=self.examples, quiet=self.quiet) as advance:
+            for gradients in passes.gradients(self.taken, size):
+                yield gradients
+                advance(by=len(next(iter(gradients.values()))) * size)
+
+    def _mean(self) -> Arrays:
+        total: Arrays = {}
+        remaining = self.examples
+        for gradients in self._shown("Gradients", _BATCH, self.derivatives.by_weight):
+            for name, values in gradients.items():
+                # Only the last micro-batch may be smaller than the others.
+                share = np.float64(min(_BATCH, remaining)) / self.examples
+                total[name] = total.get(name, 0.0) + share * values.sum(axis=0, dtype=np.float64)
+            remaining -= _BATCH * len(values)
+        return {name: value.astype(np.float32) for name, value in total.items()}
+
+    def _per_example(self) -> Arrays:
+        shapes = {n: (self.examples, *w.shape) for n, w in self.derivatives.weights.items()}
+        size = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+        make = np.empty if size <= self.memory_budget else _memory_map
+        found = {name: make(shape, np.float32) for name, shape in shapes.items()}
+        start = 0
+        for gradients in self._shown("Gradients", 1, self.derivatives.by_weight):
+            for name, values in gradients.items():
+                found[name][start : start + len(values)] = values
+            start += len(values)
+        return found
+
+    def _diagonal(self, probes: int | None) -> Arrays:
+        total = {n: np.zeros(tuple(w.shape)) for n, w in self.derivatives.weights.items()}
+        passes = self.derivatives.by_weight.hessian_diagonals(self.taken, _BATCH, probes)
+        with progress("Curvature", total=self.examples, quiet=self.quiet) as advance:
+            for count, diagonal in passes:
+                for name, values in diagonal.items():
+                    total[name] += values * (count / self.examples)
+                advance(by=count)
+        return {name: value.astype(np.float32) for name, value in total.items()}
+
+
+def _memory_map(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    with tempfile.TemporaryFile() as file:  # it is gone when the array is
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def gradients_of(
+    model: keras.Model,
+    data: Any,
+    loss: Any = None,
+    *,
+    examples: int | None = 1000,
+    seed: int = 0,
+    memory_budget: int = MEMORY_BUDGET,
+    quiet: bool = True,
+) -> Statistics:
+    """Return the statistics of all pruned weights of a model, as a scorer gets them.
+
+    Args:
+        model: with `PrunedLayer`s.
+        data: as in `tfprune.one_shot`.
+        loss: as in `keras.Model.compile`; the model's own where None.
+        examples: most examples used, >= 2; None uses all.
+        seed: of the choice of examples.
+        memory_budget: bytes of per-example gradients to hold in memory.
+        quiet: show no progress bar.
+
+    Raises:
+        ValueError: if the data, the model and the loss do not fit each other.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="a")])
+        >>> pruned = tfprune.prune(model, tfprune.OneShot(0.5))
+        >>> found = gradients_of(pruned, (np.ones((8, 4)), np.ones((8, 1))), "mse")
+        >>> [gradient.shape for gradient in found.per_example().values()]
+        [(8, 4, 1)]
+    """
+    groups = grouped(pruned_layers(model))
+    weights = {name: weight for group in groups for name, weight in group.weights.items()}
+    derivatives = Derivatives(model, loss_function(model, loss), weights)
+    taken = ExampleSource(data).take(examples, seed=seed)
+    derivatives.by_weight.check(taken)
+    masks = {n: host_array(m[0].value).copy() for group in groups for n, m in group.masks.items()}
+    structures = {name: kind for group in groups for name, kind in group.structures.items()}
+    return Statistics(derivatives, taken, masks, structures, memory_budget, quiet)

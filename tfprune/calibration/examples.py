@@ -1,0 +1,205 @@
+"""Whatever data a Keras user has -> a fixed number of examples in memory.
+
+Gradient-based scorers look at the same few hundred examples several times, so that a stream is read
+once, as far as it is needed, and kept.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.support.validation import require_integer
+
+_FEWEST = 2  # one example has no variance, and tells nothing about any other
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples held in memory.
+
+    Attributes:
+        x: inputs, a nest of arrays (N, ...).
+        y: targets, a nest of arrays (N, ...), or None.
+        sample_weight: nest of arrays (N, ...), or None.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+    @property
+    def count(self) -> int:
+        """N, the number of examples."""
+        return len(keras.tree.flatten(self.x)[0])
+
+    def leaves(self) -> list[np.ndarray]:
+        """Return all arrays, in the order that `pack` takes them."""
+        return [leaf for leaf in keras.tree.flatten(self._parts()) if leaf is not None]
+
+    def pack(self, leaves: list[Any]) -> tuple[Any, Any, Any]:
+        """Return (x, y, sample_weight) of this structure with other leaves."""
+        remaining = iter(leaves)
+        return keras.tree.map_structure(
+            lambda leaf: None if leaf is None else next(remaining), self._parts()
+        )
+
+    def take(self, index: Any) -> "Examples":
+        """Return the examples at an index or slice."""
+        return Examples(*self.pack([leaf[index] for leaf in self.leaves()]))
+
+    def batches(self, size: int) -> Iterator["Examples"]:
+        """Yield the examples in order, `size` at a time; the last batch may be smaller."""
+        for start in range(0, self.count, size):
+            yield self.take(slice(start, start + size))
+
+    def _parts(self) -> tuple[Any, Any, Any]:
+        return self.x, self.y, self.sample_weight
+
+
+class ExampleSource:
+    """Data of any kind, from which examples are taken.
+
+    Args:
+        data: what `keras.Model.fit` takes: a tuple (x, y) or (x, y, sample_weight) of arrays or
+            nests of them, a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of
+            batches, of which a generator is read once only. Inputs alone will do where no loss is
+            computed.
+        targets: whether there must be targets.
+
+    Raises:
+        TypeError: if `data` is none of these; ValueError if it is None.
+
+    Example:
+        >>> source = ExampleSource((np.ones((8, 3)), np.ones(8)))
+        >>> source.take(4).count
+        4
+    """
+
+    def __init__(self, data: Any, *, targets: bool = True):
+        if data is None:
+            raise ValueError("`data` must hold examples. Received: data=None.")
+        self._targets = targets
+        self._kept: Examples | None = None
+        self._whole: Examples | None = None
+        self._data = data
+        if isinstance(data, Examples):
+            self._whole = data
+        elif _is_nest_of_arrays(data):
+            self._whole = _as_examples(data)
+        elif not isinstance(data, Iterable | keras.utils.PyDataset):
+            raise TypeError(
+                "`data` must be a tuple (x, y) of arrays, a tf.data.Dataset, a keras PyDataset or "
+                f"an iterable of batches. Received: data={data!r} (of type {type(data).__name__})."
+            )
+        if self._whole is not None:
+            self._check(self._whole)
+
+    def take(self, limit: int | None, *, seed: int = 0) -> Examples:
+        """Return at most `limit` examples.
+
+        Args:
+            limit: largest number of examples, >= 2; None takes all there are.
+            seed: of the choice where all examples are at hand: it is random without replacement,
+                in the order of the data. A stream gives its next ones.
+
+        Returns:
+            The examples; fewer than `limit` if the data has no more.
+
+        Raises:
+            ValueError: if there are fewer than two, inputs and targets differ in number, or batches
+                differ in structure.
+        """
+        if limit is not None:
+            require_integer("examples", limit, minimum=_FEWEST)
+        if self._whole is not None:
+            return _sample(self._whole, limit, seed)
+        if self._kept is None or iter(self._data) is not self._data:
+            self._kept = self._read(limit)  # a generator is spent now: keep what it gave
+        return self._kept
+
+    def _read(self, limit: int | None) -> Examples:
+        batches: list[Examples] = []
+        count = 0
+        for batch in _iterate(self._data):
+            batches.append(_as_examples(batch))
+            count += batches[-1].count
+            if limit is not None and count >= limit:
+                break
+        if not batches:
+            raise ValueError("`data` must hold examples. Received: no batch at all.")
+        structures = [
+            keras.tree.map_structure(lambda leaf: leaf is None, b._parts()) for b in batches
+        ]
+        if any(structure != structures[0] for structure in structures):
+            raise ValueError("All batches of `data` must have the same structure.")
+        joined = [np.concatenate(leaves) for leaves in zip(*(b.leaves() for b in batches))]
+        found = Examples(*batches[0].pack(joined)).take(slice(limit))
+        self._check(found)
+        return found
+
+    def _check(self, found: Examples) -> None:
+        lengths = {len(leaf) for leaf in found.leaves()}
+        if len(lengths) > 1:
+            shapes = [leaf.shape for leaf in found.leaves()]
+            raise ValueError(
+                "`data` must have as many targets (and weights) as inputs. "
+                f"Received: arrays of shapes {shapes}."
+            )
+        if found.count < _FEWEST:
+            raise ValueError(
+                f"`data` must hold at least {_FEWEST} examples. Received: {found.count}."
+            )
+        if self._targets and found.y is None:
+            raise ValueError(
+                "`data` must have targets: (x, y) or batches of (x, y). Received: inputs alone."
+            )
+
+
+def _is_nest_of_arrays(data: Any) -> bool:
+    if not isinstance(data, tuple | list | dict) and not hasattr(data, "__array__"):
+        return False
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    arrays = all(hasattr(leaf, "__array__") and hasattr(leaf, "shape") for leaf in leaves)
+    # A list of batches holds tuples; a list of arrays is a model's several inputs.
+    of_batches = isinstance(data, list) and any(isinstance(item, tuple) for item in data)
+    return bool(leaves) and arrays and not of_batches
+
+
+def _as_examples(batch: Any) -> Examples:
+    parts = keras.utils.unpack_x_y_sample_weight(batch)
+    try:
+        found = Examples(*(keras.tree.map_structure(_as_array, part) for part in parts))
+        if all(leaf.ndim for leaf in found.leaves()):
+            return found
+        reason = "a number stands where an array should"
+    except (TypeError, ValueError) as error:
+        reason = str(error)
+    raise ValueError(f"`data` must give arrays with the examples along axis 0 ({reason}).")
+
+
+def _as_array(value: Any) -> np.ndarray | None:
+    if value is None:
+        return None
+    array = np.asarray(keras.ops.convert_to_numpy(value))
+    return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array
+
+
+def _iterate(data: Any) -> Iterator[Any]:
+    if isinstance(data, keras.utils.PyDataset):
+        length = data.num_batches
+        index = 0
+        while length is None or index < length:
+            yield data[index]
+            index += 1
+    else:
+        yield from data
+
+
+def _sample(examples: Examples, limit: int | None, seed: int) -> Examples:
+    if limit is None or limit >= examples.count:
+        return examples
+    chosen = np.random.default_rng(seed).choice(examples.count, limit, replace=False)
+    return examples.take(np.sort(chosen))

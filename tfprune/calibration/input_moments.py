@@ -1,0 +1,244 @@
+"""What layers see: X^T X of the inputs of every prunable weight, over a few batches.
+
+The model runs eagerly, in inference mode and inside a `keras.StatelessScope`, so that no variable
+changes; while it runs, the layers that own the weights have a spy in the place of their `call`.
+Composite layers (recurrent layers, Bidirectional, attention, nested models) hold such layers
+inside. Recurrent layers run as unrolled loops meanwhile, because a compiled loop (a cuDNN kernel,
+`lax.scan` on JAX) shows no step's inputs. Timesteps hidden by a Keras mask do not count.
+
+Memory: 8 d^2 bytes a group (convolutions: d = kernel positions x input channels), and pieces of
+patches of at most 32 MiB. Time: that of the eager model plus 2 d^2 operations a row of X.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.layer_classes.inputs import Arguments, Sight, sights
+from tfprune.layer_classes.prunable import flatten
+from tfprune.scorers.inputs import LayerInputs
+from tfprune.support.arrays import host_array
+
+_LARGEST = 1 << 31  # bytes of X^T X of one weight
+_MISSING = object()
+
+
+def layer_inputs(
+    model: keras.layers.Layer, names: dict[int, str], batches: Iterable[Any]
+) -> dict[str, LayerInputs]:
+    """Return the second moments X^T X of the inputs of the named weights.
+
+    Args:
+        model: a built model or layer, called as model(x, training=False).
+        names: id of a variable -> its name; weights that are not named are left out.
+        batches: inputs x, each an array or a nest of arrays as the model takes it.
+
+    Returns:
+        name -> LayerInputs, in the order of `names`.
+
+    Raises:
+        ValueError: naming the layer, if it is of a class whose inputs and weights are not known to
+            form a product X W, is not called in these batches, runs inside a compiled function, or
+            has more than 16,384 inputs (2 GiB of moments); or if there is no batch.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="out")])
+        >>> kernel = model.layers[0].kernel
+        >>> found = layer_inputs(model, {id(kernel): "out/kernel"}, [np.array([[1.0, 2.0]])])
+        >>> found["out/kernel"].moments[0].tolist()
+        [[1.0, 2.0], [2.0, 4.0]]
+    """
+    watched = _watched(model, names)
+    totals = {name: _Total(sight) for name, sight in watched.items()}
+    empty = True
+    refused: list[ValueError] = []
+    loops = [_Loop(part) for part in flatten(model) if isinstance(part, keras.layers.RNN)]
+    with contextlib.ExitStack() as stack:
+        for callee in {id(sight.callee): sight.callee for sight in watched.values()}.values():
+            seen = [total for total in totals.values() if total.sight.callee is callee]
+            stack.enter_context(_spied(callee, seen, loops, refused))
+        for loop in loops:  # after the spies: a cell's step is counted before its spy looks
+            stack.enter_context(_unrolled(loop))
+        for batch in batches:
+            empty = False
+            try:
+                with keras.StatelessScope():
+                    model(batch, training=False)
+            except ValueError:
+                if refused:  # without what Keras adds to the message on its way up
+                    raise refused[0] from None
+                raise
+    if empty:
+        raise ValueError("`batches` must hold at least one batch of inputs. Received none.")
+    return {name: totals[name].result(name) for name in names.values()}
+
+
+class _Total:
+    """The running sum X^T X of one weight."""
+
+    def __init__(self, sight: Sight):
+        layout, self.sight = sight.layout, sight
+        self.moments = np.zeros((layout.groups, layout.size, layout.size))
+        self.samples = 0
+
+    def add(self, arguments: Arguments) -> None:
+        inputs = self.sight.read(arguments)
+        if inputs is not None:
+            moments, samples = self.sight.layout.moments(inputs)
+            self.moments += moments
+            self.samples += samples
+
+    def result(self, name: str) -> LayerInputs:
+        if not self.samples:
+            raise ValueError(
+                f"Layer '{self.sight.callee.name}' must be called with inputs by the model in "
+                f"these batches. Received: no call that uses '{name}'; leave it out with a rule."
+            )
+        layout = self.sight.layout
+        return LayerInputs(self.moments, self.samples, layout.to_matrix, layout.from_matrix)
+
+
+def _watched(model: Any, names: dict[int, str]) -> dict[str, Sight]:
+    """Return name -> where its inputs are seen, for every named weight, or raise."""
+    parts = flatten(model)
+    found: dict[str, Sight] = {}
+    for part in parts:
+        if not any(id(variable) in names for variable in part.weights):
+            continue
+        try:
+            seen = sights(part)
+        except ValueError as error:
+            raise _refusal(part, str(error)) from None
+        for sight in seen:
+            name = names.get(id(sight.weight))
+            if name is None:
+                continue
+            if name in found and found[name].callee is not sight.callee:
+                raise _refusal(part, f"shares '{name}' with '{found[name].callee.name}'")
+            _check_size(part, sight)
+            found[name] = sight
+    for key, name in names.items():
+        if name not in found:
+            owners = [part for part in parts if key in map(id, part.weights)]
+            owner = min(owners, key=lambda part: len(flatten(part)), default=model)
+            raise _refusal(owner, f"holds '{name}' in a form whose inputs are not known")
+    return found
+
+
+def _check_size(part: Any, sight: Sight) -> None:
+    needed = 8 * sight.layout.groups * sight.layout.size**2
+    if needed > _LARGEST:
+        raise _refusal(
+            part, f"has {sight.layout.size:,} inputs, whose moments take {needed / 1e9:.1f} GB"
+        )
+
+
+def _refusal(part: Any, why: str) -> ValueError:
+    kind, name = type(part).__name__, getattr(part, "name", None)
+    return ValueError(
+        f"Layer '{name}' ({kind}) cannot be reconstructed from its inputs: it {why}. Leave it out "
+        "with a rule."
+    )
+
+
+class _Loop:
+    """The step that an unrolled recurrent loop is at, and the timestep mask of its sequences."""
+
+    def __init__(self, layer: Any):
+        self.layer = layer
+        cell = layer.cell
+        self.inside = {id(p) for p in flatten(cell)} if isinstance(cell, keras.Layer) else set()
+        self.running = False
+        self.mask: np.ndarray | None = None
+        self.step = 0
+
+    def begin(self, mask: Any) -> None:
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        self.mask = None if mask is None else np.asarray(host_array(mask)).astype(bool)
+        if self.mask is not None and self.layer.go_backwards:
+            self.mask = self.mask[:, ::-1]
+        self.running, self.step = True, -1
+
+    def visible(self) -> np.ndarray | None:
+        """Return which sequences of the batch count at this step; None for all."""
+        return None if self.mask is None else self.mask[:, self.step]
+
+
+@contextlib.contextmanager
+def _spied(
+    layer: Any, totals: list[_Total], loops: list[_Loop], refused: list[ValueError]
+) -> Iterator[None]:
+    """Add what `call` of the layer is given to the totals; note why that cannot be done."""
+    original = layer.call
+    around = [loop for loop in loops if id(layer) in loop.inside]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # Keras calls stacked cells once more before a loop, to prepare dropout masks.
+        running = [loop for loop in around if loop.running]
+        if running or not around:
+            arguments = Arguments(args, kwargs, running[-1].visible() if running else None)
+            try:
+                _require_eager(arguments)
+                for total in totals:
+                    total.add(arguments)
+            except ValueError as error:
+                refused.append(_refusal(layer, str(error)))
+                raise refused[-1] from error
+        return original(*args, **kwargs)
+
+    with _replaced(layer, call=call):
+        yield
+
+
+@contextlib.contextmanager
+def _unrolled(loop: _Loop) -> Iterator[None]:
+    """Run the recurrent layer as a Python loop and follow its steps."""
+    layer, cell = loop.layer, loop.layer.cell
+    loop_of_layer, call_of_cell = layer.inner_loop, cell.call
+
+    def inner_loop(sequences: Any, initial_state: Any, mask: Any, training: Any = False) -> Any:
+        loop.begin(mask)
+        try:
+            return loop_of_layer(sequences, initial_state, mask, training=training)
+        finally:
+            loop.running = False
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        loop.step += 1
+        return call_of_cell(*args, **kwargs)
+
+    fused = {"use_cudnn": False} if hasattr(layer, "use_cudnn") else {}
+    with (
+        _replaced(layer, inner_loop=inner_loop, unroll=True, **fused),
+        _replaced(cell, call=call),
+    ):
+        yield
+
+
+def _require_eager(arguments: Arguments) -> None:
+    try:
+        host_array(arguments.inputs)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            "runs inside a compiled function (tf.function, jax.jit), which hides them"
+        ) from error
+
+
+@contextlib.contextmanager
+def _replaced(layer: Any, **values: Any) -> Iterator[None]:
+    """Set attributes of the instance behind the back of Keras's tracker, and put them back."""
+    own = vars(layer)
+    before = {name: own.get(name, _MISSING) for name in values}
+    try:
+        for name, value in values.items():
+            object.__setattr__(layer, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            if value is _MISSING:
+                object.__delattr__(layer, name)
+            else:
+                object.__setattr__(layer, name, value)

@@ -1,0 +1,90 @@
+"""Running a differentiating function over samples: vectorized, in a loop, or on replicas."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Tensors = dict[str, Any]
+
+_VECTORS_AT_ONCE = 32
+# Samples of models with these operations go one by one. Vectorized products can have rank 4 with an
+# axis of size 1, which corrupts memory in TensorFlow 2.21 (tensorflow/tensorflow#117700); gradients
+# of vectorized loops with timestep masks are not supported.
+_PRODUCTS = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
+_NOT_VECTORIZED = _PRODUCTS | {"While", "StatelessWhile"}
+
+
+def map_samples(function: Callable[[Any], Any], elements: Any) -> Any:
+    """Return the results of the function for each element along axis 0, stacked."""
+    first = tf.nest.map_structure(lambda leaf: leaf[0], elements)
+    if tf.nest.flatten(elements)[0].shape[0] == 1:
+        return tf.nest.map_structure(lambda value: value[None], function(first))
+    specs = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), first)
+    traced = tf.function(function).get_concrete_function(specs)
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for part in graph.library.function for node in part.node_def)]
+    if _NOT_VECTORIZED.isdisjoint(node.op for node in nodes):
+        return tf.vectorized_map(function, elements)
+    outputs = tf.nest.map_structure(
+        lambda value: tf.TensorSpec(value.shape, value.dtype), traced.structured_outputs
+    )
+    return tf.map_fn(function, elements, fn_output_signature=outputs, parallel_iterations=1)
+
+
+def on_replicas(strategy: Any, compute: Callable[..., Any], samples: list[np.ndarray]) -> Any:
+    """Run on an equal share of the samples on each replica and join the results in order."""
+    share = len(samples[0]) // strategy.num_replicas_in_sync
+
+    def part(leaf: np.ndarray) -> Any:
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(
+                leaf[context.replica_id_in_sync_group * share :][:share]
+            )
+        )
+
+    def joined(value: Any) -> Any:
+        local = strategy.experimental_local_results(value)
+        if len(local) == strategy.num_replicas_in_sync:
+            return tf.concat(local, axis=0)
+        return strategy.gather(value, axis=0)  # from other workers
+
+    results = strategy.run(compute, args=([part(leaf) for leaf in samples],))
+    return tf.nest.map_structure(joined, results)
+
+
+def tensors(leaves: list[np.ndarray]) -> list[Any]:
+    return [tf.convert_to_tensor(leaf) for leaf in leaves]
+
+
+def unit_vectors(shapes: dict[str, tuple[int, ...]]) -> Iterator[Tensors]:
+    """Yield the unit vectors of all coordinates, some at a time: name -> (vectors, *shape)."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    for start in range(0, int(ends[-1]), _VECTORS_AT_ONCE):
+        rows = np.eye(_VECTORS_AT_ONCE, int(ends[-1]), start, np.float32)
+        parts = np.split(rows, ends[:-1], axis=1)
+        yield {name: tf.reshape(part, (-1, *shapes[name])) for name, part in zip(shapes, parts)}
+
+
+def random_signs(shapes: dict[str, tuple[int, ...]], probes: int, seed: int) -> Iterator[Tensors]:
+    random = np.random.default_rng(seed)
+    for _ in range(probes):
+        yield {
+            name: tf.convert_to_tensor(random.choice(np.array([-1, 1], np.float32), (1, *shape)))
+            for name, shape in shapes.items()
+        }
+
+
+@contextlib.contextmanager
+def quiet_about_fallbacks() -> Iterator[None]:
+    """Hide the notes of `vectorized_map` on operations that it runs in a loop: nothing is wrong."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Other ways to make a model smaller, one method a file."""

@@ -1,0 +1,242 @@
+"""Quantization-aware fine-tuning: weights are rounded as in the exported file while they train.
+
+The forward pass uses Q(mask * weight) in place of mask * weight. For each output channel c, over
+all entries of the channel,
+
+    s_c = max |w| / 127        Q(w) = s_c round(w / s_c)
+
+which is how LiteRT stores int8 weights: symmetric, so that zeros stay exactly zero. The gradient
+passes straight through, dQ/dw = 1: nothing is clipped, because s_c follows the largest weight.
+
+Keras 3's own `keras.quantizers.fake_quant_with_min_max_vars` is not used: per channel it takes the
+last axis alone, which is not where a depthwise or transposed kernel has its output channels, and
+off TensorFlow it divides by zero in a channel without weights.
+
+Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", CVPR 2018 (arXiv 1712.05877).
+
+Deviations: activations are not rounded in training; `tfprune.export.to_tflite(quantize="int8")`
+chooses their ranges afterwards, from representative data. Weights are symmetric, per channel.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from tfprune.keras_graph.rebuilding import units
+from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.pruning.prune_model import joined, wrap_by_recipe
+from tfprune.sparsity.schedules import OneShot
+from tfprune.sparsity.structures import Unstructured
+from tfprune.support.arrays import host_array
+from tfprune.support.configurable import Configurable
+from tfprune.support.validation import require_integer
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_ALL_KEPT = OneShot(0.0)
+
+
+def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
+    """Return a copy of the model that trains with its prunable weights rounded to integers.
+
+    Compile it, fine-tune it as a pruned model (a small learning rate, a few epochs), then call
+    `tfprune.strip_pruning`: the plain model has rounded weights, which an export with
+    `quantize="int8_weights"`, "dynamic" or "int8" stores without further loss. Activations are
+    quantized after training, by "int8", from representative data.
+
+    Args:
+        model: built model, which is not changed. A pruned one keeps its masks and its schedule; in
+            a plain one, such as from `strip_pruning`, zeros stay zero (but a weight of zeros alone
+            trains freely).
+        bits: of a weight, integer in [2, 8]. The export stores 8; weights of fewer bits compress
+            better, but are rounded again by it.
+
+    Returns:
+        A model of `PrunedLayer`s. Masks that are final need no callback in `fit`, until the model
+        is loaded from a file: then pass `tfprune.UpdatePruningStep()`, as for every pruned model.
+
+    Raises:
+        TypeError: if `model` is no `keras.Model` or `bits` no integer.
+        ValueError: if `bits` is out of range, or the model is not built, is quantization-aware
+            already, has no prunable weight, or cannot be copied.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((2,)), layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[127.0], [2.6]])])
+        >>> plain = tfprune.strip_pruning(quantize_aware(model))
+        >>> plain.layers[0].kernel.numpy().ravel().tolist()
+        [127.0, 3.0]
+    """
+    quantizer = ChannelQuantizer(bits)
+    _check_model(model)
+    wrappers = pruned_layers(model)
+    step = max((int(host_array(layer.pruning_step.value)) for layer in wrappers), default=0)
+    finished = all(layer.has_updater for layer in wrappers)
+    masks: list[list[np.ndarray]] = []
+    recipe: list[dict[str, Any] | None] = []
+    for unit in units(model):
+        pruned = isinstance(unit, PrunedLayer)
+        masks.append(_masks(unit, zeros_stay=not wrappers))
+        if not masks[-1]:
+            recipe.append(None)
+        elif pruned:
+            recipe.append({**_options(unit), "quantizer": quantizer})
+        else:
+            plan = joined([OneShot(1.0 - mask.mean().item()) for mask in masks[-1]])
+            recipe.append({"schedule": plan, "quantizer": quantizer})
+    copy = wrap_by_recipe(model, recipe)
+    for unit, values in zip(units(copy), masks, strict=True):
+        for own, mask in zip(unit.pruned if values else (), values, strict=True):
+            own.mask.assign(mask)
+    for layer in pruned_layers(copy):
+        layer.pruning_step.assign(step)
+        layer.has_updater = finished
+    return copy
+
+
+@keras.saving.register_keras_serializable("tfprune")
+@dataclasses.dataclass(frozen=True)
+class ChannelQuantizer(Configurable):
+    """Rounds every weight of a layer per output channel; the `quantizer` of a `PrunedLayer`.
+
+    Args:
+        bits: integer in [2, 8].
+
+    Raises:
+        TypeError, ValueError: if it is not.
+
+    Example:
+        >>> layer = layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> list(ChannelQuantizer(8).assign(layer)) == [id(layer.kernel)]
+        True
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        if require_integer("bits", self.bits, minimum=2) > 8:
+            raise ValueError(f"`bits` must be in [2, 8]. Received: bits={self.bits!r}.")
+
+    def assign(self, layer: keras.layers.Layer) -> dict[int, Callable[[Any], Any]]:
+        """Return id -> rounding function, value -> value, of each prunable weight of a layer."""
+        return {
+            id(weight): partial(fake_quantize, bits=self.bits, channels=channel_axes(part, weight))
+            for part, weight in owned_weights(layer)
+        }
+
+
+def fake_quantize(value: Any, *, bits: int = 8, channels: tuple[int, ...] = (-1,)) -> Any:
+    """Return the value rounded to 2^bits - 1 levels, symmetric around 0; its gradient is 1.
+
+    Args:
+        value: float tensor.
+        bits: integer in [2, 8].
+        channels: axes along which each entry has a scale of its own; () for one scale.
+
+    Returns:
+        A tensor of the same shape and dtype, zero wherever `value` is.
+
+    Example:
+        >>> value = ops.convert_to_tensor([[127.0, 0.0], [2.6, 0.0]])
+        >>> ops.convert_to_numpy(fake_quantize(value)).tolist()
+        [[127.0, 0.0], [3.0, 0.0]]
+    """
+    largest = 2 ** (bits - 1) - 1
+    kept = {axis % len(value.shape) for axis in channels}
+    others = tuple(axis for axis in range(len(value.shape)) if axis not in kept)
+    # In half precision, integers times scales would not be those of the float32 export.
+    exact = ops.cast(ops.stop_gradient(value), "float32")
+    scale = ops.max(ops.abs(exact), axis=others, keepdims=True) / largest
+    scale = ops.where(scale > 0, scale, 1.0)
+    rounded = ops.cast(ops.round(exact / scale) * scale, value.dtype)
+    # Exactly `rounded`, because the difference is exactly 0; its gradient is that of `value`.
+    return ops.stop_gradient(rounded) + (value - ops.stop_gradient(value))
+
+
+def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int, ...]:
+    """Return the axes of a weight that have a scale for each entry in a LiteRT file.
+
+    Args:
+        layer: the layer that holds the weight.
+        weight: one of its prunable weights.
+
+    Example:
+        >>> layer = layers.DepthwiseConv2D(3)
+        >>> layer.build((None, 8, 8, 4))
+        >>> channel_axes(layer, layer.kernel)
+        (-2, -1)
+    """
+    if isinstance(layer, layers.Embedding) and weight is layer.embeddings:
+        return ()  # a table that is looked up has one scale
+    if isinstance(layer, layers.EinsumDense):
+        operands, output = layer.equation.replace(" ", "").split("->")
+        kernel = operands.split(",")[1]
+        return tuple(axis for axis, label in enumerate(kernel) if label in output)
+    separable = isinstance(layer, _SEPARABLE) and weight is layer.depthwise_kernel
+    if separable or isinstance(layer, _DEPTHWISE):
+        return (-2, -1)
+    return (-2,) if isinstance(layer, _TRANSPOSED) else (-1,)
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model. "
+            f"Received: model={model!r} (of type {type(model).__name__})."
+        )
+    wrappers = pruned_layers(model)
+    if not model.built or not all(layer.built for layer in wrappers):
+        raise ValueError(
+            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
+        )
+    if any(layer.quantizer is not None for layer in wrappers):
+        raise ValueError(f"Model '{model.name}' is quantization-aware already.")
+    if not prunable_weights(model):
+        raise ValueError(f"Model '{model.name}' has no weight that can be rounded.")
+    inside = {id(layer) for layer in wrappers} - {id(unit) for unit in units(model)}
+    if inside:
+        names = [layer.name for layer in wrappers if id(layer) in inside]
+        raise ValueError(
+            "A PrunedLayer inside another layer cannot be made quantization-aware: strip the model "
+            f"first. Received: {names}."
+        )
+
+
+def _masks(unit: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
+    """Return the mask of each prunable weight of a unit.
+
+    Args:
+        unit: a layer, which may be a `PrunedLayer`.
+        zeros_stay: whether the zeros of a plain layer are those of a mask.
+    """
+    weights = prunable_weights(unit)
+    masks = [np.ones(weight.shape, bool) for weight in weights]
+    if isinstance(unit, PrunedLayer):
+        found = {id(own.weight): host_array(own.mask.value) for own in unit.pruned}
+        return [found.get(id(weight), ones) for weight, ones in zip(weights, masks)]
+    if not zeros_stay:
+        return masks
+    nonzeros = [host_array(weight.value) != 0 for weight in weights]
+    return [kept if kept.any() else ones for kept, ones in zip(nonzeros, masks)]
+
+
+def _options(wrapper: PrunedLayer) -> dict[str, Any]:
+    """The arguments of a wrapper, with weights that it leaves dense as weights all kept."""
+    found = {id(own.weight): own for own in wrapper.pruned}
+    owned = [found.get(id(weight)) for weight in prunable_weights(wrapper.layer)]
+    return {
+        "schedule": joined([own.schedule if own else _ALL_KEPT for own in owned]),
+        "structure": joined([own.structure if own else Unstructured() for own in owned]),
+        "scorer": wrapper.scorer,
+        "distribution": wrapper.distribution,
+    }

@@ -1,0 +1,143 @@
+"""From a Keras model to a dense .tflite file.
+
+Every model goes through one concrete function with a fixed batch. `Model.export` would do for
+feed-forward models, but its free batch adds shape arithmetic that keeps the delegate from taking
+the whole graph, and recurrent models come out with operators that the plain runtime lacks. The
+converter is never given the model as its trackable object: recurrent models then get NaN weights.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.convert import signature
+from tfprune.export.file import flatbuffer
+from tfprune.support import quiet
+
+SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives
+
+
+def convert(
+    model: keras.Model,
+    signed: signature.Signature,
+    *,
+    quantize: str | None = None,
+    representative: Sequence[np.ndarray] | None = None,
+) -> bytes:
+    """Converts a model to a dense .tflite file.
+
+    Args:
+        model: A built model that computes in float32.
+        signed: Its signature.
+        quantize: None for float32; "dynamic" or "int8" for the converter's own quantization.
+        representative: For "int8", one array of examples per input; activations are calibrated on
+            them.
+
+    Returns:
+        The file, with a signature that names the model's inputs and outputs.
+
+    Raises:
+        ValueError: If the model has an operation that TFLite has not, or for "int8" a loop.
+    """
+    import tensorflow as tf  # here: reading and timing files must not wait for TensorFlow
+
+    paths: list[tuple[Any, ...]] = []
+
+    def call(*tensors: Any) -> list[Any]:
+        outputs = model(signed.nest(tensors), training=False)
+        flat = keras.tree.flatten_with_path(outputs)
+        paths[:] = [path for path, _ in flat]
+        # An output that is an input, or comes twice, would lose its place in the file.
+        return [tf.identity(tensor) for _, tensor in flat]
+
+    specs = [
+        tf.TensorSpec(entry.shape, entry.dtype, name=f"input_{position}")
+        for position, entry in enumerate(signed.inputs)
+    ]
+    with _conversion_errors(model), quiet.silenced(), tf.device("CPU:0"):
+        function = tf.function(call).get_concrete_function(*specs)
+        if quantize == "int8":
+            _require_no_loop(function.graph)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        if quantize is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "int8":
+            converter.representative_dataset = lambda: _batches(representative or (), signed.batch)
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+                tf.lite.OpsSet.TFLITE_BUILTINS,  # what has no int8 kernel stays float32
+            ]
+        with warnings.catch_warnings():
+            # Inputs stay float32, so there are no statistics of quantized ones to give.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            content = converter.convert()
+    names = _output_names(model, paths)
+    return _signed(content, [entry.name for entry in signed.inputs], names)
+
+
+def _require_no_loop(graph: Any) -> None:
+    """Refuses a graph whose calibration would abort the process."""
+    loops = [op.name for op in graph.get_operations() if op.type in ("While", "StatelessWhile")]
+    if loops:
+        raise NotImplementedError(f"the converter cannot calibrate the loop {loops[0]!r}")
+
+
+def _batches(arrays: Sequence[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    for begin in range(0, len(arrays[0]), size):
+        yield [array[begin : begin + size] for array in arrays]
+
+
+@contextlib.contextmanager
+def _conversion_errors(model: keras.Model) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the converter raises many types, all about this model
+        reason = " ".join(str(error).split())[:500]
+        raise ValueError(
+            f"`model` must be made of operations that TFLite has. Received: model={model.name!r} "
+            f"({type(error).__name__}: {reason})."
+        ) from error
+
+
+def _output_names(model: keras.Model, paths: list[tuple[Any, ...]]) -> list[str]:
+    """The keys of the outputs, or Keras's own names, or their places."""
+    names = list(getattr(model, "output_names", None) or ())
+    keyed = any(isinstance(part, str) for path in paths for part in path)
+    if keyed or len(names) != len(paths) or len(set(names)) != len(names):
+        return [
+            "_".join(map(str, path)) if keyed else f"output_{position}"
+            for position, path in enumerate(paths)
+        ]
+    return names
+
+
+def _signed(content: bytes, inputs: list[str], outputs: list[str]) -> bytes:
+    """The file with a signature definition, which the converter writes for SavedModels only."""
+    model = flatbuffer.parse(content, "the converted model")
+    graph = model.subgraphs[0]
+    if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
+        raise ValueError(
+            "`model` must use every one of its inputs. Received: a model with "
+            f"{len(inputs)} inputs, of which the conversion kept {len(graph.inputs)}."
+        )
+    definition = schema.SignatureDefT()
+    definition.signatureKey = SIGNATURE_KEY
+    definition.subgraphIndex = 0
+    definition.inputs = _tensor_maps(inputs, graph.inputs)
+    definition.outputs = _tensor_maps(outputs, graph.outputs)
+    model.signatureDefs = [definition]
+    return flatbuffer.pack(model)
+
+
+def _tensor_maps(names: list[str], indices: np.ndarray) -> list[Any]:
+    maps = []
+    for name, index in zip(names, indices):
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, int(index)
+        maps.append(entry)
+    return maps

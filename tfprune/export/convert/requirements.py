@@ -1,0 +1,98 @@
+"""What `to_tflite` asks of its arguments, checked before anything is computed or written."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.layer_classes.prunable import flatten
+from tfprune.support.arrays import host_array
+from tfprune.support.validation import require_integer, require_one_of
+from tfprune.targets.structures import QUANTIZE, TARGETS
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+
+def check_options(
+    *,
+    target: str,
+    quantize: str | None,
+    representative_data: Any,
+    lower_conv3x3: bool,
+    batch_size: int | None,
+) -> None:
+    """Refuses options that are unknown or do not go together.
+
+    Raises:
+        TypeError: If `batch_size` is no integer.
+        ValueError: If an option is unknown, or another one is missing or of no use with it.
+    """
+    require_one_of("target", target, TARGETS)
+    require_one_of("quantize", quantize, QUANTIZE)
+    if batch_size is not None:
+        require_integer("batch_size", batch_size, minimum=1)
+    if quantize == "int8" and representative_data is None:
+        raise ValueError(
+            "`representative_data` must be given with `quantize='int8'`: activations are "
+            "calibrated on it. Received: representative_data=None."
+        )
+    if quantize == "int8" and batch_size is None:
+        raise ValueError(
+            "`batch_size` must be a number with `quantize='int8'`: activations are calibrated in "
+            "batches of it. Received: batch_size=None."
+        )
+    if target == "wasm" and batch_size is None:
+        raise ValueError(
+            "`batch_size` must be a number for `target='wasm'`: LiteRT.js takes fixed shapes only. "
+            "Received: batch_size=None."
+        )
+    if quantize != "int8" and representative_data is not None:
+        raise ValueError(
+            "`representative_data` must be None unless `quantize='int8'`: nothing else is "
+            f"calibrated. Received: quantize={quantize!r} and representative data."
+        )
+    if lower_conv3x3 and (target in ("x86", "size") or quantize in ("dynamic", "int8")):
+        raise ValueError(
+            "`lower_conv3x3` must be False for this file: only float32 arithmetic on ARM64 or in "
+            "WebAssembly has the sparse kernels that the lowering is for. Received: "
+            f"lower_conv3x3=True, target={target!r}, quantize={quantize!r}."
+        )
+
+
+def check_model(model: keras.Model) -> None:
+    """Refuses, by name, what would fail later or be exported wrongly.
+
+    Raises:
+        TypeError: If `model` is no Keras model.
+        ValueError: If it cannot be exported as it is.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`model` must be on the TensorFlow backend: save it, set KERAS_BACKEND=tensorflow and "
+            f"load it. Received: the backend {keras.backend.backend()!r}."
+        )
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: call it on data or give it an Input. "
+            f"Received: model={model.name!r}, which has no weights."
+        )
+    pruned = [layer.name for layer in pruned_layers(model)]
+    if pruned:
+        raise ValueError(
+            "`model` must be stripped: pass `tfprune.strip_pruning(model)`. "
+            f"Received: model={model.name!r} with pruned layers {pruned}."
+        )
+    stateful = [layer.name for layer in flatten(model) if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            "`model` must be stateless, a TFLite file keeps no state between runs: build the "
+            f"layers with stateful=False. Received: stateful layers {stateful}."
+        )
+    for weight in model.weights:
+        values = host_array(weight.value)
+        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+            raise ValueError(
+                f"`model` must hold no NaN. Received: NaN in the weight {weight.path!r}, "
+                f"shape {values.shape}."
+            )

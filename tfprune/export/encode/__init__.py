@@ -1,0 +1,1 @@
+"""Sparse and narrow storage of constants."""

@@ -1,0 +1,158 @@
+"""Editing one graph of a parsed .tflite model: constants, tensors, operators.
+
+The schema's objects hold indices into lists (`operator.inputs` into `graph.tensors`,
+`tensor.buffer` into `model.buffers`). `Graph` hides that bookkeeping; it holds no state of its own,
+so several may look at one graph.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.file import flatbuffer
+
+OPERATORS = schema.BuiltinOperator
+TYPES = schema.TensorType
+OPTIONS = schema.BuiltinOptions
+
+_SCHEMA_TYPES = {np.dtype(kind): code for code, kind in flatbuffer.NUMPY_TYPES.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+    """One graph of a model.
+
+    Attributes:
+        model: The `ModelT`.
+        graph: One of its `subgraphs`.
+    """
+
+    model: Any
+    graph: Any
+
+    @property
+    def operators(self) -> list[Any]:
+        """The operators in the order in which they run."""
+        return self.graph.operators  # type: ignore[no-any-return]
+
+    def code(self, operator: Any) -> int:
+        """The `BuiltinOperator` value of an operator."""
+        return flatbuffer.builtin_code(self.model, operator)
+
+    def tensor(self, index: int) -> Any:
+        """The `TensorT` at an index."""
+        return self.graph.tensors[int(index)]
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The shape of a tensor, in TFLite's order of axes; () for a scalar."""
+        return flatbuffer.shape(self.tensor(index))
+
+    def name(self, index: int) -> str:
+        """The name of a tensor."""
+        return (self.tensor(index).name or b"").decode(errors="replace")
+
+    def constant(self, index: int) -> np.ndarray | None:
+        """The values of a dense constant in its shape; None for anything else."""
+        if index < 0 or self.tensor(index).sparsity is not None:
+            return None
+        values = flatbuffer.constant(self.model, self.tensor(index))
+        return None if values is None else values.reshape(self.shape(index))
+
+    def producers(self) -> dict[int, Any]:
+        """Tensor index -> the operator that writes it."""
+        return {int(index): operator for operator in self.operators for index in operator.outputs}
+
+    def readers(self) -> dict[int, list[Any]]:
+        """Tensor index -> the operators that read it, each once, in running order."""
+        found: dict[int, list[Any]] = {}
+        for operator in self.operators:
+            for index in dict.fromkeys(int(i) for i in operator.inputs if i >= 0):
+                found.setdefault(index, []).append(operator)
+        return found
+
+    def add_constant(self, values: np.ndarray, *, name: str, like: int | None = None) -> int:
+        """Append a constant and return its index.
+
+        Args:
+            values: Its values, of one of `flatbuffer.NUMPY_TYPES`.
+            name: Its name.
+            like: A tensor whose quantization it takes over.
+        """
+        index = self.add_tensor(values.shape, _SCHEMA_TYPES[values.dtype], name=name, like=like)
+        self.tensor(index).buffer = flatbuffer.add_buffer(self.model, values)
+        return index
+
+    def add_tensor(
+        self, shape: Sequence[int], kind: int, *, name: str, like: int | None = None
+    ) -> int:
+        """Append a tensor without values and return its index; arguments as `add_constant`."""
+        tensor = schema.TensorT()
+        tensor.name = name.encode()
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = kind
+        tensor.buffer = 0  # by convention the empty buffer
+        tensor.quantization = None if like is None else copy.copy(self.tensor(like).quantization)
+        tensor.hasRank = True
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def operator(
+        self,
+        code: int,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: Any = None,
+        *,
+        version: int = 1,
+    ) -> Any:
+        """Return a new operator, which the caller puts into `operators`.
+
+        Args:
+            code: Its `BuiltinOperator` value.
+            inputs: Indices of the tensors it reads, -1 for an absent one.
+            outputs: Indices of the tensors it writes.
+            options: Its options, such as `schema.PadOptionsT()`.
+            version: The version of the operator.
+        """
+        made = schema.OperatorT()
+        made.opcodeIndex = self._code_index(code, version)
+        made.inputs = np.array(inputs, np.int32)
+        made.outputs = np.array(outputs, np.int32)
+        made.builtinOptions = options
+        if options is not None:
+            made.builtinOptionsType = getattr(OPTIONS, type(options).__name__.removesuffix("T"))
+        return made
+
+    def set_version(self, operator: Any, version: int) -> None:
+        """Give one operator a version, whatever that of others of its kind."""
+        operator.opcodeIndex = self._code_index(self.code(operator), version)
+
+    def replace_input(self, operator: Any, old: int, new: int) -> None:
+        """Let an operator read `new` wherever it read `old`."""
+        operator.inputs = np.array([new if i == old else i for i in operator.inputs], np.int32)
+
+    def rewrite(self, rule: Callable[[Any], Sequence[Any]]) -> None:
+        """Replace each operator by those that `rule` returns for it, often the operator itself."""
+        self.graph.operators = [new for old in self.operators for new in rule(old)]
+
+    def _code_index(self, code: int, version: int) -> int:
+        """The index of an operator code, appended where there is none."""
+        for index, known in enumerate(self.model.operatorCodes):
+            found = max(known.builtinCode, known.deprecatedBuiltinCode)
+            if (found, known.version) == (code, version):
+                return index
+        made = schema.OperatorCodeT()
+        made.builtinCode = code
+        made.deprecatedBuiltinCode = min(code, 127)  # the old field is one signed byte
+        made.version = version
+        self.model.operatorCodes.append(made)
+        return len(self.model.operatorCodes) - 1
+
+
+def graphs(model: Any) -> list[Graph]:
+    """Every graph of a model, the main one first."""
+    return [Graph(model, graph) for graph in model.subgraphs]

@@ -1,0 +1,1 @@
+"""Which kernels a runtime will use for a file, without running it."""

@@ -1,0 +1,208 @@
+"""Which layers of a .tflite file run on sparse kernels, and what keeps the others off them."""
+
+import collections
+import dataclasses
+import os
+from typing import Any
+
+from tfprune.export.file import flatbuffer, loops
+from tfprune.export.file.decoding import Constants
+from tfprune.export.file.graph import graphs
+from tfprune.export.predict import clusters, verdicts
+from tfprune.support.validation import require_one_of
+
+TARGETS = ("arm64", "wasm", "x86")
+
+# What reading a damaged model may raise that passed the checks on parsing.
+_DAMAGE_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCoverage:
+    """A layer of a file.
+
+    Attributes:
+        name: The name of its weight, as stored.
+        graph: The index of its graph; 0 is the main one, others are loop bodies and conditions.
+        operator: Its operator, such as "CONV_2D".
+        shape: The dense shape of its weight, in TFLite's order of axes.
+        sparsity: The fraction of zeros in the weight, in [0, 1].
+        multiply_adds: Those of one inference, zeros included, in all steps of its loops.
+        kernel: "sparse 1x1 NCHW", "sparse 1x4", "sparse 1x16", "sparse rows", "dense", or "broken"
+            where the outputs would be wrong or the runtime refuses the file.
+        blocker: Why the kernel is not sparse; empty where it is.
+    """
+
+    name: str
+    graph: int
+    operator: str
+    shape: tuple[int, ...]
+    sparsity: float
+    multiply_adds: int
+    kernel: str
+    blocker: str
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the kernel skips zeros."""
+        return self.kernel.startswith("sparse")
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """What of a file runs on sparse kernels.
+
+    Attributes:
+        name: The file.
+        target: Where it runs: "arm64", "wasm" or "x86".
+        layers: Its layers in running order.
+        defects: Why outputs would be wrong, or the file would not load, on the target.
+        notes: What was assumed, and what is not counted, one sentence each.
+    """
+
+    name: str
+    target: str
+    layers: tuple[LayerCoverage, ...]
+    defects: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sparse_layers(self) -> int:
+        """The number of layers on sparse kernels."""
+        return sum(layer.is_sparse for layer in self.layers)
+
+    @property
+    def sparse_convolutions(self) -> int:
+        """The number of layers on XNNPACK's sparse 1x1 kernels."""
+        return sum(layer.kernel == verdicts.SPARSE_1X1 for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """The multiply-adds of one inference, zeros included."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def sparse_multiply_adds(self) -> float:
+        """The share of the multiply-adds that is in layers on sparse kernels, in [0, 1]."""
+        sparse = sum(layer.multiply_adds for layer in self.layers if layer.is_sparse)
+        return sparse / max(1, self.multiply_adds)
+
+    @property
+    def blockers(self) -> dict[str, int]:
+        """Reason -> the number of layers that it keeps off sparse kernels, most first."""
+        found = collections.Counter(layer.blocker for layer in self.layers if layer.blocker)
+        return dict(found.most_common())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The coverage as plain values, ready for JSON."""
+        return dataclasses.asdict(self) | {
+            "sparse_layers": self.sparse_layers,
+            "sparse_convolutions": self.sparse_convolutions,
+            "multiply_adds": self.multiply_adds,
+            "sparse_multiply_adds": self.sparse_multiply_adds,
+            "blockers": self.blockers,
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.name}: {self.sparse_layers} of {len(self.layers)} layers and "
+            f"{self.sparse_multiply_adds:.1%} of the multiply-adds on sparse kernels "
+            f"({self.target})",
+            f"  {'layer':<32}{'operator':>18}{'shape':>18}{'sparsity':>10}{'mult-adds':>15}"
+            "  kernel",
+        ]
+        lines += [
+            f"  {layer.name[-31:]:<32}{layer.operator:>18}{'x'.join(map(str, layer.shape)):>18}"
+            f"{layer.sparsity:>10.4f}{layer.multiply_adds:>15,}  {layer.kernel}"
+            + (f": {layer.blocker}" if layer.blocker else "")
+            for layer in self.layers
+        ]
+        lines += [f"  defect: {defect}" for defect in self.defects]
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+
+
+def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
+    """Tells which layers of a .tflite file run on sparse kernels, without running it.
+
+    Args:
+        path: Any .tflite file.
+        target: "arm64" and "wasm" have XNNPACK's sparse 1x1 kernels, "x86" has not. The sparse
+            kernels of fully connected layers are everywhere.
+
+    Returns:
+        One row a layer with weights; `print` shows them as a table.
+
+    Raises:
+        ValueError: If the file cannot be read, or is empty, foreign, truncated or damaged, or the
+            target is unknown.
+
+    Example:
+        >>> lint("no such file.tflite")
+        Traceback (most recent call last):
+        ValueError: `path` must name a readable TFLite file. Received: ...
+    """
+    require_one_of("target", target, TARGETS)
+    model, _ = flatbuffer.read(path)
+    return coverage(model, os.fspath(path), target)
+
+
+def coverage(model: Any, name: str, target: str) -> Coverage:
+    """Tells the same of a parsed model.
+
+    Args:
+        model: The `ModelT`, which is not changed.
+        name: What the table and error messages call it.
+        target: As in `lint`.
+
+    Returns:
+        One row a layer with weights.
+
+    Raises:
+        ValueError: If the model is damaged, or the target is unknown.
+    """
+    require_one_of("target", target, TARGETS)
+    try:
+        return _coverage(model, name, target)
+    except _DAMAGE_ERRORS as error:
+        raise ValueError(
+            "`path` must name a whole TFLite file, this one is damaged. "
+            f"Received: path={name!r} ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _coverage(model: Any, name: str, target: str) -> Coverage:
+    repeats, notes = loops.repeats(model)
+    rows, defects, uncounted = [], [], collections.Counter[str]()
+    for number, (graph, times) in enumerate(zip(graphs(model), repeats)):
+        constants = Constants(graph)
+        found = verdicts.layers(graph, constants)
+        uncounted.update(verdicts.uncounted(graph, constants))
+        predicted = None
+        if target != "x86":
+            predicted = clusters.predict(graph, constants, mixed=target != "wasm")
+        for layer in found:
+            verdict = verdicts.verdict(graph, constants, layer, predicted)
+            rows.append(
+                LayerCoverage(
+                    name=graph.name(constants.source(layer.weight)[0]),
+                    graph=number,
+                    operator=flatbuffer.OPERATOR_NAMES[graph.code(layer.operator)],
+                    shape=graph.shape(layer.weight),
+                    sparsity=verdicts.sparsity(graph, constants, layer.weight),
+                    multiply_adds=layer.multiply_adds * times,
+                    kernel=verdict.kernel,
+                    blocker=verdict.blocker,
+                )
+            )
+            if verdict.kernel == verdicts.BROKEN and verdict.blocker not in defects:
+                defects.append(verdict.blocker)
+    notes += tuple(f"{count} {what}" for what, count in uncounted.items())
+    return Coverage(name, target, tuple(rows), tuple(defects), notes)

@@ -1,0 +1,208 @@
+"""The layers of a graph that multiply by constant weights, and the kernel that each runs on."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.file import flatbuffer
+from tfprune.export.file.decoding import Constants
+from tfprune.export.file.graph import OPERATORS, TYPES, Graph
+from tfprune.export.predict.clusters import Prediction
+
+BROKEN = "broken"
+SPARSE_1X1 = "sparse 1x1 NCHW"
+_DENSE = "dense"
+
+# The input that holds the weight.
+_WEIGHT_INPUT = {
+    OPERATORS.CONV_2D: 1,
+    OPERATORS.CONV_3D: 1,
+    OPERATORS.DEPTHWISE_CONV_2D: 1,
+    OPERATORS.FULLY_CONNECTED: 1,
+    OPERATORS.TRANSPOSE_CONV: 1,
+}
+_RECURRENT = (
+    OPERATORS.BIDIRECTIONAL_SEQUENCE_LSTM,
+    OPERATORS.BIDIRECTIONAL_SEQUENCE_RNN,
+    OPERATORS.LSTM,
+    OPERATORS.RNN,
+    OPERATORS.SVDF,
+    OPERATORS.UNIDIRECTIONAL_SEQUENCE_LSTM,
+    OPERATORS.UNIDIRECTIONAL_SEQUENCE_RNN,
+)
+
+# (weight type, size of blocks along the input) -> the kernel of FULLY_CONNECTED that reads them.
+_NATIVE = {
+    (TYPES.FLOAT32, 1): "sparse rows",
+    (TYPES.FLOAT32, 4): "sparse 1x4",
+    (TYPES.INT8, 16): "sparse 1x16",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A layer with a constant weight.
+
+    Attributes:
+        position: Its place in the graph's operators.
+        operator: Its operator.
+        weight: The tensor that it reads as weight.
+        multiply_adds: Those of one run, zeros included.
+    """
+
+    position: int
+    operator: Any
+    weight: int
+    multiply_adds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The kernel of a layer and, where it is not sparse, the reason."""
+
+    kernel: str
+    blocker: str = ""
+
+
+def layers(graph: Graph, constants: Constants) -> list[Layer]:
+    """The layers of a graph.
+
+    Args:
+        graph: The graph.
+        constants: Its constants.
+
+    Returns:
+        Its layers in running order.
+    """
+    found = []
+    for position, operator in enumerate(graph.operators):
+        weight = _weight(graph, constants, operator)
+        if weight is not None:
+            count = _multiply_adds(graph, operator, weight)
+            found.append(Layer(position, operator, weight, count))
+    return found
+
+
+def uncounted(graph: Graph, constants: Constants) -> Iterator[str]:
+    """What a graph computes beside its layers, one text an operator."""
+    for operator in graph.operators:
+        code = graph.code(operator)
+        name = flatbuffer.OPERATOR_NAMES.get(code, str(code))
+        if code in _RECURRENT:
+            yield f"{name} with dense weights, which are not in the table."
+        elif code == OPERATORS.CUSTOM:
+            yield "custom operator, whose weights, if any, are not in the table."
+        elif code in (*_WEIGHT_INPUT, OPERATORS.BATCH_MATMUL):
+            if _weight(graph, constants, operator) is None:
+                yield f"{name} of two computed tensors, whose multiply-adds are not counted."
+
+
+def sparsity(graph: Graph, constants: Constants, weight: int) -> float:
+    """The fraction of zeros in a weight; 0 for types that NumPy has not."""
+    size = math.prod(graph.shape(weight))
+    return (constants.zeros(weight) or 0) / max(1, size)
+
+
+def verdict(
+    graph: Graph, constants: Constants, layer: Layer, predicted: Prediction | None
+) -> Verdict:
+    """The kernel that a layer runs on.
+
+    Args:
+        graph: Its graph.
+        constants: The constants of that.
+        layer: The layer.
+        predicted: What XNNPACK makes of the graph; None where it has no sparse 1x1 kernels.
+
+    Returns:
+        The kernel and what keeps it from being sparse.
+    """
+    source, steps = constants.source(layer.weight)
+    code = graph.code(layer.operator)
+    encoding = graph.tensor(source).sparsity
+    if encoding is not None and OPERATORS.DENSIFY not in steps:
+        return _native(graph, layer, source)
+    if predicted is not None:
+        if layer.position in predicted.sparse:
+            return Verdict(SPARSE_1X1)
+        if layer.position in predicted.broken:
+            return Verdict(BROKEN, predicted.blockers[layer.position])
+        if layer.position in predicted.blockers and code == OPERATORS.CONV_2D:
+            return Verdict(_DENSE, predicted.blockers[layer.position])
+    return Verdict(_DENSE, _dense_reason(graph, layer, steps, sparsity(graph, constants, source)))
+
+
+def _native(graph: Graph, layer: Layer, source: int) -> Verdict:
+    """The kernel of an operator that reads a sparse tensor itself."""
+    tensor = graph.tensor(source)
+    code = graph.code(layer.operator)
+    block = _block(tensor.sparsity)
+    kernel = _NATIVE.get((tensor.type, block)) if code == OPERATORS.FULLY_CONNECTED else None
+    if kernel is not None and source == layer.weight:
+        return Verdict(kernel)
+    operator = flatbuffer.OPERATOR_NAMES[code]
+    kind = flatbuffer.TYPE_NAMES.get(tensor.type, tensor.type)
+    layout = "rows" if block == 1 else f"1x{block} blocks" if block else "this layout"
+    refused = f"the runtime refuses {operator} with {kind} weights in {layout}"
+    return Verdict(BROKEN, f"breaks the file: {refused}")
+
+
+def _block(encoding: Any) -> int:
+    """The size of blocks along the input in a native layout, 1 for rows, 0 for any other layout."""
+    levels, dense = encoding.dimMetadata, schema.DimensionType.DENSE
+    order = [int(axis) for axis in encoding.traversalOrder]
+    blocks = [] if encoding.blockMap is None else [int(axis) for axis in encoding.blockMap]
+    if order[:2] != [0, 1] or levels[0].format != dense or levels[1].format == dense:
+        return 0
+    if not blocks and len(levels) == 2:
+        return 1
+    inside = len(levels) == 3 and blocks == [1] and levels[2].format == dense
+    return int(levels[2].denseSize) if inside else 0
+
+
+def _dense_reason(graph: Graph, layer: Layer, steps: tuple[int, ...], zeros: float) -> str:
+    code = graph.code(layer.operator)
+    if code == OPERATORS.DEPTHWISE_CONV_2D:
+        return "depthwise: dense by design"
+    if code == OPERATORS.CONV_2D:
+        _, height, width, _ = graph.shape(layer.weight)
+        if (height, width) == (1, 1):
+            return "XNNPACK has no sparse 1x1 kernels on x86 with AVX"
+        return f"{height}x{width} convolution"
+    if code != OPERATORS.FULLY_CONNECTED:
+        return "no sparse kernel for this operator"
+    if OPERATORS.DENSIFY in steps:
+        return "DENSIFY expands it: FULLY_CONNECTED skips zeros only in its own sparse layouts"
+    return f"stored dense, sparsity {zeros:.2f}" if zeros else "no zeros"
+
+
+def _weight(graph: Graph, constants: Constants, operator: Any) -> int | None:
+    """The constant that an operator multiplies by."""
+    code = graph.code(operator)
+    inputs = [int(index) for index in operator.inputs]
+    if code == OPERATORS.BATCH_MATMUL:
+        known = [index for index in inputs if index in constants]
+        return known[0] if len(known) == 1 else None
+    place = _WEIGHT_INPUT.get(code)
+    if place is None or place >= len(inputs) or inputs[place] not in constants:
+        return None
+    return inputs[place]
+
+
+def _multiply_adds(graph: Graph, operator: Any, weight: int) -> int:
+    """Every weight times the positions that it is applied at."""
+    code, shape = graph.code(operator), graph.shape(weight)
+    output = graph.shape(int(operator.outputs[0]))
+    if code == OPERATORS.BATCH_MATMUL:
+        return _size(output) * shape[-1 if operator.inputs[0] == weight else -2]
+    if code == OPERATORS.TRANSPOSE_CONV:
+        return math.prod(shape) * _size(graph.shape(int(operator.inputs[2]))[:-1])
+    return math.prod(shape) * _size(output[:-1])
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    """The number of positions in a shape; free dimensions count as one."""
+    return math.prod(max(1, size) for size in shape)

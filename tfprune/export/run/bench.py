@@ -1,0 +1,181 @@
+"""Timing .tflite files against each other on this machine."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfprune.export.file import flatbuffer
+from tfprune.export.run import runtime as native
+from tfprune.export.run import wasm
+from tfprune.reports import measures
+from tfprune.support.validation import require_integer, require_one_of
+
+RUNTIMES = ("native", "wasm")
+_RUNTIME_NAMES = {"native": "LiteRT", "wasm": "LiteRT.js (WebAssembly)"}
+
+_TICK_MS = 1e-6  # the clock of processor time may stand still over a very short inference
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """One file's part of a benchmark; times in milliseconds.
+
+    Attributes:
+        name: The caller's name for the file.
+        path: The file.
+        runtime: "native" or "wasm".
+        median_ms: Latency of one inference, the median over turns of inferences.
+        p10_ms: The tenth percentile of the turns.
+        p90_ms: The ninetieth percentile.
+        cpu_ms: Median processor time of one inference, summed over threads: what it costs where
+            `median_ms` is how long it takes.
+        ratio: The speed-up s / s*, how many times faster than the first file: the median, over the
+            rounds, of the first file's latency s in a round over this one's s*. Within a round the
+            machine's state is much the same, so this varies less than a ratio of medians.
+        cpu_ratio: The same of processor times, which other work on the machine disturbs less.
+        load_ms: Time to load the file and run it once, in a fresh process.
+        memory_bytes: By how much that made the process grow in RAM, the runtime's own needs and
+            pages of the file included; None in WebAssembly and where the system does not say.
+        bytes: Size of the file.
+        gzip_bytes: Its size after gzip.
+        compression_rate: a / a*, a = bytes of the first file, a* = bytes of this one.
+        space_saving: (a - a*) / a of the same; < 0 if this file is larger.
+        threads: Threads an inference could use.
+        runs: Timed turns.
+    """
+
+    name: str
+    path: str
+    runtime: str
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    cpu_ms: float
+    ratio: float
+    cpu_ratio: float
+    load_ms: float
+    memory_bytes: int | None
+    bytes: int
+    gzip_bytes: int
+    compression_rate: float
+    space_saving: float
+    threads: int
+    runs: int
+
+    @property
+    def speed_up(self) -> float:
+        """s / s* of the first file's latency and this one's, by the name of the literature."""
+        return self.ratio
+
+    @property
+    def how(self) -> str:
+        """What was timed, in words: "one inference in LiteRT, 1 thread, 50 runs in turns"."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        runs = f"{self.runs} run{'s' * (self.runs > 1)}"
+        return f"one inference in {_RUNTIME_NAMES[self.runtime]}, {threads}, {runs} in turns"
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """What the three measures count, in words."""
+        return {
+            **measures.formulas("bytes of the first file", "bytes of this one"),
+            "speed_up": (
+                f"median over the rounds of {measures.SPEED_UP}, with s = latency of the first "
+                f"file and s* = latency of this one in the same round: {self.how}"
+            ),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The timing as plain values, ready for JSON."""
+        return dataclasses.asdict(self) | {"speed_up": self.speed_up}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: median latency {self.median_ms:.4g} ms of {self.how}\n"
+            f"  beside the first file: speed-up {measures.SPEED_UP} {self.speed_up:.2f} (latency), "
+            f"compression rate {measures.COMPRESSION_RATE} {self.compression_rate:.2f} and "
+            f"space saving {measures.SPACE_SAVING} {self.space_saving:.2%} of the file's bytes"
+        )
+
+
+def benchmark(
+    paths: Mapping[str, str | os.PathLike[str]],
+    *,
+    threads: int = 1,
+    runs: int = 50,
+    warmup: int = 5,
+    runtime: str = "native",
+) -> list[Timing]:
+    """Times files in turns, A B A B ..., so that a busy machine slows all of them alike.
+
+    A turn of a file lasts 10 ms or one inference: long enough for the file's weights to be in the
+    cache, as they are where it runs alone.
+
+    The files run in processes of their own: one for the latencies, and a fresh one per file for
+    load time and memory.
+
+    Args:
+        paths: Name to .tflite file, at least one; ratios are taken to the first.
+        threads: Threads an inference may use, at least 1; in WebAssembly 1.
+        runs: Timed turns of each file, at least 1.
+        warmup: Untimed turns of each file before that, at least 0; in WebAssembly at least a
+            second's worth, until the engine has optimized its code.
+        runtime: "native" for LiteRT on this machine, "wasm" for LiteRT.js in Node.
+
+    Returns:
+        One timing per file, in the order of `paths`. Inputs are random: floats normal (uniform in
+        WebAssembly), integers zero.
+
+    Raises:
+        TypeError: If `paths` is no mapping or a number is not an integer.
+        ValueError: If another argument does not fit, a file cannot be read or run, or "wasm" lacks
+            Node or LiteRT.js.
+    """
+    if not isinstance(paths, Mapping):
+        raise TypeError(f"`paths` must map names to files. Received: paths={paths!r}.")
+    if not paths:
+        raise ValueError("`paths` must name at least one file. Received: paths={}.")
+    require_integer("threads", threads, minimum=1)
+    require_integer("runs", runs, minimum=1)
+    require_integer("warmup", warmup, minimum=0)
+    require_one_of("runtime", runtime, RUNTIMES)
+    if runtime == "wasm" and threads > 1:
+        raise ValueError(
+            "`threads` must be 1 with `runtime='wasm'`, which has one thread in Node. "
+            f"Received: threads={threads}."
+        )
+    files = [os.fspath(path) for path in paths.values()]
+    contents = [flatbuffer.read(path)[1] for path in files]
+    loads: list[tuple[float, int | None]]
+    if runtime == "wasm":
+        loads = [(wasm.load(path), None) for path in files]
+        wall, cpu = wasm.bench(files, runs=runs, warmup=warmup)
+    else:
+        loads = [native.load(path, threads=threads) for path in files]
+        wall, cpu = native.bench(files, threads=threads, runs=runs, warmup=warmup)
+    wall, cpu = 1e3 * wall, 1e3 * cpu
+    return [
+        Timing(
+            name=name,
+            path=files[index],
+            runtime=runtime,
+            median_ms=float(np.median(wall[index])),
+            p10_ms=float(np.percentile(wall[index], 10)),
+            p90_ms=float(np.percentile(wall[index], 90)),
+            cpu_ms=float(np.median(cpu[index])),
+            ratio=float(np.median(list(map(measures.speed_up, wall[0], wall[index])))),
+            cpu_ratio=float(np.median(cpu[0] / np.maximum(cpu[index], _TICK_MS))),
+            load_ms=1e3 * loads[index][0],
+            memory_bytes=loads[index][1],
+            bytes=len(contents[index]),
+            gzip_bytes=flatbuffer.gzip_size(contents[index]),
+            compression_rate=measures.compression_rate(len(contents[0]), len(contents[index])),
+            space_saving=measures.space_saving(len(contents[0]), len(contents[index])),
+            threads=threads,
+            runs=runs,
+        )
+        for index, name in enumerate(paths)
+    ]

@@ -1,0 +1,1 @@
+"""A model's layers, calls and couplings; rebuilding a model with other layers."""

@@ -1,0 +1,294 @@
+"""Where the gates of a model are: which batch normalization follows which kernel, what is coupled.
+
+A gate multiplies one output channel of a layer behind its batch normalization, and channels that a
+skip connection adds up are one decision. Both are read off the graph of a Sequential or Functional
+model, nested models included, one pass over its calls. A subclassed model has no graph.
+
+Only kernels whose output channels are their last axis (Dense, EinsumDense, convolutions, Embedding,
+the pointwise kernel of a separable convolution) or their last two (depthwise convolutions: channel
+i * multiplier + j is kernel[..., i, j]) are found. A transposed convolution has its input axis
+last and counts, like any layer that is not listed here, as a layer that makes new channels.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import layers
+
+from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.wrapping.pruned_layer import PrunedLayer
+
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+# Names of Keras classes, layers and `keras.ops` alike, that compute each channel from that channel.
+_APART = frozenset("""
+    Activation ReLU LeakyReLU PReLU ELU Identity ActivityRegularization Rescaling Masking
+    BatchNormalization Dropout AlphaDropout GaussianDropout GaussianNoise
+    SpatialDropout1D SpatialDropout2D SpatialDropout3D
+    ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D
+    UpSampling1D UpSampling2D UpSampling3D MaxPooling1D MaxPooling2D MaxPooling3D
+    AveragePooling1D AveragePooling2D AveragePooling3D
+    GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
+    GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    Relu Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Sigmoid HardSigmoid LogSigmoid Softplus
+    Softsign Tanh HardTanh Absolute Abs Negative Square Sqrt Exp Log Clip Cast
+    """.split())
+# Those that put as many channels in the same order, each computed from all of them.
+_ALIGNED = frozenset("""
+    LayerNormalization GroupNormalization RMSNormalization UnitNormalization Softmax LogSoftmax
+    """.split())
+_RESHAPING = frozenset({"Flatten", "Reshape"})
+_MERGING = frozenset(
+    {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Divide", "TrueDivide"}
+)
+
+
+@dataclasses.dataclass(eq=False)
+class _Value:
+    """A tensor in one call of the model. Compared by identity."""
+
+    shape: tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Call:
+    """One call of a layer or operation that is no graph model; of the wrapped one if pruned."""
+
+    operation: Any
+    inputs: list[_Value]
+    outputs: list[_Value]
+
+
+def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """Return the batch normalization that holds the gates of each kernel.
+
+    It must see the output of the kernel's layer and of no other, on its channel axis, directly or
+    through layers that keep channels apart (padding, dropout, an activation), and nothing else may
+    use what lies in between: then the gate is the only way out of the filter. A batch
+    normalization without a scale has no gate.
+
+    Args:
+        model: a built model, pruned or not.
+
+    Returns:
+        path of the kernel -> layer; kernels without gates are left out, and so is everything in
+        subclassed models, which have no graph.
+
+    Example:
+        >>> norm = layers.BatchNormalization()
+        >>> model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="a"), norm])
+        >>> [norm is found for found in batch_norm_of(model).values()]
+        [True]
+    """
+    calls, returned = _flat_calls(model)
+    users: dict[_Value, list[_Call | None]] = {value: [None] for value in returned}
+    for call in calls:
+        for value in call.inputs:
+            users.setdefault(value, []).append(call)
+    found: dict[str, list[Any]] = {}
+    for call in calls:
+        kernel = _kernel(call.operation)
+        if kernel is not None:
+            found.setdefault(kernel.path, []).append(_norm_behind(call, users))
+    norms = [id(c.operation) for c in calls if isinstance(c.operation, layers.BatchNormalization)]
+    return {
+        path: behind[0]
+        for path, behind in found.items()
+        # Every call of the layer leads to this normalization, and every call of it comes from here.
+        if behind[0] is not None
+        and all(norm is behind[0] for norm in behind)
+        and norms.count(id(behind[0])) == len(behind)
+    }
+
+
+def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
+    """Return the sets of kernels whose output channels are the same channels.
+
+    Two layers are coupled where their outputs are added or multiplied, directly or behind layers
+    that keep channels (activations, normalizations, pooling, padding, depthwise convolutions).
+    Concatenation and layers that are not known end a channel; they couple nothing.
+
+    Args:
+        model: a built model, pruned or not.
+
+    Returns:
+        Sets of kernel paths, two or more each, disjoint, in the order of the graph; none for
+        subclassed models, which have no graph.
+
+    Example:
+        >>> inputs = keras.Input((3,))
+        >>> a, b = layers.Dense(2, name="a")(inputs), layers.Dense(2, name="b")(inputs)
+        >>> [sorted(group) for group in coupled_kernels(keras.Model(inputs, a + b))]
+        [['a/kernel', 'b/kernel']]
+    """
+    calls, _ = _flat_calls(model)
+    spaces: dict[_Value, _Space] = {}
+    of_kernel: dict[str, _Space] = {}
+    for call in calls:
+        space = _space_of(call, spaces)
+        kernel = _kernel(call.operation)
+        if kernel is not None:
+            space = space or _Space(_channel_axis(call.operation, call.outputs[0]))
+            # A layer that is called twice makes the same channels twice.
+            of_kernel.setdefault(kernel.path, space).join(space)
+        if space is not None:
+            spaces[call.outputs[0]] = space
+    groups: dict[int, list[str]] = {}
+    for path, space in of_kernel.items():
+        groups.setdefault(id(space.root()), []).append(path)
+    return [frozenset(paths) for paths in groups.values() if len(paths) > 1]
+
+
+class _Space:
+    """The channels of a value: which they are (by union-find) and the axis they lie on."""
+
+    def __init__(self, axis: int, parent: "_Space | None" = None):
+        self.axis = axis
+        self.parent = parent
+
+    def root(self) -> "_Space":
+        space = self
+        while space.parent is not None:
+            space = space.parent
+        return space
+
+    def join(self, other: "_Space") -> None:
+        mine, theirs = self.root(), other.root()
+        if mine is not theirs:
+            theirs.parent = mine
+
+
+def _space_of(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
+    """Return the channels that the call hands on from its inputs; None if there are none."""
+    if not call.inputs or len(call.outputs) != 1:
+        return None
+    if _is_keras(call.operation, _MERGING):
+        return _merged(call, spaces)
+    space = spaces.get(call.inputs[0])
+    if space is None:
+        return None
+    if isinstance(call.operation, _DEPTHWISE) and call.operation.depth_multiplier == 1:
+        return _Space(space.axis, space)
+    axis = _axis_behind(call, space.axis, _APART | _ALIGNED)
+    return None if axis is None else _Space(axis, space)
+
+
+def _merged(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
+    shape = call.outputs[0].shape
+    found: _Space | None = None
+    for value in call.inputs:
+        space = spaces.get(value)
+        if space is None:
+            continue
+        axis = space.axis + len(shape) - len(value.shape)  # broadcasting aligns the last axes
+        if value.shape[space.axis] != shape[axis]:
+            continue  # one channel against many
+        if found is None:
+            found = _Space(axis, space)
+        elif found.axis == axis:
+            found.join(space)
+        else:
+            return None
+    return found
+
+
+def _norm_behind(call: _Call, users: dict[_Value, list[_Call | None]]) -> Any:
+    """Return the batch normalization that the output of this call goes to alone, or None."""
+    value = call.outputs[0]
+    axis: int | None = _channel_axis(call.operation, value)
+    while axis is not None:
+        following = users.get(value, [])
+        if len(following) != 1 or following[0] is None:
+            return None
+        then = following[0]
+        if isinstance(then.operation, layers.BatchNormalization):
+            norm = then.operation
+            return norm if norm.scale and norm.axis % len(value.shape) == axis else None
+        axis = _axis_behind(then, axis, _APART)
+        value = then.outputs[0]
+    return None
+
+
+def _axis_behind(call: _Call, axis: int, keeping: frozenset[str]) -> int | None:
+    """Return the channel axis of the output of a call that keeps channels; None for others."""
+    if len(call.inputs) != 1 or len(call.outputs) != 1:
+        return None
+    before, after = call.inputs[0].shape, call.outputs[0].shape
+    if _is_keras(call.operation, _RESHAPING):
+        # In row-major order the last axis is intact if its length is.
+        last = axis == len(before) - 1 and before[-1] is not None and before[-1] == after[-1]
+        return len(after) - 1 if last else None
+    scaled = _is_keras(call.operation, _MERGING)  # an operation with a constant: 2 * x
+    if not (scaled or _is_keras(call.operation, keeping)):
+        return None
+    spatial = getattr(call.operation, "data_format", None) is not None
+    if spatial and _channel_axis(call.operation, call.inputs[0]) != axis:
+        return None  # it pools or pads over the channels
+    moved = axis if len(after) == len(before) else len(after) - 1  # global pooling
+    return moved if before[axis] == after[moved] else None
+
+
+def _kernel(layer: Any) -> keras.Variable | None:
+    """Return the variable whose last axis (or two, if depthwise) is the output channels."""
+    if isinstance(layer, layers.EinsumDense):
+        inputs, output = layer.equation.replace(" ", "").split("->")
+        if inputs[-1] != output[-1]:
+            return None
+    elif isinstance(layer, _TRANSPOSED) or not isinstance(
+        layer, (layers.Dense, layers.Embedding, *_CONVOLUTIONS, *_DEPTHWISE, *_SEPARABLE)
+    ):
+        return None
+    if isinstance(layer, layers.ReversibleEmbedding):
+        return None  # its second kernel makes no channels of the embedding
+    weights = prunable_weights(layer)
+    return weights[-1] if weights else None
+
+
+def _channel_axis(layer: Any, value: _Value) -> int:
+    first = getattr(layer, "data_format", None) == "channels_first"
+    return 1 if first else len(value.shape) - 1
+
+
+def _is_keras(operation: Any, names: frozenset[str]) -> bool:
+    kind = type(operation)
+    return kind.__name__ in names and kind.__module__.startswith("keras.")
+
+
+def _flat_calls(model: keras.Model) -> tuple[list[_Call], list[_Value]]:
+    """Return the calls in the order they run, nested graphs in their place, and the outputs."""
+    calls: list[_Call] = []
+    graph = _graph(model)
+    if graph is None:
+        return calls, []
+    return calls, _expand(graph, [_Value(tuple(t.shape)) for t in graph.inputs], calls)
+
+
+def _expand(graph: Any, arguments: list[_Value], calls: list[_Call]) -> list[_Value]:
+    values = {id(tensor): value for tensor, value in zip(graph.inputs, arguments)}
+    # Keras has no public list of the calls in one model (as of 3.15); deepest first is run order.
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            operation = node.operation
+            operation = operation.layer if isinstance(operation, PrunedLayer) else operation
+            inputs = [values[id(tensor)] for tensor in node.input_tensors]
+            inner = _graph(operation)
+            if inner is not None and len(inner.inputs) == len(inputs):
+                outputs = _expand(inner, inputs, calls)
+            else:
+                outputs = [_Value(tuple(tensor.shape)) for tensor in node.output_tensors]
+                calls.append(_Call(operation, inputs, outputs))
+            values.update((id(t), value) for t, value in zip(node.output_tensors, outputs))
+    return [values[id(tensor)] for tensor in graph.outputs]
+
+
+def _graph(model: Any) -> Any:
+    """Return the Functional model that has the calls; None for what is no built graph model."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if is_graph(model) else None

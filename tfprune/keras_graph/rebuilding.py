@@ -1,0 +1,280 @@
+"""Rebuilding a model with other layers in the places of its layers.
+
+Sequential and Functional models are cloned along their graph. A subclassed model is recreated from
+its config, and the layers found in its attributes are replaced there. Values, ties and shared
+layers are carried over; the original is only read.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import keras
+
+from tfprune.keras_graph.sublayers import children, reach, swap_child
+from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.pruning.saving import is_pruned_class, plain_config
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+
+Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
+
+
+def is_graph(model: Any) -> bool:
+    """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
+    return isinstance(model, keras.Sequential | _functional_class())
+
+
+def units(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model that are wrapped as one: all that are not models, each once.
+
+    Example:
+        >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
+        >>> [unit.name for unit in units(keras.Sequential([keras.Input((3,)), inner]))]
+        ['a']
+    """
+    found: dict[int, keras.layers.Layer] = {}
+    members = model.layers if is_graph(model) else [layer for _, layer in children(model)]
+    for layer in members:
+        inside = units(layer) if isinstance(layer, keras.Model) else [layer]
+        found.update((id(unit), unit) for unit in inside)
+    return [unit for unit in found.values() if not isinstance(unit, keras.layers.InputLayer)]
+
+
+def rebuild(
+    model: keras.Model,
+    transform: Transform,
+    *,
+    substitutes: dict[int, Any] | None = None,
+    on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
+) -> keras.Model:
+    """Return a new model in which `transform(layer, copy)` stands for every layer that is no model.
+
+    Args:
+        model: built model; `PrunedLayer`s in it are replaced by copies of the layers they wrap.
+        transform: (original layer, its copy) -> the layer to use, usually the copy itself or a
+            wrapper around it.
+        substitutes: id of a variable of `model` -> value to give its copy in place of its own.
+        on_subclassed: called with (original, copy) for each outermost subclassed model, when the
+            layers of the copy have been replaced.
+
+    Returns:
+        A model of the same classes and names that shares no variable with `model`.
+
+    Raises:
+        ValueError: if a layer or model cannot be copied; the message says what to add.
+    """
+    custom = {
+        ancestor.__name__: ancestor
+        for layer in flatten(model)
+        for ancestor in type(layer).__mro__
+        if not ancestor.__module__.startswith(("keras.", "tfprune.", "builtins"))
+    }
+    with keras.saving.custom_object_scope(custom):
+        rebuilder = _Rebuilder(model, transform, on_subclassed)
+        new = rebuilder.rebuild(model)
+    for source, target in rebuilder.pairs:
+        _copy_values(source, target, substitutes or {})
+    return new
+
+
+class _Rebuilder:
+    """One pass over a model: what stands for each layer, and whose values go where."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        transform: Transform,
+        on_subclassed: Callable[[keras.Model, keras.Model], None],
+    ):
+        self.transform = transform
+        self.on_subclassed = on_subclassed
+        self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+        self._placed: dict[int, keras.layers.Layer] = {}
+        self._copies: dict[int, keras.layers.Layer] = {}
+        self._units = {id(unit): unit for unit in units(model)}
+        self._units |= {id(w.layer): w for w in self._units.values() if isinstance(w, PrunedLayer)}
+
+    def rebuild(self, model: keras.Model) -> keras.Model:
+        if is_graph(model):
+            return self._clone_graph(model)
+        copy = _copy_subclassed(model)
+        self._replace_children(model, copy)
+        self.on_subclassed(model, copy)
+        return copy
+
+    def _clone_graph(self, model: keras.Model) -> keras.Model:
+        with uncompiled(model):
+            new = keras.models.clone_model(model, clone_function=self.place)
+        if type(new) is not type(model):
+            warnings.warn(
+                f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
+                f"constructor; its copy is a {type(new).__name__} with the same graph, without "
+                "the methods of that class.",
+                stacklevel=2,
+            )
+        return new
+
+    def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """Return what stands for `layer` in the new graph, the same object every time."""
+        if id(layer) not in self._placed:
+            if isinstance(layer, keras.Model):
+                self._placed[id(layer)] = self.rebuild(layer)
+            elif not isinstance(layer, keras.layers.Layer):
+                self._placed[id(layer)] = _copy_layer(layer)  # an operation such as `x + y`
+            else:
+                self._placed[id(layer)] = self._place_unit(layer)
+        return self._placed[id(layer)]
+
+    def _place_unit(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        source = layer.layer if isinstance(layer, PrunedLayer) else layer
+        copy = _copy_layer(source)
+        self._copies[id(layer)] = self._copies[id(source)] = copy
+        self.pairs.append((source, copy))
+        # A layer may hold another layer of the model (tied weights): its copy holds the copy.
+        for path, child in children(source):
+            if id(child) in self._units:
+                self.place(self._units[id(child)])
+                with _explaining(source):
+                    twin = reach(copy, path)
+                swap_child(copy, twin, self._copies[id(child)])
+        for owner in flatten(copy):
+            for _, child in list(children(owner)):
+                if isinstance(child, PrunedLayer):
+                    swap_child(owner, child, child.layer)
+        return self.transform(layer, copy)
+
+    def _replace_children(self, model: keras.Model, copy: keras.Model) -> None:
+        found = list(children(model))
+        inside = {id(v) for _, child in found for v in child.variables}
+        own = [variable for variable in model.variables if id(variable) not in inside]
+        for path, child in found:
+            with _explaining(model):
+                twin = reach(copy, path)
+            if id(child) not in self._placed:
+                self._placed[id(child)] = self._stand_in(child, twin)
+            if twin is not self._placed[id(child)]:
+                swap_child(copy, twin, self._placed[id(child)])
+        kept = {id(v) for _, child in children(copy) for v in child.variables}
+        for source, target in zip(own, [v for v in copy.variables if id(v) not in kept]):
+            target.assign(keras.ops.copy(source.value))
+
+    def _stand_in(self, child: keras.layers.Layer, twin: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(child, keras.Model):
+            if is_graph(child):
+                return self.rebuild(child)
+            self._replace_children(child, twin)
+            return twin
+        source = child.layer if isinstance(child, PrunedLayer) else child
+        target = twin.layer if isinstance(twin, PrunedLayer) else twin
+        self.pairs.append((source, target))
+        return self.transform(child, target)
+
+
+@contextlib.contextmanager
+def uncompiled(model: keras.Model) -> Iterator[None]:
+    """Hide from Keras how the model is compiled.
+
+    A copy is compiled anew by the user; carrying the settings over would also fail for losses and
+    metrics that cannot be serialized.
+    """
+    compiled = model.compiled
+    model.compiled = False
+    try:
+        yield
+    finally:
+        model.compiled = compiled
+
+
+def _copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    with _explaining(layer):
+        if type(layer) is keras.layers.Lambda:
+            # Its function is at hand; Keras refuses to read a Python lambda from a config.
+            return keras.layers.Lambda(
+                layer.function,
+                output_shape=layer._output_shape,
+                mask=layer.mask,
+                arguments=layer.arguments,
+                name=layer.name,
+                dtype=layer.dtype_policy,
+                trainable=layer.trainable,
+            )
+        return type(layer).from_config(layer.get_config())
+
+
+def _copy_subclassed(model: keras.Model) -> keras.Model:
+    with _explaining(model):
+        if is_pruned_class(model):
+            copy = keras.saving.deserialize_keras_object(plain_config(model))
+        else:
+            copy = type(model).from_config(model.get_config())
+            copy.build_from_config(model.get_build_config())
+    _paired_variables(model, copy)
+    copy.built = True  # so that compiling creates the optimizer's variables, as for graph models
+    return copy
+
+
+@contextlib.contextmanager
+def _explaining(layer: keras.layers.Layer) -> Iterator[None]:
+    try:
+        yield
+    except (NotImplementedError, TypeError, ValueError, AttributeError, LookupError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(
+            f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
+            "`get_config` that returns every constructor argument, and a `from_config` where "
+            "they have to be rebuilt."
+        ) from error
+
+
+def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Variables without those that pruning added."""
+    added = set()
+    for wrapper in pruned_layers(layer):
+        added |= {id(own.mask) for own in wrapper.pruned} | {id(wrapper.pruning_step)}
+    return [variable for variable in layer.variables if id(variable) not in added]
+
+
+def _paired_variables(
+    source: keras.layers.Layer, copy: keras.layers.Layer
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """Return each variable with its copy; raise ValueError where they do not correspond."""
+    wanted, got = _plain_variables(source), _plain_variables(copy)
+    if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
+        raise ValueError(
+            f"'{source.name}' of class {type(source).__name__} cannot be copied: its copy has "
+            f"{len(got)} variables instead of {len(wanted)}. Add a `build(self, input_shape)` (or "
+            "`get_build_config` and `build_from_config`) that creates all variables, and a "
+            "`get_config` that returns every constructor argument."
+        )
+    return list(zip(wanted, got))
+
+
+def _copy_values(
+    source: keras.layers.Layer, target: keras.layers.Layer, substitutes: dict[int, Any]
+) -> None:
+    for variable, copy in _paired_variables(source, target):
+        # A copy: JAX would share the buffer, and training the one would delete it for the other.
+        copy.assign(keras.ops.copy(substitutes.get(id(variable), variable.value)))
+        copy.trainable = variable.trainable
+    for part, twin in zip(flatten(source), flatten(target)):
+        if _derives_state(part):
+            store: dict[str, Any] = {}
+            part.save_own_variables(store)
+            twin.load_own_variables({key: v.numpy() for key, v in store.items()})
+
+
+def _derives_state(layer: keras.layers.Layer) -> bool:
+    """Whether the layer computes something from its variables when they are loaded.
+
+    `Normalization` does. The layers of the table override the method for quantized weights only.
+    """
+    loads = type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
+    return loads and not prunable_weights(layer)
+
+
+@cache
+def _functional_class() -> type:
+    tensor = keras.Input((1,))
+    return type(keras.Model(tensor, tensor))

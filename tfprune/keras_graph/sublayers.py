@@ -1,0 +1,72 @@
+"""Layers in the attributes of a layer or model: finding them, and putting another in place."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import keras
+
+
+@cache
+def _keras_attributes() -> frozenset[str]:
+    """Attributes that Keras itself keeps on every model, `_layers` among them."""
+    return frozenset(vars(keras.Model())) | frozenset(vars(keras.Sequential()))
+
+
+def children(owner: keras.layers.Layer) -> Iterator[tuple[tuple[Any, ...], keras.layers.Layer]]:
+    """Yield (path, layer) for layers in the attributes of `owner`, lists, tuples and dicts too."""
+
+    def search(path: tuple[Any, ...], value: Any) -> Iterator[Any]:
+        if isinstance(value, keras.layers.Layer):
+            yield path, value
+        elif isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                yield from search((*path, index), item)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from search((*path, key), item)
+
+    for name, value in list(vars(owner).items()):
+        if name not in _keras_attributes():
+            yield from search((name,), value)
+
+
+def reach(owner: keras.layers.Layer, path: tuple[Any, ...]) -> keras.layers.Layer:
+    """Return what `children` found at `path`.
+
+    Raises:
+        AttributeError, KeyError, IndexError: if there is nothing at this path.
+    """
+    value = getattr(owner, path[0])
+    for key in path[1:]:
+        value = value[key]
+    return value
+
+
+def swap_child(owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Put `new` wherever the attributes of `owner` hold `old`, and in its list of sublayers."""
+
+    def swapped(value: Any) -> Any:
+        if value is old:
+            return new
+        if isinstance(value, dict):
+            return {key: swapped(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(swapped(item) for item in value)
+        return value
+
+    if old is new:
+        return
+    # Keras locks the list of sublayers of a built layer and has no public way to replace one.
+    tracker = owner._tracker
+    locked = tracker.locked
+    tracker.unlock()
+    if tracker.is_in_store("layers", old):
+        if tracker.is_in_store("layers", new):
+            tracker.untrack(old)
+        else:
+            tracker.replace_tracked_value("layers", old, new)
+    for path in {path[0] for path, child in children(owner) if child is old}:
+        setattr(owner, path, swapped(getattr(owner, path)))
+    if locked:
+        tracker.lock()

@@ -1,0 +1,1 @@
+"""Facts about Keras layer classes: prunable weights, their axes, their inputs, their products."""

@@ -1,0 +1,1 @@
+"""The drivers: prune, strip, update while training, prune at once."""

@@ -1,0 +1,273 @@
+"""Sensitivity analysis: the loss when one weight alone is pruned, for every weight and sparsity."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune import scorers
+from tfprune.calibration.evidence import MEMORY_BUDGET
+from tfprune.calibration.session import Calibration, CalibrationOptions
+from tfprune.pruning.prune_model import prune
+from tfprune.reports import plots
+from tfprune.reports.tables import plain_text, table
+from tfprune.scorers.protocol import needs_gradients
+from tfprune.sparsity.masks import make_mask
+from tfprune.sparsity.schedules import OneShot
+from tfprune.sparsity.selection import Scores
+from tfprune.sparsity.structures import (
+    NofM,
+    Structure,
+    StructureChoice,
+    Unstructured,
+    require_choice,
+)
+from tfprune.support.arrays import host_array
+from tfprune.support.files import replacing
+from tfprune.support.progress_bar import progress
+from tfprune.support.validation import require_sparsity
+from tfprune.wrapping.mask_update import LiveVariables, Update, WeightGroup, grouped
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """The mean loss with one weight pruned and all others dense.
+
+    Attributes:
+        model: name of the model.
+        scorer: name of the scorer's class.
+        examples: number of examples that scores and losses are means over.
+        dense_loss: mean loss of the model as it was given.
+        losses: path of the weight -> sparsity, ascending -> mean loss; paths in the model's order.
+
+    Example:
+        >>> losses = {"a/kernel": {0.5: 1.25, 0.9: 1.5}, "b/kernel": {0.5: 2.0, 0.9: 4.0}}
+        >>> print(Sensitivity("m", "Magnitude", 64, 1.0, losses))
+        Sensitivity of 'm' to pruning one weight alone: Magnitude, 64 examples, dense loss 1
+        <BLANKLINE>
+        loss - dense loss at    50%   90%    mean
+        ...
+        b/kernel                  1     3       2
+        a/kernel               0.25   0.5   0.375
+    """
+
+    model: str
+    scorer: str
+    examples: int
+    dense_loss: float
+    losses: dict[str, dict[float, float]]
+
+    @property
+    def sparsities(self) -> list[float]:
+        """The sparsities, ascending."""
+        return list(next(iter(self.losses.values())))
+
+    def increases(self, path: str) -> list[float]:
+        """Return loss - dense loss of a weight, one value for each of the sparsities."""
+        return [loss - self.dense_loss for loss in self.losses[path].values()]
+
+    def mean_increase(self, path: str) -> float:
+        """Return the mean of `increases(path)`: how sensitive the loss is to this weight."""
+        return float(np.mean(self.increases(path)))
+
+    def ranking(self) -> list[str]:
+        """Return the paths, largest mean increase first; among equals in the model's order."""
+        return sorted(self.losses, key=self.mean_increase, reverse=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON; weights in the model's order."""
+        weights = [
+            {
+                "path": path,
+                "losses": list(by_sparsity.values()),
+                "mean_increase": self.mean_increase(path),
+            }
+            for path, by_sparsity in self.losses.items()
+        ]
+        return {
+            "model": self.model,
+            "scorer": self.scorer,
+            "examples": self.examples,
+            "dense_loss": self.dense_loss,
+            "sparsities": self.sparsities,
+            "weights": weights,
+        }
+
+    def plot(self) -> bytes:
+        """Return a PNG picture: one line a weight, or a heat map where there are many."""
+        return plots.sensitivity(self)
+
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file, whole or not at all.
+
+        Args:
+            path: name of the file, in a directory that exists.
+
+        Raises:
+            ValueError: if the file cannot be written.
+        """
+        with replacing(path) as new, open(new, "wb") as file:
+            file.write(self.plot())
+
+    def __str__(self) -> str:
+        headings = [f"{100 * sparsity:.4g}%" for sparsity in self.sparsities]
+        rows = [
+            (path, *(f"{v:.4g}" for v in (*self.increases(path), self.mean_increase(path))))
+            for path in self.ranking()
+        ]
+        text = plain_text(table(("loss - dense loss at", *headings, "mean"), rows))
+        return (
+            f"Sensitivity of '{self.model}' to pruning one weight alone: {self.scorer}, "
+            f"{self.examples:,} examples, dense loss {self.dense_loss:.4g}\n\n{text}"
+        )
+
+
+def sensitivity(
+    model: keras.Model,
+    data: Any,
+    scorer: Any = "magnitude",
+    loss: Any = None,
+    *,
+    sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
+    structure: Structure | StructureChoice = Unstructured(),
+    rules: Sequence[tuple[str, None]] | None = None,
+    update_weights: bool = False,
+    examples: int | None = 1000,
+    seed: int = 0,
+    memory_budget: int = MEMORY_BUDGET,
+    verbose: bool = True,
+) -> Sensitivity:
+    """Return the mean loss when each weight alone is pruned to each of several sparsities.
+
+        increase_l(s) = L(w_1, ..., m_l(s) * w_l, ..., w_n) - L(w_1, ..., w_n)
+
+    Nothing is trained. Weights are scored once, on the dense model; what follows are forward passes
+    over the examples, as many as there are weights times sparsities.
+
+    Args:
+        model: built, plain model; it is not changed.
+        data: examples, as in `tfprune.one_shot`.
+        scorer: name or scorer object (see `tfprune.scorers`).
+        loss: as in `keras.Model.compile`; that of the model by default.
+        sparsities: different fractions of the weight to remove, each in [0, 1), in any order.
+        structure: as in `tfprune.prune`. A weight that it cannot be laid over is left out.
+        rules: list of (regex, None) for weights to leave out, as in `tfprune.prune`. Weights of
+            frozen layers are left out as well.
+        update_weights: let the scorer change the kept entries of the pruned weight, if it can
+            (WoodFisher, Reconstruction).
+        examples: most examples used, >= 2; None uses all there are.
+        seed: of the choice of examples, where there are more.
+        memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        verbose: show progress bars, on a terminal.
+
+    Returns:
+        The losses, with a table (`print` it) and a plot (`save_plot`).
+
+    Raises:
+        TypeError, ValueError: before anything is computed, if an argument is out of its range, or
+            as in `tfprune.one_shot`.
+
+    Source: Han et al., "Learning both weights and connections for efficient neural networks",
+    NeurIPS 2015 (arXiv 1506.02626), figure 6; Li et al., "Pruning filters for efficient ConvNets",
+    ICLR 2017 (arXiv 1608.08710), section 3.2. Both plot accuracy; the loss also tells apart weights
+    that change no decision yet.
+
+    Example:
+        >>> layers = [keras.layers.Dense(4, name="a"), keras.layers.Dense(1, name="b")]
+        >>> model = keras.Sequential([keras.Input((4,)), *layers], name="m")
+        >>> x = np.random.default_rng(0).normal(size=(64, 4))
+        >>> found = sensitivity(model, (x, x.sum(axis=1)), loss="mse", sparsities=(0, 0.5))
+        >>> list(found.losses), found.increases("m/a/kernel")[0]
+        (['m/a/kernel', 'm/b/kernel'], 0.0)
+    """
+    wanted = _checked_sparsities(sparsities, structure)
+    scorer = scorers.get(scorer)
+    pruned = prune(
+        model,
+        OneShot(wanted[-1]),
+        scorer=scorer,
+        structure=structure,
+        distribution="uniform",
+        rules=rules,
+    )
+    _require_exclusions(rules or ())
+    layers = pruned_layers(pruned)
+    (group,) = grouped(layers)  # all weights have the same schedule and scorer
+    weights = {name: host_array(w.value).copy() for name, w in group.trainable().items()}
+    if not weights:
+        raise ValueError(
+            f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
+            f"Received: only frozen ones, {list(group.weights)}."
+        )
+    options = CalibrationOptions(data, loss, examples, memory_budget, quiet=not verbose)
+    calibration = Calibration(pruned, [group], options, compiled=model, seed=seed)
+    dense = calibration.loss()
+    losses: dict[str, dict[float, float]] = {name: {} for name in weights}
+    gradients = calibration.statistics() if needs_gradients(scorer) else None
+    scores = scorer(weights, gradients)
+    if not (update_weights and hasattr(scorer, "compensate")):
+        gradients = None  # frees the gradients of single examples
+    passes = _pruned_alone(group, weights, scores, wanted, gradients, update_weights)
+    with progress("Sensitivity", total=len(weights) * len(wanted), quiet=not verbose) as advance:
+        for name, sparsity in passes:
+            losses[name][sparsity] = calibration.loss()
+            advance(f"Sensitivity, {name}")
+    return Sensitivity(model.name, type(scorer).__name__, calibration.taken.count, dense, losses)
+
+
+def _pruned_alone(
+    group: WeightGroup,
+    weights: Arrays,
+    scores: dict[str, Scores],
+    sparsities: list[float],
+    gradients: Any,
+    update_weights: bool,
+) -> Iterator[tuple[str, float]]:
+    """Yield (name, sparsity) while the model has this weight alone at this sparsity."""
+    compensate = getattr(group.scorer, "compensate", None) if update_weights else None
+    variables = LiveVariables()
+    for name, values in weights.items():
+        structure = group.structures[name]
+        own = None if gradients is None else gradients.only([name])
+        for sparsity in sparsities:
+            masks = {name: make_mask(scores[name], sparsity, structure=structure, name=name)}
+            new: Arrays = {}
+            if compensate is not None and not masks[name].all():
+                new = compensate({name: values}, own, masks)
+            group.apply(Update(masks, new, {}), variables)
+            yield name, sparsity
+            group.apply(Update({name: np.ones(values.shape, bool)}, {name: values}, {}), variables)
+
+
+def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:
+    """Return the sparsities in ascending order, once they and the structure are checked."""
+    require_choice(structure)
+    if isinstance(sparsities, str) or not isinstance(sparsities, Sequence | np.ndarray):
+        raise TypeError(
+            "`sparsities` must be a sequence of numbers in [0, 1). "
+            f"Received: sparsities={sparsities!r} (of type {type(sparsities).__name__})."
+        )
+    found = sorted(require_sparsity("sparsities", value) for value in sparsities)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(
+            "`sparsities` must be different numbers in [0, 1), at least one. "
+            f"Received: sparsities={sparsities!r}."
+        )
+    if isinstance(structure, NofM):
+        structure.check_sparsity(found[-1])
+    return found
+
+
+def _require_exclusions(rules: Sequence[tuple[str, Any]]) -> None:
+    for rule in rules:
+        if rule[1] is not None:
+            raise TypeError(
+                "A rule of sensitivity analysis must be (regex, None), which leaves the weight "
+                f"out. Received: {rule!r}."
+            )

@@ -1,0 +1,1 @@
+"""What pruning did, as numbers, tables, pages and plots."""

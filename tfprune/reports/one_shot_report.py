@@ -1,0 +1,112 @@
+"""What one-shot pruning did to the loss, stage by stage, and to the number of parameters."""
+
+import dataclasses
+import math
+from typing import Any
+
+from tfprune.reports import measures
+
+
+@dataclasses.dataclass(frozen=True)
+class StageResult:
+    """One round of scoring and removal.
+
+    Attributes:
+        sparsity: asked for after this stage, fraction in [0, 1).
+        loss_before: mean loss over the examples before it.
+        predicted_change: of the mean loss, by the scorer's own model of it; None if it has none.
+        loss_after: mean loss after removal and weight update, before statistics are refreshed.
+    """
+
+    sparsity: float
+    loss_before: float
+    predicted_change: float | None
+    loss_after: float
+
+    @property
+    def measured_change(self) -> float:
+        """Change of the mean loss over the examples."""
+        return self.loss_after - self.loss_before
+
+
+@dataclasses.dataclass(frozen=True)
+class OneShotReport:
+    """The stages of one-shot pruning.
+
+    Attributes:
+        scorer: name of the scorer's class.
+        examples: number of examples that scores and losses are means over.
+        batch_norm_examples: number that refreshed the batch normalizations; 0 if none were.
+        stages: one result a stage.
+        loss_after: mean loss at the end, refreshed if asked for.
+        parameters: number of parameters of the whole model.
+        nonzeros: number of them that are neither zero nor masked at the end.
+
+    Example:
+        >>> result = OneShotReport("Fisher", 64, 0, (StageResult(0.5, 1.0, 0.1, 1.2),), 1.2, 80, 40)
+        >>> print(result)
+        Fisher, 64 examples
+        stage  sparsity  loss before  predicted change  measured change
+            1    0.5000            1               0.1              0.2
+        loss at the end: 1.2
+        compression rate a / a*: 2.00, space saving (a - a*) / a: 50.00%
+          a: 80 parameters of the model, a*: 40 nonzero ones
+        speed-up s / s*: not measured, ...
+    """
+
+    scorer: str
+    examples: int
+    batch_norm_examples: int
+    stages: tuple[StageResult, ...]
+    loss_after: float
+    parameters: int
+    nonzeros: int
+
+    @property
+    def compression_rate(self) -> float:
+        """a / a* of parameters and nonzero parameters; infinity if every one is zero."""
+        return measures.compression_rate(self.parameters, self.nonzeros)
+
+    @property
+    def space_saving(self) -> float:
+        """(a - a*) / a of parameters and nonzero parameters."""
+        return measures.space_saving(self.parameters, self.nonzeros)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON, with the formulas behind the measures."""
+        data = dataclasses.asdict(self)
+        for row, stage in zip(data["stages"], self.stages):
+            row["measured_change"] = stage.measured_change
+        rate = self.compression_rate
+        return data | {
+            "compression_rate": rate if math.isfinite(rate) else None,
+            "space_saving": self.space_saving,
+            "speed_up": None,
+            "formulas": {
+                **measures.formulas("parameters of the model", "its nonzero parameters"),
+                "speed_up": f"{measures.SPEED_UP}: {measures.NOT_TIMED}",
+            },
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.scorer}, {self.examples:,} examples",
+            "stage  sparsity  loss before  predicted change  measured change",
+        ]
+        for number, stage in enumerate(self.stages, start=1):
+            predicted = stage.predicted_change
+            shown = "-" if predicted is None else f"{predicted:.4g}"
+            lines.append(
+                f"{number:5d}  {stage.sparsity:8.4f}  {stage.loss_before:11.4g}  {shown:>16}  "
+                f"{stage.measured_change:15.4g}"
+            )
+        refreshed = self.batch_norm_examples
+        how = f" (batch normalization refreshed on {refreshed:,} examples)" if refreshed else ""
+        lines += [
+            f"loss at the end{how}: {self.loss_after:.4g}",
+            f"compression rate {measures.COMPRESSION_RATE}: {self.compression_rate:.2f}, "
+            f"space saving {measures.SPACE_SAVING}: {self.space_saving:.2%}",
+            f"  a: {self.parameters:,} parameters of the model, a*: {self.nonzeros:,} nonzero ones",
+            f"speed-up {measures.SPEED_UP}: {measures.NOT_TIMED}",
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""Structures seen from the rows of layer-wise reconstruction.
+
+A row is an output of its own, with the d weights of one column. An N:M pattern along the inputs is
+a quota for sets of weights inside each row. A block is removable as a block where it is a product
+of a set of inputs and a set of outputs of one group; outputs with the same blocks form a unit.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfprune.scorers.reconstruction.removal import Quotas
+from tfprune.sparsity.structures import Block, Channel, NofM
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Rows that lose blocks of inputs together.
+
+    Attributes:
+        group: group of the rows.
+        rows: indices of the rows.
+        labels: (d,) integers in [0, blocks), the block of each input.
+    """
+
+    group: int
+    rows: np.ndarray
+    labels: np.ndarray
+
+
+def structure_labels(structure: Block | Channel | NofM, shape: Sequence[int]) -> np.ndarray:
+    """Return for each weight the number of the block, channel or set of m that it belongs to.
+
+    Example:
+        >>> structure_labels(Block(2, 1), (4, 2))
+        array([[0, 1],
+               [0, 1],
+               [2, 3],
+               [2, 3]])
+    """
+    extents = dict.fromkeys(range(-len(shape), 0), 1)
+    if isinstance(structure, Block):
+        extents.update({-2: structure.height, -1: structure.width})
+    elif isinstance(structure, NofM):
+        extents[_from_end(structure.axis, len(shape))] = structure.m
+    else:
+        kept = _from_end(structure.axis, len(shape))
+        extents = {axis: 1 if axis == kept else shape[axis] for axis in extents}
+    axes = range(-len(shape), 0)
+    sets = [-(-shape[axis] // extents[axis]) for axis in axes]
+    labels = np.arange(math.prod(sets)).reshape(sets)
+    for axis in axes:
+        labels = np.take(labels, np.arange(shape[axis]) // extents[axis], axis=axis)
+    return labels
+
+
+def quotas(labels: np.ndarray, kept: int) -> Quotas | None:
+    """Return how many weights an N:M pattern removes from each set; None if sets span rows.
+
+    Args:
+        labels: (rows, d), the set of each weight, all of [0, sets) present.
+        kept: weights of a set that stay.
+
+    Example:
+        >>> quotas(np.array([[0, 0, 1, 1]]), 1).allowed.tolist()
+        [[1, 1]]
+        >>> quotas(np.array([[0, 1], [0, 1]]), 1) is None
+        True
+    """
+    order = np.argsort(labels, axis=1, kind="stable")
+    ordered = np.take_along_axis(labels, order, axis=1)
+    number = np.cumsum(np.diff(ordered, axis=1, prepend=ordered[:, :1]) != 0, axis=1)
+    if int((number[:, -1] + 1).sum()) != int(labels.max()) + 1:
+        return None
+    own = np.empty_like(labels)
+    np.put_along_axis(own, order, number, axis=1)
+    sizes = np.zeros((len(labels), int(number.max()) + 1), np.int64)
+    np.add.at(sizes, (np.arange(len(labels))[:, None], own), 1)
+    return Quotas(own, np.maximum(sizes - kept, 0))
+
+
+def units(labels: np.ndarray, outputs: int) -> list[Unit] | None:
+    """Return the rows that lose blocks together; None if a block is not within one unit.
+
+    Args:
+        labels: (rows, d), the block of each weight, all of [0, blocks) present.
+        outputs: rows a group; groups follow one another.
+
+    Example:
+        >>> [unit.rows.tolist() for unit in units(np.array([[0, 0], [0, 0], [1, 1]]), 3)]
+        [[0, 1], [2]]
+        >>> units(np.array([[0, 0], [0, 0]]), 1) is None
+        True
+    """
+    found, blocks = [], 0
+    for group, start in enumerate(range(0, len(labels), outputs)):
+        patterns, which = np.unique(labels[start : start + outputs], axis=0, return_inverse=True)
+        for index, pattern in enumerate(patterns):
+            present, own = np.unique(pattern, return_inverse=True)
+            blocks += present.size
+            rows = start + np.flatnonzero(which.reshape(-1) == index)
+            found.append(Unit(group, rows, own.reshape(-1)))
+    return found if blocks == int(labels.max()) + 1 else None
+
+
+def _from_end(axis: int, rank: int) -> int:
+    return -1 if rank == 1 else axis - rank if axis >= 0 else axis

@@ -1,0 +1,1 @@
+"""How much, where and in what shape: pure functions of arrays."""

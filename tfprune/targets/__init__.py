@@ -1,0 +1,1 @@
+"""What each device can skip, and the structures that fit it."""

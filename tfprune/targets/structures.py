@@ -1,0 +1,263 @@
+"""Structures that fit a target: for each weight, the one whose zeros the target can skip.
+
+What runs sparse, in unmodified LiteRT runtimes:
+
+- fully connected weights (Dense, recurrent cells): 1x4 blocks along the input in float32, 1x16
+  blocks in int8 with int8 or float32 activations; rows of single weights as a slower last resort;
+- 1x1 convolutions in float32 on ARM64 and in WebAssembly, by single weights: XNNPACK switches all
+  of them together, from the first convolution (which must be dense) to the last.
+
+Everything else is computed densely and only takes less space. There single weights are removed,
+which costs least accuracy. Depthwise kernels and the first convolution stay dense everywhere: they
+hold 1 to 2 % of the weights of a MobileNet, and the other layers need them most.
+"""
+
+import dataclasses
+import math
+import warnings
+from typing import Any
+
+import keras
+from keras import layers
+
+from tfprune.keras_graph.calls import LayerGraph, layer_graph
+from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.sparsity.structures import Block, Structure, Unstructured
+from tfprune.support.configurable import Configurable
+from tfprune.support.validation import require_one_of
+
+TARGETS = ("auto", "arm64", "wasm", "x86", "size")
+QUANTIZE = (None, "float16", "int8_weights", "dynamic", "int8")
+_INTEGER_KERNELS = ("dynamic", "int8")
+
+_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
+_CELLS = (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell)
+_MATRICES = (layers.Dense, layers.EinsumDense, *_CELLS)
+
+_FLOAT_BLOCK, _INT8_BLOCK = Block(4, 1), Block(16, 1)
+_IMAGE_CHANNELS = 4
+
+# XNNPACK's own condition: more zeros than this over all 1x1 convolutions together.
+_XNNPACK_GATE = 2 / 3
+_XNNPACK_TARGETS = ("auto", "arm64", "wasm")
+
+# Where the sparse kernels of large fully connected weights become faster than the dense ones, from
+# the costs that the exporter decides by (`tfprune.export.encode.costs`; a test compares them).
+_PAYS_FROM = {
+    "x86": {_FLOAT_BLOCK: 0.82, _INT8_BLOCK: 0.89, Unstructured(): 0.95},
+    "wasm": {_FLOAT_BLOCK: 0.89, _INT8_BLOCK: 0.94, Unstructured(): 0.93},
+}
+
+
+@keras.saving.register_keras_serializable("tfprune")
+@dataclasses.dataclass(frozen=True)
+class TargetStructures(Configurable):
+    """The structure of each weight that is fast on a target; see `tfprune.structures_for`.
+
+    Args:
+        target: one of `TARGETS`.
+        quantize: one of `QUANTIZE`.
+
+    Raises:
+        ValueError: if one of them is unknown.
+
+    Example:
+        >>> layer = layers.Dense(2)
+        >>> layer.build((None, 8))
+        >>> TargetStructures("x86").for_weight(layer, layer.kernel)
+        Block(height=4, width=1, pooling='avg')
+    """
+
+    target: str = "auto"
+    quantize: str | None = None
+
+    def __post_init__(self) -> None:
+        require_one_of("target", self.target, TARGETS)
+        require_one_of("quantize", self.quantize, QUANTIZE)
+
+    def for_weight(
+        self, layer: keras.layers.Layer, weight: keras.Variable, *, first: bool = False
+    ) -> Structure | None:
+        """Return the structure of one weight, None where it should stay dense.
+
+        Args:
+            layer: the layer that holds the weight, such as a recurrent cell.
+            weight: one of its prunable weights.
+            first: whether the layer is a convolution that sees the inputs of the model.
+        """
+        if first or _is_depthwise(layer, weight):
+            return None
+        integers = self.quantize in _INTEGER_KERNELS
+        if not _is_matrix(layer, weight) or (self.target == "size" and not integers):
+            return Unstructured()
+        block = _INT8_BLOCK if integers else _FLOAT_BLOCK
+        return Unstructured() if weight.shape[0] % block.height else block
+
+    def assign(self, layer: keras.layers.Layer) -> dict[int, Structure | None]:
+        """Return id -> structure of each prunable weight in a layer or model; None = dense.
+
+        First convolutions are found in the graph. A layer on its own and a subclassed model have
+        none: there, a convolution of more than one position over up to 4 channels, an image's, is
+        taken for one.
+        """
+        graph = _Graph(layer)
+        return {
+            id(weight): self.for_weight(part, weight, first=graph.sees_inputs(part))
+            for part, weight in owned_weights(layer)
+        }
+
+    def min_sparsity(self, layer: keras.layers.Layer, weight: keras.Variable) -> float:
+        """Return the sparsity from which on the target skips the zeros of a weight.
+
+        For 1x1 convolutions that XNNPACK runs it has to be exceeded by all of them together; for
+        fully connected ones it is where the sparse kernel of a large weight starts to be faster
+        (measured on x86-64 and in WebAssembly; "arm64" and "auto" take the figures of the former).
+        Where zeros only save space, it is 0.
+
+        Args:
+            layer: the layer that holds the weight.
+            weight: one of its prunable weights.
+        """
+        structure = self.for_weight(layer, weight)
+        if self.target == "size" or structure is None:
+            return 0.0
+        if _is_pointwise(layer, weight):
+            floats = self.quantize not in _INTEGER_KERNELS
+            return _XNNPACK_GATE if floats and self.target in _XNNPACK_TARGETS else 0.0
+        # Converted back by DEQUANTIZE, a weight has reached its dense kernel.
+        if not _is_matrix(layer, weight) or self.quantize in ("float16", "int8_weights"):
+            return 0.0
+        if self.quantize is not None and structure != _INT8_BLOCK:
+            return 0.0  # there is no int8 kernel for rows
+        return _PAYS_FROM.get(self.target, _PAYS_FROM["x86"])[structure]
+
+
+def structures_for(target: str, *, quantize: str | None = None) -> TargetStructures:
+    """Return what gives each weight the structure that is fast on a target, for `tfprune.prune`.
+
+    - Dense, EinsumDense of rank 2, LSTM, GRU, SimpleRNN: blocks of 4 along the input, of 16 with
+      "dynamic" or "int8"; single weights where the input axis is no multiple of that.
+    - First convolutions and depthwise kernels: dense.
+    - All others: single weights.
+
+    For "size", single weights take the place of blocks of 4: at the same accuracy they allow a
+    higher sparsity, which is worth more bytes than the index of each. Blocks of 16 stay, as the
+    only form in which integer kernels read weights without their zeros.
+
+    `prune` warns where the final sparsity is one at which the target computes zeros too.
+
+    Args:
+        target: "x86", "arm64" or "wasm"; "auto" for any of them; "size" for the smallest file.
+        quantize: as for `tfprune.export.to_tflite`: None, "float16", "int8_weights", "dynamic" or
+            "int8".
+
+    Returns:
+        An object for the argument `structure` of `prune`, `one_shot`, `sensitivity` and
+        `PrunedLayer`.
+
+    Raises:
+        ValueError: if `target` or `quantize` is unknown.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(3)])
+        >>> pruned = tfprune.prune(model, tfprune.OneShot(0.9), structure=structures_for("x86"))
+        >>> pruned.layers[0].structure
+        Block(height=4, width=1, pooling='avg')
+    """
+    return TargetStructures(target, quantize)
+
+
+def warn_below_min_sparsity(
+    structures: TargetStructures, model: keras.Model, finals: dict[int, float | None]
+) -> None:
+    """Warn once, of all weights whose final sparsity is too low to save time on the target.
+
+    Args:
+        structures: the target.
+        model: plain, built model.
+        finals: id of a prunable weight -> final sparsity, 0 for a dense one, None if not known.
+    """
+    chosen = structures.assign(model)
+    pointwise: list[keras.Variable] = []
+    found: list[str] = []
+    for part, weight in owned_weights(model):
+        least, final = structures.min_sparsity(part, weight), finals[id(weight)]
+        if chosen[id(weight)] is None or not least or final is None:
+            continue
+        if _is_pointwise(part, weight):
+            pointwise.append(weight)
+        elif 0.0 < final < least:
+            found.append(f"'{weight.path}' is at {final:.1%} and needs {least:.0%}")
+    # All of them count, those that a rule leaves dense too.
+    size = sum(math.prod(weight.shape) for weight in pointwise)
+    zeros = sum(math.prod(weight.shape) * (finals[id(weight)] or 0.0) for weight in pointwise)
+    if 0.0 < zeros <= _XNNPACK_GATE * size:
+        names = _listed([f"'{weight.path}'" for weight in pointwise])
+        together = f"are at {zeros / size:.1%} together and need more than {_XNNPACK_GATE:.1%}"
+        found.insert(0, f"the 1x1 convolutions ({names}) {together}")
+    if found:
+        warnings.warn(
+            f"On target '{structures.target}' some zeros will save space but no time: "
+            f"{_listed(found)}.",
+            stacklevel=3,
+        )
+
+
+def _listed(items: list[str], most: int = 4) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _is_depthwise(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
+    separable = isinstance(layer, _SEPARABLE) and weight is layer.depthwise_kernel
+    return separable or isinstance(layer, _DEPTHWISE)
+
+
+def _is_matrix(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
+    """Whether the weight becomes that of FULLY_CONNECTED, its first axis being the input."""
+    if not isinstance(layer, _MATRICES) or len(weight.shape) != 2:
+        return False
+    if isinstance(layer, layers.EinsumDense):
+        operands, output = layer.equation.replace(" ", "").split("->")
+        return operands.split(",")[1][0] not in output
+    return True
+
+
+def _is_pointwise(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
+    """Whether the weight becomes that of a 1x1 CONV_2D of stride 1."""
+    if isinstance(layer, layers.SeparableConv2D):
+        return weight is layer.pointwise_kernel
+    if not isinstance(layer, layers.Conv2D) or layer.groups != 1:
+        return False
+    return tuple(layer.kernel_size) == tuple(layer.strides) == (1, 1)
+
+
+class _Graph:
+    """Tells which convolutions see the inputs of a model, with no other weight in between."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        self._graph = layer_graph(layer) if is_graph(layer) else LayerGraph([], [], [])
+        known = [*self._graph.inputs, *(part for edge in self._graph.edges for part in edge)]
+        self._known = {id(part) for part in known}
+
+    def sees_inputs(self, layer: keras.layers.Layer) -> bool:
+        if not isinstance(layer, _CONVOLUTIONS):
+            return False
+        if id(layer) in self._known:
+            return self._sees_inputs_only(layer)
+        positions, channels = math.prod(layer.kernel_size), layer.kernel.shape[-2]
+        return positions > 1 and channels <= _IMAGE_CHANNELS
+
+    def _sees_inputs_only(self, layer: Any) -> bool:
+        return all(
+            not _has_weights(producer) and self._sees_inputs_only(producer)
+            for producer in self._graph.producers(layer)
+        )
+
+
+def _has_weights(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Layer) and bool(prunable_weights(operation))

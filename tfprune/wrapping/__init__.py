@@ -1,0 +1,1 @@
+"""The wrapper that holds the masks, and one update of them."""

@@ -1,0 +1,124 @@
+"""The masked forward pass: a weight, its mask, and a scope in which reads give mask * weight."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfprune.sparsity.schedules import Schedule
+from tfprune.sparsity.structures import Structure, Unstructured
+
+
+def apply_mask(value: Any, mask: keras.Variable) -> Any:
+    """Return mask * value, in the dtype of `value`.
+
+    Args:
+        value: float tensor of any shape.
+        mask: boolean variable of the same shape, True = kept.
+
+    Example:
+        >>> mask = keras.Variable([True, False], dtype="bool")
+        >>> keras.ops.convert_to_numpy(apply_mask(keras.ops.ones(2), mask)).tolist()
+        [1.0, 0.0]
+    """
+    return value * keras.ops.cast(mask.value, value.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrunedWeight:
+    """A weight, its mask, and how it is pruned.
+
+    Attributes:
+        weight: the stored weight.
+        mask: boolean, of the same shape, True = kept.
+        schedule: step -> sparsity.
+        structure: which of its entries are removed together.
+        rounding: applied to mask * weight in the forward pass; None for nothing.
+    """
+
+    weight: keras.Variable
+    mask: keras.Variable
+    schedule: Schedule
+    structure: Structure = Unstructured()
+    rounding: Callable[[Any], Any] | None = None
+
+    def masked_value(self) -> Any:
+        """Return mask * weight, rounded if it has to be, as a backend tensor.
+
+        Example:
+            >>> mask = keras.Variable([True, False], dtype="bool")
+            >>> own = PrunedWeight(keras.Variable([1.0, 2.0]), mask, lambda step: 0.5)
+            >>> keras.ops.convert_to_numpy(own.masked_value()).tolist()
+            [1.0, 0.0]
+        """
+        return self.in_place_of(self.weight.value)
+
+    def in_place_of(self, value: Any) -> Any:
+        """Return what the layer computes with where the stored weight has this value."""
+        masked = apply_mask(value, self.mask)
+        return masked if self.rounding is None else self.rounding(masked)
+
+
+class MaskScope(keras.StatelessScope):
+    """Substitutes masked values for reads; every other read and every write goes through.
+
+    Writes (seeds, batch-norm statistics, RNN states) happen at once in the surrounding scope, so
+    that they also work inside a compiled loop body, whose tensors may not leave it. Reads fall
+    back to the surrounding scope because JAX training runs inside one.
+
+    Args:
+        pruned: the weights to mask, each once.
+    """
+
+    def __init__(self, pruned: tuple[PrunedWeight, ...]):
+        super().__init__(
+            [(own.weight, own.masked_value()) for own in pruned],
+            collect_losses=True,
+            initialize_variables=False,
+        )
+        self._pruned = {id(own.weight): own for own in pruned}
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        value = self.state_mapping.get(id(variable))
+        if value is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return value
+
+    def add_loss(self, loss: Any) -> None:
+        # The layer notes which losses are its own; a second note by the wrapper would count twice.
+        if self.original_scope is None:
+            super().add_loss(loss)
+        elif self.original_scope.collect_losses:
+            self.original_scope.add_loss(loss)
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        variable, value = update
+        self.__exit__()
+        try:
+            variable.assign(value)
+        finally:
+            self.__enter__()
+        if id(variable) in self._pruned:
+            self.state_mapping[id(variable)] = self._pruned[id(variable)].in_place_of(value)
+
+
+class MaskedRegularizer(keras.regularizers.Regularizer):
+    """The weight's own regularizer, applied to mask * weight: a masked weight gets no gradient.
+
+    Args:
+        regularizer: Keras regularizer, weight -> scalar.
+        mask: boolean variable of the weight's shape, True = kept.
+
+    Example:
+        >>> mask = keras.Variable([True, False], dtype="bool")
+        >>> float(MaskedRegularizer(keras.regularizers.L1(1.0), mask)(keras.ops.ones(2)))
+        1.0
+    """
+
+    def __init__(self, regularizer: Any, mask: keras.Variable):
+        self.regularizer = regularizer
+        self.mask = mask
+
+    def __call__(self, weight: Any) -> Any:
+        return self.regularizer(apply_mask(keras.ops.convert_to_tensor(weight), self.mask))

@@ -1,0 +1,74 @@
+"""How each prunable weight of one layer is to be pruned, from the arguments of its wrapper."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfprune.layer_classes.prunable import explain_skip, prunable_weights
+from tfprune.sparsity.schedules import Schedule
+from tfprune.sparsity.structures import Structure, StructureChoice
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightPlan:
+    """A weight with its schedule, its structure, and what rounds it (None for nothing)."""
+
+    weight: keras.Variable
+    schedule: Schedule
+    structure: Structure
+    rounding: Callable[[Any], Any] | None
+
+
+def weight_plans(
+    layer: keras.layers.Layer, schedule: Any, structure: Any, quantizer: Any = None
+) -> dict[int, WeightPlan]:
+    """Return index of a prunable weight -> its plan, without the weights that stay dense.
+
+    Args:
+        layer: built layer.
+        schedule, structure, quantizer: as `tfprune.PrunedLayer` takes them.
+
+    Raises:
+        ValueError: if the layer has nothing to prune, or a list is not as long as its weights.
+
+    Example:
+        >>> from tfprune.sparsity.schedules import OneShot
+        >>> from tfprune.sparsity.structures import Block
+        >>> layer = keras.layers.LSTM(2)
+        >>> layer.build((None, 3, 4))
+        >>> plans = weight_plans(layer, [OneShot(0.5), None], Block(4, 1))
+        >>> [(index, plan.weight.name, plan.structure.height) for index, plan in plans.items()]
+        [(0, 'kernel', 4)]
+    """
+    weights = prunable_weights(layer)
+    if not weights:
+        raise ValueError(f"Layer '{layer.name}' has nothing to prune: {explain_skip(layer)}.")
+    schedules = _of_each("schedule", schedule, layer, len(weights))
+    if isinstance(structure, StructureChoice):
+        chosen = structure.assign(layer)
+        structures = [chosen[id(weight)] for weight in weights]
+        if not any(structures):
+            raise ValueError(
+                f"Layer '{layer.name}' has nothing to prune: {structure} leaves it dense."
+            )
+    else:
+        structures = _of_each("structure", structure, layer, len(weights))
+    roundings = {} if quantizer is None else quantizer.assign(layer)
+    return {
+        index: WeightPlan(weight, plan, kind, roundings.get(id(weight)))
+        for index, (weight, plan, kind) in enumerate(zip(weights, schedules, structures))
+        if plan is not None and kind is not None
+    }
+
+
+def _of_each(name: str, value: Any, layer: keras.layers.Layer, count: int) -> list[Any]:
+    if not isinstance(value, list):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(
+            f"`{name}` must have one entry for each of the {count} prunable weights of "
+            f"'{layer.name}'. Received: {len(value)} entries."
+        )
+    return list(value)

@@ -1,0 +1,282 @@
+"""PrunedLayer: a Keras layer whose chosen weights are multiplied by binary masks in its call.
+
+The wrapped layer runs unchanged inside a `keras.StatelessScope` that substitutes `mask * weight`
+for each pruned weight. So any layer can be wrapped; the stored weight keeps its value, receives
+the gradient mask * dL/d(mask * weight), hence none while masked, and may come back at a later mask
+update.
+"""
+
+import inspect
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import keras
+
+from tfprune import scorers
+from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.scorers.protocol import preferred_distribution
+from tfprune.sparsity import distributions
+from tfprune.sparsity.schedules import Schedule, as_schedule
+from tfprune.sparsity.structures import (
+    Structure,
+    StructureChoice,
+    Unstructured,
+    require_choice,
+    require_reachable,
+    require_structure,
+)
+from tfprune.wrapping.masking import MaskedRegularizer, MaskScope, PrunedWeight
+from tfprune.wrapping.plans import WeightPlan, weight_plans
+
+NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class PrunedLayer(keras.layers.Wrapper):
+    """Prune one layer; use it wherever the layer itself could be used.
+
+    Train with the callback `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning(model)`.
+    The wrapper takes the layer's name, so `get_layer` and losses keyed by output name still work.
+    Attributes that the wrapper does not have are looked up in the layer; a pruned weight reached
+    this way (a tied output projection reading `embedding.embeddings`, say) is the masked tensor.
+
+    Args:
+        layer: the layer to prune, built or not.
+        schedule: step -> sparsity, for all prunable weights of the layer; or a list with one
+            schedule for each of them (see `tfprune.prunable.prunable_weights`), None to leave
+            that weight dense.
+        scorer: name or scorer object; larger scores are kept.
+        structure: which weights are removed together, in all prunable weights of the layer or in
+            each (a list, None to leave that weight dense); or `tfprune.structures_for(target)`.
+        distribution: "uniform", "erk", "global" or a function; how a target over several layers
+            becomes one sparsity a weight. None is what the scorer was made for, mostly "uniform".
+        quantizer: what rounds the masked weights in the forward pass (`tfprune.quantize_aware`).
+        name: defaults to the name of the layer.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind (a number as schedule, say).
+        ValueError: if the layer is wrapped already or, once it is built, has nothing to prune.
+
+    Example:
+        >>> import tfprune
+        >>> layer = PrunedLayer(keras.layers.Dense(4), tfprune.OneShot(0.5))
+        >>> layer(keras.ops.ones((1, 3))).shape == (1, 4)
+        True
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        schedule: Schedule | Sequence[Schedule | None],
+        *,
+        scorer: Any = "magnitude",
+        structure: Structure | StructureChoice | Sequence[Structure | None] = Unstructured(),
+        distribution: Any = None,
+        quantizer: Any = None,
+        name: str | None = None,
+    ):
+        if not isinstance(layer, keras.layers.Layer):
+            raise TypeError(
+                "`layer` must be a keras.layers.Layer. "
+                f"Received: layer={layer!r} (of type {type(layer).__name__})."
+            )
+        if any(isinstance(part, PrunedLayer) for part in flatten(layer)):
+            raise ValueError(f"Layer '{layer.name}' is wrapped for pruning already.")
+        # Inputs and variables reach the wrapped layer as they came: it does its own casting.
+        super().__init__(layer, name=name or layer.name, dtype=layer.variable_dtype, autocast=False)
+        self.schedule = (
+            [None if item is None else as_schedule(item) for item in schedule]
+            if isinstance(schedule, Sequence)
+            else as_schedule(schedule)
+        )
+        self.scorer = scorers.get(scorer)
+        self.structure = (
+            [None if item is None else require_structure(item) for item in structure]
+            if isinstance(structure, Sequence)
+            else require_choice(structure)
+        )
+        self.distribution = distributions.choose(
+            distribution,
+            preferred_distribution(self.scorer),
+            *(structure if isinstance(structure, Sequence) else [structure]),
+        )
+        self.quantizer = quantizer
+        self.pruned: tuple[PrunedWeight, ...] = ()
+        self.has_updater = False  # set by whoever keeps the masks on schedule
+        self.supports_masking = True  # the wrapped layer warns if it does not
+        self._take_call_signature()
+        if layer.built and prunable_weights(layer):
+            self.build()
+
+    def _take_call_signature(self) -> None:
+        """Present the signature of the wrapped `call`, so that Keras routes arguments as to it.
+
+        Keras reads the signature of `call` once, in `Layer.__init__`, to route `training`, timestep
+        masks and several tensor inputs. `call(*args, **kwargs)` would hide all of that.
+        """
+        signature = inspect.signature(self.layer.call)
+        self._call_signature = signature
+        self.call_signature_parameters = list(signature.parameters)
+        self._call_has_training_arg = "training" in signature.parameters
+        self._call_has_mask_arg = "mask" in signature.parameters
+        self._call_has_context_arg = {
+            name: name in signature.parameters for name in self._call_context_args
+        }
+        self._allow_non_tensor_positional_args = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create the masks (all kept) and the pruning step; build the layer first if needed."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        plans = weight_plans(self.layer, self.schedule, self.structure, self.quantizer)
+        self.pruned = tuple(
+            PrunedWeight(
+                plan.weight,
+                self._add_mask(plan, index),
+                plan.schedule,
+                plan.structure,
+                plan.rounding,
+            )
+            for index, plan in plans.items()
+        )
+        self.pruning_step = self.add_weight(
+            name="pruning_step",
+            shape=(),
+            dtype="int32",
+            initializer=keras.initializers.Constant(NOT_BEGUN),
+            trainable=False,
+        )
+
+    def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
+        weight = plan.weight
+        plan.structure.check(tuple(weight.shape))
+        require_reachable(plan.structure, plan.schedule)
+        mask = self.add_weight(
+            name=f"{weight.name}_mask_{index}",
+            shape=weight.shape,
+            dtype="bool",
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+        )
+        setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
+        if weight.regularizer is not None:
+            weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
+        return mask
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.built:
+            # A symbolic call builds every kind of layer, those that create state in `call` too.
+            with keras.name_scope(self.name, caller=self):
+                self.layer(*keras.tree.map_structure(_symbolic, args), **_symbolic_dict(kwargs))
+        return super().__call__(*args, **kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.has_updater and self._get_call_context().get_value("training"):
+            self._refuse_training_without_updates()
+        with MaskScope(self.pruned) as scope:
+            outputs = self.layer(*args, **kwargs)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
+
+    def _refuse_training_without_updates(self) -> None:
+        """Raise inside Keras's training step; a plain call with `training=True` is no training."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_name == "train_step" and self.trainable:
+                raise ValueError(
+                    f"Layer '{self.name}' is pruned, but nothing updates its mask: pass "
+                    "callbacks=[tfprune.UpdatePruningStep()] to `fit`, or create a "
+                    "tfprune.PruningUpdater before a training loop of your own."
+                )
+            frame = frame.f_back
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the timestep mask of the wrapped layer."""
+        if not self.layer.supports_masking:
+            return None
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "layer" not in self.__dict__:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        value = getattr(self.__dict__["layer"], name)
+        return next((own.masked_value() for own in self.pruned if own.weight is value), value)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "layer": serialize(self.layer),
+            "schedule": serialize(_plain(self.schedule)),
+            "scorer": serialize(self.scorer),
+            "structure": serialize(_plain(self.structure)),
+            "distribution": serialize(self.distribution),
+            "quantizer": serialize(self.quantizer),
+            "name": self.name,
+        }
+
+    def get_build_config(self) -> None:
+        """Return None: the layer's own config builds it, or the first call does."""
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PrunedLayer":
+        return cls(
+            **{
+                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                for key, value in config.items()
+            }
+        )
+
+
+def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
+    """Return the `PrunedLayer`s inside a model or layer, each once, itself included.
+
+    Example:
+        >>> pruned_layers(keras.layers.Dense(3))
+        []
+    """
+    return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
+
+
+def plain_path(layer: keras.layers.Layer, path: str) -> str:
+    """Return the path of a variable of `layer` without the level that a wrapper adds.
+
+    Example:
+        >>> import tfprune
+        >>> layer = PrunedLayer(keras.layers.Dense(4, name="out"), tfprune.OneShot(0.5))
+        >>> layer.build((None, 3))
+        >>> plain_path(layer, layer.pruned[0].weight.path)
+        'out/kernel'
+    """
+    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
+        return layer.path + path.removeprefix(layer.layer.path)
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Return the list itself where Keras has put it into a list that it tracks."""
+    return list(value) if isinstance(value, list) else value
+
+
+def _symbolic(value: Any) -> Any:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return keras.KerasTensor(value.shape, keras.backend.standardize_dtype(value.dtype))
+    return value
+
+
+def _symbolic_dict(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: keras.tree.map_structure(_symbolic, value) for name, value in kwargs.items()}
