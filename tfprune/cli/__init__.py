@@ -7,11 +7,11 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from typing import Any, NoReturn
 
 import keras
 
-import tfprune
 from tfprune.cli import bench, export, inspection, lint, prune, report
 from tfprune.cli.terminal import Outcome, print_outcome
 from tfprune.support.quiet import silenced
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`tfprune COMMAND --help` explains a command and gives an example.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"tfprune {tfprune.__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"tfprune {metadata.version('tfprune')}"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
-from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.keras_graph.sublayers import is_graph
 from tfprune.wrapping.pruned_layer import PrunedLayer
 
 

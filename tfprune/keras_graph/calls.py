@@ -1,12 +1,36 @@
-"""The graph of a Sequential or Functional model as layers and the layers they feed."""
+"""The calls of a Sequential or Functional model: what runs, in which order, on whose outputs.
+
+This is the one place that reads a model's graph. Nested models are replaced by what is in them, and
+wrappers by what they wrap.
+"""
 
 import dataclasses
-import itertools
 from typing import Any
 
 import keras
 
-from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.keras_graph.private_keras import calls_of, functional_of
+from tfprune.keras_graph.sublayers import is_graph
+from tfprune.wrapping.pruned_layer import PrunedLayer
+
+
+@dataclasses.dataclass(eq=False)
+class Value:
+    """A tensor in one call of the model, with its shape. Compared by identity."""
+
+    shape: tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer or operation that is no graph model; of the wrapped one if pruned.
+
+    The calls of the model's own input layers have no inputs.
+    """
+
+    operation: Any
+    inputs: list[Value]
+    outputs: list[Value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +38,7 @@ class LayerGraph:
     """Layers (and bare operations such as `x + y`), nested models replaced by what is in them.
 
     Args:
-        inputs: input layers; first layers, for a Sequential model.
+        inputs: input layers of the model.
         outputs: layers whose outputs the model returns.
         edges: (producer, consumer) pairs.
     """
@@ -29,8 +53,11 @@ class LayerGraph:
 
     def producers(self, layer: Any) -> list[Any]:
         """Return the layers that feed `layer`, each once."""
-        found = {id(p): p for p, consumer in self.edges if consumer is layer}
-        return list(found.values())
+        found: list[Any] = []
+        for producer, consumer in self.edges:
+            if consumer is layer and not any(producer is known for known in found):
+                found.append(producer)
+        return found
 
 
 def layer_graph(model: keras.Model) -> LayerGraph:
@@ -42,42 +69,52 @@ def layer_graph(model: keras.Model) -> LayerGraph:
         >>> [layer.name for layer in graph.consumers(dense)] == [graph.outputs[0].name]
         True
     """
-    if isinstance(model, keras.Sequential):
-        parts = [_expand(layer) for layer in model.layers]
-        edges = [edge for part in parts for edge in part.edges]
-        for before, after in itertools.pairwise(parts):
-            edges += itertools.product(before.outputs, after.inputs)
-        return LayerGraph(parts[0].inputs, parts[-1].outputs, edges)
-    calls = _calls(model)
-    expanded = {id(op): _expand(op) for op, _, _ in calls}
-    edges = [edge for part in expanded.values() for edge in part.edges]
-    for operation, parents, _ in calls:
-        for parent in parents:
-            edges += itertools.product(expanded[id(parent)].outputs, expanded[id(operation)].inputs)
-    returned = {id(tensor) for tensor in model.outputs}
-    outputs = [
-        output
-        for operation, _, tensors in calls
-        if any(id(tensor) in returned for tensor in tensors)
-        for output in expanded[id(operation)].outputs
-    ]
-    return LayerGraph([op for op, parents, _ in calls if not parents], outputs, edges)
+    calls, returned = flat_calls(model)
+    maker = {value: call.operation for call in calls for value in call.outputs}
+    edges = [(maker[value], call.operation) for call in calls for value in call.inputs]
+    outputs = [call.operation for call in calls if any(value in returned for value in call.outputs)]
+    return LayerGraph([call.operation for call in calls if not call.inputs], outputs, edges)
 
 
-def _expand(operation: Any) -> LayerGraph:
-    if is_graph(operation):
-        return layer_graph(operation)
-    return LayerGraph([operation], [operation], [])
+def flat_calls(model: keras.Model) -> tuple[list[Call], list[Value]]:
+    """Return the calls in the order they run, and the outputs; nothing for a model with no graph.
 
-
-def _calls(model: keras.Model) -> list[tuple[Any, list[Any], list[Any]]]:
-    """Return (operation, operations that feed it, its output tensors) for each call in the model.
-
-    A layer's own list of calls would include those in other models; Keras has no public list of
-    the calls in one model (as of 3.15).
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
+        >>> calls, returned = flat_calls(model)
+        >>> calls[-1].operation.name, calls[-1].outputs == returned
+        ('a', True)
     """
-    return [
-        (node.operation, [parent.operation for parent in node.parent_nodes], node.output_tensors)
-        for nodes in model._nodes_by_depth.values()
-        for node in nodes
-    ]
+    graph = _graph(model)
+    if graph is None:
+        return [], []
+    inputs = [Value(tuple(tensor.shape)) for tensor in graph.inputs]
+    makers = [node.operation for node in calls_of(graph) if node.is_input]
+    by_tensor = {id(tensor): value for tensor, value in zip(graph.inputs, inputs)}
+    calls = [Call(layer, [], [by_tensor[id(layer.output)]]) for layer in makers]
+    return calls, _expand(graph, inputs, calls)
+
+
+def _expand(graph: Any, arguments: list[Value], calls: list[Call]) -> list[Value]:
+    values = {id(tensor): value for tensor, value in zip(graph.inputs, arguments)}
+    for node in calls_of(graph):
+        if node.is_input:
+            continue
+        operation = node.operation
+        operation = operation.layer if isinstance(operation, PrunedLayer) else operation
+        inputs = [values[id(tensor)] for tensor in node.input_tensors]
+        inner = _graph(operation)
+        if inner is not None and len(inner.inputs) == len(inputs):
+            outputs = _expand(inner, inputs, calls)
+        else:
+            outputs = [Value(tuple(tensor.shape)) for tensor in node.output_tensors]
+            calls.append(Call(operation, inputs, outputs))
+        values.update((id(t), value) for t, value in zip(node.output_tensors, outputs))
+    return [values[id(tensor)] for tensor in graph.outputs]
+
+
+def _graph(model: Any) -> Any:
+    """Return the Functional model that has the calls; None for what is no built graph model."""
+    if isinstance(model, keras.Sequential):
+        return functional_of(model)
+    return model if is_graph(model) else None

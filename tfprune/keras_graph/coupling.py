@@ -10,15 +10,13 @@ i * multiplier + j is kernel[..., i, j]) are found. A transposed convolution has
 last and counts, like any layer that is not listed here, as a layer that makes new channels.
 """
 
-import dataclasses
 from typing import Any
 
 import keras
 from keras import layers
 
-from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.keras_graph.calls import Call, Value, flat_calls
 from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.wrapping.pruned_layer import PrunedLayer
 
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
@@ -47,22 +45,6 @@ _MERGING = frozenset(
 )
 
 
-@dataclasses.dataclass(eq=False)
-class _Value:
-    """A tensor in one call of the model. Compared by identity."""
-
-    shape: tuple[int | None, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Call:
-    """One call of a layer or operation that is no graph model; of the wrapped one if pruned."""
-
-    operation: Any
-    inputs: list[_Value]
-    outputs: list[_Value]
-
-
 def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
     """Return the batch normalization that holds the gates of each kernel.
 
@@ -84,8 +66,8 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
         >>> [norm is found for found in batch_norm_of(model).values()]
         [True]
     """
-    calls, returned = _flat_calls(model)
-    users: dict[_Value, list[_Call | None]] = {value: [None] for value in returned}
+    calls, returned = flat_calls(model)
+    users: dict[Value, list[Call | None]] = {value: [None] for value in returned}
     for call in calls:
         for value in call.inputs:
             users.setdefault(value, []).append(call)
@@ -125,8 +107,8 @@ def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
         >>> [sorted(group) for group in coupled_kernels(keras.Model(inputs, a + b))]
         [['a/kernel', 'b/kernel']]
     """
-    calls, _ = _flat_calls(model)
-    spaces: dict[_Value, _Space] = {}
+    calls, _ = flat_calls(model)
+    spaces: dict[Value, _Space] = {}
     of_kernel: dict[str, _Space] = {}
     for call in calls:
         space = _space_of(call, spaces)
@@ -162,7 +144,7 @@ class _Space:
             theirs.parent = mine
 
 
-def _space_of(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
+def _space_of(call: Call, spaces: dict[Value, _Space]) -> _Space | None:
     """Return the channels that the call hands on from its inputs; None if there are none."""
     if not call.inputs or len(call.outputs) != 1:
         return None
@@ -177,7 +159,7 @@ def _space_of(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
     return None if axis is None else _Space(axis, space)
 
 
-def _merged(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
+def _merged(call: Call, spaces: dict[Value, _Space]) -> _Space | None:
     shape = call.outputs[0].shape
     found: _Space | None = None
     for value in call.inputs:
@@ -196,7 +178,7 @@ def _merged(call: _Call, spaces: dict[_Value, _Space]) -> _Space | None:
     return found
 
 
-def _norm_behind(call: _Call, users: dict[_Value, list[_Call | None]]) -> Any:
+def _norm_behind(call: Call, users: dict[Value, list[Call | None]]) -> Any:
     """Return the batch normalization that the output of this call goes to alone, or None."""
     value = call.outputs[0]
     axis: int | None = _channel_axis(call.operation, value)
@@ -213,7 +195,7 @@ def _norm_behind(call: _Call, users: dict[_Value, list[_Call | None]]) -> Any:
     return None
 
 
-def _axis_behind(call: _Call, axis: int, keeping: frozenset[str]) -> int | None:
+def _axis_behind(call: Call, axis: int, keeping: frozenset[str]) -> int | None:
     """Return the channel axis of the output of a call that keeps channels; None for others."""
     if len(call.inputs) != 1 or len(call.outputs) != 1:
         return None
@@ -248,7 +230,7 @@ def _kernel(layer: Any) -> keras.Variable | None:
     return weights[-1] if weights else None
 
 
-def _channel_axis(layer: Any, value: _Value) -> int:
+def _channel_axis(layer: Any, value: Value) -> int:
     first = getattr(layer, "data_format", None) == "channels_first"
     return 1 if first else len(value.shape) - 1
 
@@ -256,39 +238,3 @@ def _channel_axis(layer: Any, value: _Value) -> int:
 def _is_keras(operation: Any, names: frozenset[str]) -> bool:
     kind = type(operation)
     return kind.__name__ in names and kind.__module__.startswith("keras.")
-
-
-def _flat_calls(model: keras.Model) -> tuple[list[_Call], list[_Value]]:
-    """Return the calls in the order they run, nested graphs in their place, and the outputs."""
-    calls: list[_Call] = []
-    graph = _graph(model)
-    if graph is None:
-        return calls, []
-    return calls, _expand(graph, [_Value(tuple(t.shape)) for t in graph.inputs], calls)
-
-
-def _expand(graph: Any, arguments: list[_Value], calls: list[_Call]) -> list[_Value]:
-    values = {id(tensor): value for tensor, value in zip(graph.inputs, arguments)}
-    # Keras has no public list of the calls in one model (as of 3.15); deepest first is run order.
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            operation = node.operation
-            operation = operation.layer if isinstance(operation, PrunedLayer) else operation
-            inputs = [values[id(tensor)] for tensor in node.input_tensors]
-            inner = _graph(operation)
-            if inner is not None and len(inner.inputs) == len(inputs):
-                outputs = _expand(inner, inputs, calls)
-            else:
-                outputs = [_Value(tuple(tensor.shape)) for tensor in node.output_tensors]
-                calls.append(_Call(operation, inputs, outputs))
-            values.update((id(t), value) for t, value in zip(node.output_tensors, outputs))
-    return [values[id(tensor)] for tensor in graph.outputs]
-
-
-def _graph(model: Any) -> Any:
-    """Return the Functional model that has the calls; None for what is no built graph model."""
-    if isinstance(model, keras.Sequential):
-        return model._functional
-    return model if is_graph(model) else None

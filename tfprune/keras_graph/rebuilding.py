@@ -8,22 +8,17 @@ layers are carried over; the original is only read.
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import keras
 
-from tfprune.keras_graph.sublayers import children, reach, swap_child
+from tfprune.keras_graph.private_keras import output_shape_of
+from tfprune.keras_graph.recipes import is_pruned_class, plain_config
+from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child
 from tfprune.layer_classes.prunable import flatten, prunable_weights
-from tfprune.pruning.saving import is_pruned_class, plain_config
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
-
-
-def is_graph(model: Any) -> bool:
-    """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
-    return isinstance(model, keras.Sequential | _functional_class())
 
 
 def units(model: keras.Model) -> list[keras.layers.Layer]:
@@ -193,7 +188,7 @@ def _copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
             # Its function is at hand; Keras refuses to read a Python lambda from a config.
             return keras.layers.Lambda(
                 layer.function,
-                output_shape=layer._output_shape,
+                output_shape=output_shape_of(layer),
                 mask=layer.mask,
                 arguments=layer.arguments,
                 name=layer.name,
@@ -272,9 +267,3 @@ def _derives_state(layer: keras.layers.Layer) -> bool:
     """
     loads = type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
     return loads and not prunable_weights(layer)
-
-
-@cache
-def _functional_class() -> type:
-    tensor = keras.Input((1,))
-    return type(keras.Model(tensor, tensor))

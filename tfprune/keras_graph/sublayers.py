@@ -6,6 +6,13 @@ from typing import Any
 
 import keras
 
+from tfprune.keras_graph.private_keras import functional_class, replaced_sublayer
+
+
+def is_graph(model: Any) -> bool:
+    """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
+    return isinstance(model, keras.Sequential | functional_class())
+
 
 @cache
 def _keras_attributes() -> frozenset[str]:
@@ -57,16 +64,6 @@ def swap_child(owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.la
 
     if old is new:
         return
-    # Keras locks the list of sublayers of a built layer and has no public way to replace one.
-    tracker = owner._tracker
-    locked = tracker.locked
-    tracker.unlock()
-    if tracker.is_in_store("layers", old):
-        if tracker.is_in_store("layers", new):
-            tracker.untrack(old)
-        else:
-            tracker.replace_tracked_value("layers", old, new)
-    for path in {path[0] for path, child in children(owner) if child is old}:
-        setattr(owner, path, swapped(getattr(owner, path)))
-    if locked:
-        tracker.lock()
+    with replaced_sublayer(owner, old, new):
+        for path in {path[0] for path, child in children(owner) if child is old}:
+            setattr(owner, path, swapped(getattr(owner, path)))

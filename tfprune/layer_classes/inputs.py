@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from tfprune.keras_graph.private_keras import timestep_mask
 from tfprune.layer_classes import products
 from tfprune.layer_classes.products import Layout, transposed_table, window_table
 from tfprune.support.arrays import host_array
@@ -64,8 +65,8 @@ class Arguments:
         """
         array = np.asarray(host_array(tensor))
         mask = self.steps
-        if mask is None and getattr(tensor, "_keras_mask", None) is not None:
-            mask = np.asarray(host_array(tensor._keras_mask)).astype(bool)
+        if mask is None and timestep_mask(tensor) is not None:
+            mask = np.asarray(host_array(timestep_mask(tensor))).astype(bool)
         if mask is None or mask.shape != array.shape[: mask.ndim]:
             return array
         shape = mask.shape + (1,) * (array.ndim - mask.ndim)

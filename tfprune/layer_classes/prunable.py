@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfprune.keras_graph.private_keras import sublayers
+
 _TABLE: dict[type, tuple[str, ...]] = {
     layers.Dense: ("kernel",),
     layers.EinsumDense: ("kernel",),
@@ -157,7 +159,7 @@ def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         >>> len(flatten(keras.layers.LSTM(2)))
         2
     """
-    return layer._flatten_layers()  # Keras has no public way to list sublayers (as of 3.15)
+    return sublayers(layer)
 
 
 def _entry(layer: keras.layers.Layer) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfprune.keras_graph.private_keras import train_writer
 from tfprune.pruning.train_function import followed_by
 from tfprune.pruning.updater import PruningUpdater, completed_updates, step_counter
 from tfprune.support.arrays import host_array
@@ -162,7 +163,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
 
     def _write_pruning(self) -> None:
         step = int(self.model.optimizer.iterations)
-        with self._train_writer.as_default():
+        with train_writer(self).as_default():
             for layer in pruned_layers(self.model):
                 for own in layer.pruned:
                     removed = ~host_array(own.mask.value)

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from tfprune import scorers
-from tfprune.keras_graph.rebuilding import rebuild, uncompiled, units
+from tfprune.keras_graph.rebuilding import rebuild, units
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
-from tfprune.pruning.saving import is_pruned_class, mark_pruned, plain_config
+from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.pruning.starved_units import warn_cut_off
 from tfprune.scorers.protocol import preferred_distribution
 from tfprune.sparsity import distributions
@@ -26,7 +26,7 @@ from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.keep_zeros import keep_zeros
-from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 Rules = Sequence[tuple[str, Any]]
 
@@ -114,35 +114,6 @@ def prune(
     if isinstance(structure, TargetStructures):
         warn_below_min_sparsity(structure, model, finals)
     return wrap_by_recipe(model, recipe)
-
-
-def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> keras.Model:
-    """Return a copy of the model with layers wrapped as a list of arguments says.
-
-    Args:
-        model: built model; `PrunedLayer`s in it are replaced.
-        recipe: for each of `tfprune.keras_graph.rebuilding.units(model)`, the keyword arguments
-            of its `PrunedLayer`, or None to leave it as it is.
-
-    Returns:
-        The pruned model.
-    """
-    options_of = {id(unit): options for unit, options in zip(units(model), recipe)}
-
-    def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
-        options = options_of.get(id(layer))
-        return copy if options is None else PrunedLayer(copy, **options)
-
-    def remember(original: keras.Model, copy: keras.Model) -> None:
-        with uncompiled(original):
-            plain = (
-                plain_config(original)
-                if is_pruned_class(original)
-                else keras.saving.serialize_keras_object(original)
-            )
-        mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
-
-    return rebuild(model, wrap, on_subclassed=remember)
 
 
 def joined(values: list[Any]) -> Any:

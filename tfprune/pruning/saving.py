@@ -9,7 +9,40 @@ from typing import Any
 
 import keras
 
+from tfprune.keras_graph.rebuilding import rebuild, uncompiled, units
+from tfprune.keras_graph.recipes import is_pruned_class, plain_config, remember, remembered
+from tfprune.wrapping.pruned_layer import PrunedLayer
+
 _PACKAGE, _NAME = "tfprune", "PrunedModel"
+
+
+def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> keras.Model:
+    """Return a copy of the model with layers wrapped as a list of arguments says.
+
+    Args:
+        model: built model; `PrunedLayer`s in it are replaced.
+        recipe: for each of `tfprune.keras_graph.rebuilding.units(model)`, the keyword arguments
+            of its `PrunedLayer`, or None to leave it as it is.
+
+    Returns:
+        The pruned model.
+    """
+    options_of = {id(unit): options for unit, options in zip(units(model), recipe)}
+
+    def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
+        options = options_of.get(id(layer))
+        return copy if options is None else PrunedLayer(copy, **options)
+
+    def note(original: keras.Model, copy: keras.Model) -> None:
+        with uncompiled(original):
+            plain = (
+                plain_config(original)
+                if is_pruned_class(original)
+                else keras.saving.serialize_keras_object(original)
+            )
+        mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
+
+    return rebuild(model, wrap, on_subclassed=note)
 
 
 def mark_pruned(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) -> None:
@@ -21,17 +54,7 @@ def mark_pruned(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) ->
         recipe: one entry a unit of the model, in order: the `PrunedLayer` arguments, or None.
     """
     model.__class__ = _pruned_class(type(model))
-    object.__setattr__(model, "_tfprune_config", {"model": plain, "recipe": recipe})
-
-
-def is_pruned_class(model: keras.Model) -> bool:
-    """Return whether `mark_pruned` has been called on the model."""
-    return "_tfprune_config" in vars(model)
-
-
-def plain_config(model: keras.Model) -> dict[str, Any]:
-    """Return the serialized model as it was before it was wrapped."""
-    return vars(model)["_tfprune_config"]["model"]
+    remember(model, plain, recipe)
 
 
 def _from_config(cls: type, config: dict[str, Any]) -> keras.Model:
@@ -61,7 +84,7 @@ def _pruned_class(original: type) -> type:
             {
                 "__doc__": f"{original.__name__} with pruned layers.",
                 "__module__": __name__,
-                "get_config": lambda self: vars(self)["_tfprune_config"],
+                "get_config": remembered,
                 "get_build_config": lambda self: None,  # the plain model's config has its own
                 "from_config": classmethod(_from_config),
             },

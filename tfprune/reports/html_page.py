@@ -5,15 +5,12 @@ import html
 import os
 from collections.abc import Sequence
 from string import Template
-from typing import TYPE_CHECKING
 
 from tfprune.reports import measures, plots
+from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.tables import totals_rows
-from tfprune.reports.totals import FORMULAS
+from tfprune.reports.totals import FORMULAS, Totals
 from tfprune.support.files import replacing
-
-if TYPE_CHECKING:
-    from tfprune.reports.model_report import Report
 
 _WEIGHT_HEADINGS = (
     "weight",
@@ -82,30 +79,47 @@ rate, space saving and speed-up are the measures of Cheng et al. (arXiv 1710.092
 """)
 
 
-def write(report: "Report", path: str | os.PathLike[str]) -> None:
+def write(
+    path: str | os.PathLike[str],
+    model: str,
+    weights: Sequence[WeightReport],
+    skipped: Sequence[SkippedLayer],
+    prunable: Totals,
+    parameters: Totals,
+) -> None:
     """Write the page; `Report.to_html` calls this.
 
     Args:
-        report: what to show.
         path: file to write, in a directory that exists.
+        model, weights, skipped, prunable, parameters: as for `page`.
 
     Raises:
         ValueError: if the file cannot be written; an older one is left as it was.
     """
     with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
-        file.write(page(report))
+        file.write(page(model, weights, skipped, prunable, parameters))
 
 
-def page(report: "Report") -> str:
+def page(
+    model: str,
+    weights: Sequence[WeightReport],
+    skipped: Sequence[SkippedLayer],
+    prunable: Totals,
+    parameters: Totals,
+) -> str:
     """Return the page as text.
 
     Args:
-        report: what to show.
+        model: name of the model.
+        weights: its prunable weights.
+        skipped: layers that have weights, but none to prune.
+        prunable: totals over the prunable weights.
+        parameters: totals over all weights.
     """
     return _PAGE.substitute(
-        title=html.escape(f"Pruning report of {report.model}"),
-        cards=_cards(report),
-        picture=_picture(report) if report.weights else "<p>There are none.</p>",
+        title=html.escape(f"Pruning report of {model}"),
+        cards=_cards(prunable, parameters),
+        picture=_picture(weights) if weights else "<p>There are none.</p>",
         weights=_table(
             _WEIGHT_HEADINGS,
             [
@@ -120,21 +134,19 @@ def page(report: "Report") -> str:
                     f"{weight.bitmask_bytes:,}",
                     f"{weight.csr_bytes:,}",
                 )
-                for weight in report.weights
+                for weight in weights
             ],
             texts=3,
         ),
         totals=_table(
-            ("", report.prunable.counted, report.parameters.counted),
-            totals_rows(report.prunable, report.parameters),
+            ("", prunable.counted, parameters.counted), totals_rows(prunable, parameters)
         ),
-        skipped=_skipped(report),
+        skipped=_skipped(skipped),
         formulas=_formulas(),
     )
 
 
-def _cards(report: "Report") -> str:
-    total, every = report.prunable, report.parameters
+def _cards(total: Totals, every: Totals) -> str:
     figures = (
         (f"{total.sparsity:.2%}", "sparsity of the prunable weights"),
         (f"{every.nonzeros:,}", f"nonzeros of {every.size:,} parameters"),
@@ -153,10 +165,10 @@ def _cards(report: "Report") -> str:
     )
 
 
-def _picture(report: "Report") -> str:
+def _picture(weights: Sequence[WeightReport]) -> str:
     light, dark = (
         f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        for picture in (plots.layer_sparsity(report), plots.layer_sparsity(report, dark=True))
+        for picture in (plots.layer_sparsity(weights), plots.layer_sparsity(weights, dark=True))
     )
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
@@ -164,11 +176,8 @@ def _picture(report: "Report") -> str:
     )
 
 
-def _skipped(report: "Report") -> str:
-    rows = [
-        (skip.layer, skip.kind, f"{skip.parameters:,}", skip.reason)
-        for skip in report.notable_skips
-    ]
+def _skipped(skipped: Sequence[SkippedLayer]) -> str:
+    rows = [(skip.layer, skip.kind, f"{skip.parameters:,}", skip.reason) for skip in skipped]
     if not rows:
         return ""
     headings = ("layer", "class", "parameters", "reason")

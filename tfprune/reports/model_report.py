@@ -17,57 +17,14 @@ import numpy as np
 
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
-from tfprune.reports import measures, storage, tables
+from tfprune.reports import html_page, storage, tables
+from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
 from tfprune.support.arrays import host_array
 from tfprune.wrapping.pruned_layer import plain_path, pruned_layers
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightReport:
-    """One prunable weight.
-
-    Attributes:
-        path: path of the variable.
-        layer: name of the layer that holds it.
-        shape: its shape.
-        dtype: type of its values.
-        size: number of entries.
-        nonzeros: number of entries that are neither zero nor masked.
-        dense_bytes: bytes when every entry is stored.
-        bitmask_bytes: bytes as bit mask and nonzero values.
-        csr_bytes: bytes as nonzero values with counts of zeros.
-        masked: whether the weight has a mask on it.
-    """
-
-    path: str
-    layer: str
-    shape: tuple[int, ...]
-    dtype: str
-    size: int
-    nonzeros: int
-    dense_bytes: int
-    bitmask_bytes: int
-    csr_bytes: int
-    masked: bool
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of the entries that are zero."""
-        return measures.space_saving(self.size, self.nonzeros)
-
-
-@dataclasses.dataclass(frozen=True)
-class SkippedLayer:
-    """A layer with nothing to prune: its name, class, number of parameters, and the reason."""
-
-    layer: str
-    kind: str
-    parameters: int
-    reason: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,15 +78,17 @@ class Report:
         Raises:
             ValueError: if the file cannot be written; an older one is left as it was.
         """
-        from tfprune.reports import html_page
-
-        html_page.write(self, path)
+        html_page.write(
+            path, self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+        )
 
     def __str__(self) -> str:
         return tables.plain_text(self.__rich__())
 
     def __rich__(self) -> "Group":
-        return tables.tables(self)
+        return tables.report_tables(
+            self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+        )
 
 
 def report(model: keras.Model, *, verbose: bool = True) -> Report:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console, Group
@@ -10,36 +10,44 @@ from rich.table import Table
 from rich.text import Text
 
 from tfprune.reports import measures
-
-if TYPE_CHECKING:
-    from tfprune.reports.model_report import Report, SkippedLayer
-    from tfprune.reports.totals import Totals
+from tfprune.reports.parts import SkippedLayer, WeightReport
+from tfprune.reports.totals import Totals
 
 _WIDE = 10_000  # columns: where no terminal limits the width, nothing is wrapped or cut
 
 
-def tables(report: "Report") -> Group:
+def report_tables(
+    model: str,
+    weights: Sequence[WeightReport],
+    skipped: Sequence[SkippedLayer],
+    prunable: Totals,
+    parameters: Totals,
+) -> Group:
     """Return the tables of a report: weights, totals and what was not timed, skipped layers.
 
     Args:
-        report: what to show.
+        model: name of the model.
+        weights: its prunable weights.
+        skipped: layers that have weights, but none to prune.
+        prunable: totals over the prunable weights.
+        parameters: totals over all weights.
     """
     parts: list[Any] = [
-        Text(f"Model '{report.model}'\n", style="bold"),
-        weight_table(report),
+        Text(f"Model '{model}'\n", style="bold"),
+        weight_table(weights),
         Text(),
-        totals_table(report.prunable, report.parameters),
+        totals_table(prunable, parameters),
         Text(f"\nSpeed-up {measures.SPEED_UP}: {measures.NOT_TIMED}."),
     ]
-    skipped = skipped_lines(report.notable_skips)
-    return Group(*parts, *([Text(), *skipped] if skipped else []))
+    lines = skipped_lines(skipped)
+    return Group(*parts, *([Text(), *lines] if lines else []))
 
 
-def weight_table(report: "Report") -> Table:
+def weight_table(weights: Sequence[WeightReport]) -> Table:
     """Return a table with one row a prunable weight.
 
     Args:
-        report: what to show.
+        weights: what to show.
     """
     rows = [
         (
@@ -49,12 +57,12 @@ def weight_table(report: "Report") -> Table:
             f"{weight.nonzeros:,}",
             f"{weight.sparsity:.2%}",
         )
-        for weight in report.weights
+        for weight in weights
     ]
     return table(("prunable weight", "shape", "parameters", "nonzeros", "sparsity"), rows)
 
 
-def totals_rows(*totals: "Totals") -> list[tuple[str, ...]]:
+def totals_rows(*totals: Totals) -> list[tuple[str, ...]]:
     """Return rows of text, first what is measured, then its value for each of the totals.
 
     Args:
@@ -77,7 +85,7 @@ def totals_rows(*totals: "Totals") -> list[tuple[str, ...]]:
     return [(name, *(show(total) for total in totals)) for name, show in rows]
 
 
-def totals_table(*totals: "Totals") -> Table:
+def totals_table(*totals: Totals) -> Table:
     """Return a table with one column for each of the totals.
 
     Args:
@@ -86,7 +94,7 @@ def totals_table(*totals: "Totals") -> Table:
     return table(("total", *(total.counted for total in totals)), totals_rows(*totals))
 
 
-def skipped_lines(skipped: Sequence["SkippedLayer"]) -> list[Text]:
+def skipped_lines(skipped: Sequence[SkippedLayer]) -> list[Text]:
     """Return one line a reason, with the layers that were skipped for it.
 
     Args:

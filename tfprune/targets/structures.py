@@ -21,7 +21,7 @@ import keras
 from keras import layers
 
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
-from tfprune.keras_graph.rebuilding import is_graph
+from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable

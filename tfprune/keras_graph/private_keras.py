@@ -1,0 +1,75 @@
+"""Every private name of Keras that tfprune uses, but for those of the wrapper.
+
+Keras 3 has no public way to do these things (as of 3.15). Each has a contract test, which runs with
+the lowest and the newest Keras that setup.cfg allows. This module imports nothing of tfprune.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import keras
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return the layer and all its sublayers, at every depth, each once."""
+    return list(layer._flatten_layers())
+
+
+@cache
+def functional_class() -> type:
+    """Return the class of Functional models, `keras.Model(inputs, outputs)`."""
+    tensor = keras.Input((1,))
+    return type(keras.Model(tensor, tensor))
+
+
+def functional_of(sequential: keras.Sequential) -> Any:
+    """Return the Functional model inside a Sequential one; None before it is built."""
+    return sequential._functional
+
+
+def calls_of(functional: Any) -> Iterator[Any]:
+    """Yield the nodes of a Functional model, one a call, in the order in which they run.
+
+    Each has `operation`, `is_input`, `parent_nodes`, `input_tensors` and `output_tensors`. A
+    layer's own list of calls would include those in other models.
+    """
+    for depth in sorted(functional._nodes_by_depth, reverse=True):
+        yield from functional._nodes_by_depth[depth]
+
+
+@contextlib.contextmanager
+def replaced_sublayer(
+    owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.layers.Layer
+) -> Iterator[None]:
+    """Put `new` in the place of `old` in the list of sublayers, which a built layer has locked.
+
+    Inside the context the list is not locked, so that attributes can be set to layers.
+    """
+    tracker = owner._tracker
+    locked = tracker.locked
+    tracker.unlock()
+    if tracker.is_in_store("layers", old):
+        if tracker.is_in_store("layers", new):
+            tracker.untrack(old)
+        else:
+            tracker.replace_tracked_value("layers", old, new)
+    yield
+    if locked:
+        tracker.lock()
+
+
+def output_shape_of(layer: keras.layers.Lambda) -> Any:
+    """Return the `output_shape` that a Lambda layer was made with."""
+    return layer._output_shape
+
+
+def timestep_mask(tensor: Any) -> Any:
+    """Return the timestep mask that Keras has hung on a tensor, None if there is none."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def train_writer(callback: keras.callbacks.TensorBoard) -> Any:
+    """Return the writer of a TensorBoard callback's training summaries."""
+    return callback._train_writer

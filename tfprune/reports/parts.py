@@ -1,0 +1,49 @@
+"""What a report is made of: its prunable weights, and the layers that were skipped."""
+
+import dataclasses
+
+from tfprune.reports import measures
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightReport:
+    """One prunable weight.
+
+    Attributes:
+        path: path of the variable.
+        layer: name of the layer that holds it.
+        shape: its shape.
+        dtype: type of its values.
+        size: number of entries.
+        nonzeros: number of entries that are neither zero nor masked.
+        dense_bytes: bytes when every entry is stored.
+        bitmask_bytes: bytes as bit mask and nonzero values.
+        csr_bytes: bytes as nonzero values with counts of zeros.
+        masked: whether the weight has a mask on it.
+    """
+
+    path: str
+    layer: str
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    nonzeros: int
+    dense_bytes: int
+    bitmask_bytes: int
+    csr_bytes: int
+    masked: bool
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of the entries that are zero."""
+        return measures.space_saving(self.size, self.nonzeros)
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedLayer:
+    """A layer with nothing to prune: its name, class, number of parameters, and the reason."""
+
+    layer: str
+    kind: str
+    parameters: int
+    reason: str

@@ -1,0 +1,109 @@
+"""The result of sensitivity analysis: a table of losses, and its picture."""
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from tfprune.reports import sensitivity_plot
+from tfprune.reports.tables import plain_text, table
+from tfprune.support.files import replacing
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """The mean loss with one weight pruned and all others dense.
+
+    Attributes:
+        model: name of the model.
+        scorer: name of the scorer's class.
+        examples: number of examples that scores and losses are means over.
+        dense_loss: mean loss of the model as it was given.
+        losses: path of the weight -> sparsity, ascending -> mean loss; paths in the model's order.
+
+    Example:
+        >>> losses = {"a/kernel": {0.5: 1.25, 0.9: 1.5}, "b/kernel": {0.5: 2.0, 0.9: 4.0}}
+        >>> print(Sensitivity("m", "Magnitude", 64, 1.0, losses))
+        Sensitivity of 'm' to pruning one weight alone: Magnitude, 64 examples, dense loss 1
+        <BLANKLINE>
+        loss - dense loss at    50%   90%    mean
+        ...
+        b/kernel                  1     3       2
+        a/kernel               0.25   0.5   0.375
+    """
+
+    model: str
+    scorer: str
+    examples: int
+    dense_loss: float
+    losses: dict[str, dict[float, float]]
+
+    @property
+    def sparsities(self) -> list[float]:
+        """The sparsities, ascending."""
+        return list(next(iter(self.losses.values())))
+
+    def increases(self, path: str) -> list[float]:
+        """Return loss - dense loss of a weight, one value for each of the sparsities."""
+        return [loss - self.dense_loss for loss in self.losses[path].values()]
+
+    def mean_increase(self, path: str) -> float:
+        """Return the mean of `increases(path)`: how sensitive the loss is to this weight."""
+        return float(np.mean(self.increases(path)))
+
+    def ranking(self) -> list[str]:
+        """Return the paths, largest mean increase first; among equals in the model's order."""
+        return sorted(self.losses, key=self.mean_increase, reverse=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON; weights in the model's order."""
+        weights = [
+            {
+                "path": path,
+                "losses": list(by_sparsity.values()),
+                "mean_increase": self.mean_increase(path),
+            }
+            for path, by_sparsity in self.losses.items()
+        ]
+        return {
+            "model": self.model,
+            "scorer": self.scorer,
+            "examples": self.examples,
+            "dense_loss": self.dense_loss,
+            "sparsities": self.sparsities,
+            "weights": weights,
+        }
+
+    def plot(self) -> bytes:
+        """Return a PNG picture: one line a weight, or a heat map where there are many."""
+        title = (
+            f"{self.model}: one weight alone pruned by {self.scorer}\n"
+            f"dense loss {self.dense_loss:.4g}, {self.examples:,} examples"
+        )
+        increases = {path: self.increases(path) for path in self.losses}
+        return sensitivity_plot.draw(title, increases, self.sparsities, self.ranking())
+
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Write the picture to a file, whole or not at all.
+
+        Args:
+            path: name of the file, in a directory that exists.
+
+        Raises:
+            ValueError: if the file cannot be written.
+        """
+        with replacing(path) as new, open(new, "wb") as file:
+            file.write(self.plot())
+
+    def __str__(self) -> str:
+        headings = [f"{100 * sparsity:.4g}%" for sparsity in self.sparsities]
+        rows = [
+            (path, *(f"{v:.4g}" for v in (*self.increases(path), self.mean_increase(path))))
+            for path in self.ranking()
+        ]
+        text = plain_text(table(("loss - dense loss at", *headings, "mean"), rows))
+        return (
+            f"Sensitivity of '{self.model}' to pruning one weight alone: {self.scorer}, "
+            f"{self.examples:,} examples, dense loss {self.dense_loss:.4g}\n\n{text}"
+        )
