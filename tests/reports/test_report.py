@@ -246,7 +246,8 @@ def test_plot_leaves_matplotlib_as_it_was():
     import matplotlib
 
     settings = dict(matplotlib.rcParams)
-    assert plots.layer_sparsity(tfprune.report(_model(), verbose=False).weights).startswith(b"\x89PNG")
+    weights = tfprune.report(_model(), verbose=False).weights
+    assert plots.layer_sparsity(weights).startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == settings
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()

@@ -58,8 +58,6 @@ def mark_pruned(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) ->
 
 
 def _from_config(cls: type, config: dict[str, Any]) -> keras.Model:
-    from tfprune.pruning.prune_model import wrap_by_recipe
-
     return wrap_by_recipe(
         keras.saving.deserialize_keras_object(config["model"]),
         keras.saving.deserialize_keras_object(config["recipe"]),
