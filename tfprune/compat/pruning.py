@@ -1,6 +1,7 @@
 """prune_low_magnitude, prune_scope and strip_pruning."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 
 from tfprune.compat.policy import PruningPolicy
 from tfprune.compat.schedules import ConstantSparsity, to_core
+from tfprune.keras_graph.copying import also_known
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes import prunable
 from tfprune.pruning import prune_model
@@ -46,11 +48,12 @@ def prune_low_magnitude(
     Returns:
         For a model, a pruned copy. For a layer, a `tfprune.PrunedLayer` around that same layer,
         or the layer itself if it has nothing to prune or the policy excludes it. For a list, a
-        list of these.
+        list of these; a warning names layers of unknown classes in it, which stay as they are.
 
     Raises:
         TypeError: if an argument is of the wrong kind or a keyword is unknown.
-        ValueError: if a value is out of range, or as `tfprune.prune` and `tfprune.PrunedLayer`.
+        ValueError: if a value is out of range, a layer is of a class whose weights are not known,
+            the policy excludes every layer, or as `tfprune.prune` and `tfprune.PrunedLayer`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
@@ -71,6 +74,11 @@ def prune_low_magnitude(
     if isinstance(to_prune, list):
         return _prune_list(to_prune, schedule, structure, pruning_policy)
     if is_layer:
+        if pruning_policy is None and _is_unknown(to_prune):
+            raise ValueError(
+                "`to_prune` must have weights that can be pruned. Received: layer "
+                f"'{to_prune.name}'; {prunable.explain_skip(to_prune)}."
+            )
         return _prune_layer(to_prune, schedule, structure, pruning_policy, **kwargs)
     if isinstance(to_prune, keras.Model):
         return _prune_model(to_prune, schedule, structure, pruning_policy)
@@ -89,7 +97,7 @@ def prune_scope() -> Any:
         >>> loaded is PrunedLayer
         True
     """
-    return keras.saving.custom_object_scope({"PrunedLayer": PrunedLayer})
+    return also_known({"PrunedLayer": PrunedLayer})
 
 
 def strip_pruning(model: keras.Model) -> keras.Model:
@@ -148,7 +156,13 @@ def _prune_model(
     rules: list[tuple[str, None]] = []
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
-        rules = [(f"^{re.escape(path)}", None) for path in _excluded_paths(model, policy)]
+        excluded = _excluded_paths(model, policy)
+        if excluded == sorted({w.path for w in prunable.prunable_weights(model)}):
+            raise ValueError(
+                "`pruning_policy` must allow at least one layer that can be pruned. Received: "
+                f"{policy!r}, which excludes all of model '{model.name}': {', '.join(excluded)}."
+            )
+        rules = [(f"^{re.escape(path)}", None) for path in excluded]
     return prune_model.prune(model, schedule, structure=structure, rules=rules)
 
 
@@ -177,10 +191,21 @@ def _prune_list(
                 "`to_prune` must be a list of layers. "
                 f"Received: to_prune[{index}]={member!r} (of type {type(member).__name__})."
             )
+    for layer in members:
+        if not isinstance(layer, kept) and policy is None and _is_unknown(layer):
+            warnings.warn(
+                f"Layer '{layer.name}' stays dense: {prunable.explain_skip(layer)}.", stacklevel=3
+            )
     return [
         member if isinstance(member, kept) else _prune_layer(member, schedule, structure, policy)
         for member in members
     ]
+
+
+def _is_unknown(layer: keras.layers.Layer) -> bool:
+    """Whether the layer is built, has weights, and its class says nothing of them."""
+    foreign = not type(layer).__module__.startswith("keras.")
+    return foreign and bool(layer.weights) and not prunable.may_be_prunable(layer)
 
 
 def _prune_layer(

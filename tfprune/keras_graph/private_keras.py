@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -58,6 +59,11 @@ def replaced_sublayer(
     yield
     if locked:
         tracker.lock()
+
+
+def scoped_objects() -> dict[str, Any]:
+    """Return name -> object of the `custom_object_scope` that the caller is in."""
+    return dict(global_state.get_global_attribute("custom_objects_scope_dict", {}))
 
 
 def output_shape_of(layer: keras.layers.Lambda) -> Any:

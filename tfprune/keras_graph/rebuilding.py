@@ -12,10 +12,16 @@ from typing import Any
 
 import keras
 
-from tfprune.keras_graph.private_keras import output_shape_of
+from tfprune.keras_graph.copying import (
+    also_known,
+    copy_layer,
+    copy_values,
+    custom_classes,
+    explaining,
+)
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
 from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child
-from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.layer_classes.prunable import flatten
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
@@ -60,17 +66,17 @@ def rebuild(
     Raises:
         ValueError: if a layer or model cannot be copied; the message says what to add.
     """
-    custom = {
-        ancestor.__name__: ancestor
-        for layer in flatten(model)
-        for ancestor in type(layer).__mro__
-        if not ancestor.__module__.startswith(("keras.", "tfprune.", "builtins"))
-    }
-    with keras.saving.custom_object_scope(custom):
+    with also_known(custom_classes(model)):
         rebuilder = _Rebuilder(model, transform, on_subclassed)
         new = rebuilder.rebuild(model)
+    given = substitutes or {}
     for source, target in rebuilder.pairs:
-        _copy_values(source, target, substitutes or {})
+        copy_values(
+            source,
+            target,
+            _paired_variables(source, target),
+            lambda variable: given.get(id(variable), variable.value),
+        )
     return new
 
 
@@ -117,21 +123,21 @@ class _Rebuilder:
             if isinstance(layer, keras.Model):
                 self._placed[id(layer)] = self.rebuild(layer)
             elif not isinstance(layer, keras.layers.Layer):
-                self._placed[id(layer)] = _copy_layer(layer)  # an operation such as `x + y`
+                self._placed[id(layer)] = copy_layer(layer)  # an operation such as `x + y`
             else:
                 self._placed[id(layer)] = self._place_unit(layer)
         return self._placed[id(layer)]
 
     def _place_unit(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         source = layer.layer if isinstance(layer, PrunedLayer) else layer
-        copy = _copy_layer(source)
+        copy = copy_layer(source)
         self._copies[id(layer)] = self._copies[id(source)] = copy
         self.pairs.append((source, copy))
         # A layer may hold another layer of the model (tied weights): its copy holds the copy.
         for path, child in children(source):
             if id(child) in self._units:
                 self.place(self._units[id(child)])
-                with _explaining(source):
+                with explaining(source):
                     twin = reach(copy, path)
                 swap_child(copy, twin, self._copies[id(child)])
         for owner in flatten(copy):
@@ -145,7 +151,7 @@ class _Rebuilder:
         inside = {id(v) for _, child in found for v in child.variables}
         own = [variable for variable in model.variables if id(variable) not in inside]
         for path, child in found:
-            with _explaining(model):
+            with explaining(model):
                 twin = reach(copy, path)
             if id(child) not in self._placed:
                 self._placed[id(child)] = self._stand_in(child, twin)
@@ -182,24 +188,8 @@ def uncompiled(model: keras.Model) -> Iterator[None]:
         model.compiled = compiled
 
 
-def _copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    with _explaining(layer):
-        if type(layer) is keras.layers.Lambda:
-            # Its function is at hand; Keras refuses to read a Python lambda from a config.
-            return keras.layers.Lambda(
-                layer.function,
-                output_shape=output_shape_of(layer),
-                mask=layer.mask,
-                arguments=layer.arguments,
-                name=layer.name,
-                dtype=layer.dtype_policy,
-                trainable=layer.trainable,
-            )
-        return type(layer).from_config(layer.get_config())
-
-
 def _copy_subclassed(model: keras.Model) -> keras.Model:
-    with _explaining(model):
+    with explaining(model):
         if is_pruned_class(model):
             copy = keras.saving.deserialize_keras_object(plain_config(model))
         else:
@@ -208,19 +198,6 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
     _paired_variables(model, copy)
     copy.built = True  # so that compiling creates the optimizer's variables, as for graph models
     return copy
-
-
-@contextlib.contextmanager
-def _explaining(layer: keras.layers.Layer) -> Iterator[None]:
-    try:
-        yield
-    except (NotImplementedError, TypeError, ValueError, AttributeError, LookupError) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ValueError(
-            f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
-            "`get_config` that returns every constructor argument, and a `from_config` where "
-            "they have to be rebuilt."
-        ) from error
 
 
 def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -244,26 +221,3 @@ def _paired_variables(
             "`get_config` that returns every constructor argument."
         )
     return list(zip(wanted, got))
-
-
-def _copy_values(
-    source: keras.layers.Layer, target: keras.layers.Layer, substitutes: dict[int, Any]
-) -> None:
-    for variable, copy in _paired_variables(source, target):
-        # A copy: JAX would share the buffer, and training the one would delete it for the other.
-        copy.assign(keras.ops.copy(substitutes.get(id(variable), variable.value)))
-        copy.trainable = variable.trainable
-    for part, twin in zip(flatten(source), flatten(target)):
-        if _derives_state(part):
-            store: dict[str, Any] = {}
-            part.save_own_variables(store)
-            twin.load_own_variables({key: v.numpy() for key, v in store.items()})
-
-
-def _derives_state(layer: keras.layers.Layer) -> bool:
-    """Whether the layer computes something from its variables when they are loaded.
-
-    `Normalization` does. The layers of the table override the method for quantized weights only.
-    """
-    loads = type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
-    return loads and not prunable_weights(layer)

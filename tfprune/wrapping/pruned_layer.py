@@ -212,7 +212,14 @@ class PrunedLayer(keras.layers.Wrapper):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "layer" not in self.__dict__:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-        value = getattr(self.__dict__["layer"], name)
+        layer = self.__dict__["layer"]
+        try:
+            value = getattr(layer, name)
+        except AttributeError as error:
+            raise AttributeError(
+                f"'PrunedLayer' object has no attribute '{name}', nor has the "
+                f"{type(layer).__name__} layer '{layer.name}' that it wraps"
+            ) from error
         return next((own.masked_value() for own in self.pruned if own.weight is value), value)
 
     def get_config(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ Names, signatures and defaults are the same. What differs, because there it is w
 - A `pruning_policy` also decides about single layers and lists of layers.
 """
 
+from typing import Any
+
 from tfprune.compat.tfmot import sparsity
 from tfprune.compat.tfmot.sparsity.keras import (
     ConstantSparsity,
@@ -48,6 +50,15 @@ from tfprune.compat.tfmot.sparsity.keras import (
     strip_pruning,
 )
 
+__version__ = "0.8.1"  # whose names these are
+
+_ELSEWHERE = {
+    "quantization": "tfprune.quantize_aware(model) trains with rounded weights, and "
+    "tfprune.export.to_tflite(model, path, quantize='int8') writes integer files",
+    "clustering": "tfprune has no weight clustering",
+    "experimental": "tfprune has no experimental combinations",
+}
+
 __all__ = [
     "ConstantSparsity",
     "PolynomialDecay",
@@ -62,3 +73,9 @@ __all__ = [
     "sparsity",
     "strip_pruning",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        raise ImportError(f"tfprune.compat.tfmot has no `{name}`: {_ELSEWHERE[name]}.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The private paths of tensorflow-model-optimization that scripts import."""

@@ -1,0 +1,1 @@
+"""See `tfprune.compat.tfmot.python`."""

@@ -1,0 +1,185 @@
+"""Copies of layers: from their configs, with their functions, classes, values and vocabularies.
+
+A config names classes and functions; Keras finds them by these names among what is registered. So
+that any model that plain Keras runs can be copied, the names are looked up among the model's own
+classes and functions first.
+"""
+
+import contextlib
+import inspect
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import keras
+
+from tfprune.keras_graph.private_keras import output_shape_of, scoped_objects
+from tfprune.layer_classes.prunable import flatten, prunable_weights
+
+
+def custom_classes(model: keras.Model) -> dict[str, type]:
+    """Return name -> class of all that the model is made of and that Keras does not know itself."""
+    return {
+        ancestor.__name__: ancestor
+        for layer in flatten(model)
+        for ancestor in type(layer).__mro__
+        if not ancestor.__module__.startswith(("keras.", "tfprune.", "builtins"))
+    }
+
+
+def also_known(objects: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+    """Let Keras find these objects by name, beside those of the scope that the user is in.
+
+    `keras.saving.custom_object_scope` hides the scope around it.
+
+    Example:
+        >>> class Mine(keras.layers.Layer): pass
+        >>> with keras.saving.custom_object_scope({"Mine": Mine}), also_known({"Other": Mine}):
+        ...     keras.saving.get_registered_object("Mine") is Mine
+        True
+    """
+    return keras.saving.custom_object_scope({**scoped_objects(), **objects})
+
+
+def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return a layer made from the config of this one, with the same functions; not built.
+
+    Args:
+        layer: any layer; of a `keras.ops` operation in a graph, too.
+
+    Raises:
+        ValueError: if it cannot be made from its config; the message says what to add.
+
+    Example:
+        >>> twice = keras.layers.Dense(2, activation=lambda x: 2 * x)
+        >>> copy_layer(twice).activation is twice.activation
+        True
+    """
+    with explaining(layer):
+        if type(layer) is keras.layers.Lambda:
+            # Its function is at hand; Keras refuses to read a Python lambda from a config.
+            return keras.layers.Lambda(
+                layer.function,
+                output_shape=output_shape_of(layer),
+                mask=layer.mask,
+                arguments=layer.arguments,
+                name=layer.name,
+                dtype=layer.dtype_policy,
+                trainable=layer.trainable,
+            )
+        with _functions_by_name(layer) as functions:
+            config = layer.get_config()
+            with also_known(functions):
+                return type(layer).from_config(config)
+
+
+def copy_values(
+    source: keras.layers.Layer,
+    target: keras.layers.Layer,
+    pairs: list[tuple[keras.Variable, keras.Variable]],
+    values: Callable[[keras.Variable], Any],
+) -> None:
+    """Give a copy the values of the original: variables, and what is derived or kept beside them.
+
+    Args:
+        source: the original.
+        target: its copy, built.
+        pairs: each variable with its copy.
+        values: variable of the original -> value for its copy.
+    """
+    for variable, twin in pairs:
+        # A copy: JAX would share the buffer, and training the one would delete it for the other.
+        twin.assign(keras.ops.copy(values(variable)))
+        twin.trainable = variable.trainable
+    for part, twin_part in zip(flatten(source), flatten(target)):
+        if _derives_state(part):
+            store: dict[str, Any] = {}
+            part.save_own_variables(store)
+            twin_part.load_own_variables({key: value.numpy() for key, value in store.items()})
+        if _keeps_assets(part):
+            with tempfile.TemporaryDirectory() as folder:
+                part.save_assets(folder)
+                twin_part.load_assets(folder)
+
+
+@contextlib.contextmanager
+def explaining(layer: keras.layers.Layer) -> Iterator[None]:
+    """Turn what a failed copy raises into one error that says what to add to the class."""
+    try:
+        yield
+    except (NotImplementedError, TypeError, ValueError, AttributeError, LookupError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(
+            f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
+            "`get_config` that returns every constructor argument, and a `from_config` where "
+            "they have to be rebuilt."
+        ) from error
+
+
+@contextlib.contextmanager
+def _functions_by_name(layer: keras.layers.Layer) -> Iterator[dict[str, Any]]:
+    """Put named stand-ins in the places of plain functions; yield name -> function.
+
+    Keras writes a function's name into a config, a lambda's code, and nothing for other callables.
+    The stand-ins are there while the config is taken only.
+    """
+    found: dict[str, Any] = {}
+    places: list[tuple[Any, str, Any]] = []
+    for part in _holders(layer):
+        for attribute, value in list(vars(part).items()):
+            if attribute not in _layer_attributes() and _is_plain_function(value):
+                places.append((part, attribute, value))
+    try:
+        for number, (part, attribute, value) in enumerate(places):
+            name = f"tfprune_function_{number}"
+            found[name] = value
+            object.__setattr__(part, attribute, _stand_in(name))
+        yield found
+    finally:
+        for part, attribute, value in places:
+            object.__setattr__(part, attribute, value)
+
+
+def _holders(layer: Any) -> list[Any]:
+    return flatten(layer) if isinstance(layer, keras.layers.Layer) else []
+
+
+def _stand_in(name: str) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError(f"{name} stands for a function while a config is taken")
+
+    function.__name__ = name
+    return function
+
+
+@cache
+def _layer_attributes() -> frozenset[str]:
+    """Attributes that Keras itself keeps on every layer, wrapped methods among them."""
+    return frozenset(vars(keras.layers.Layer())) | {"call", "build", "quantize"}
+
+
+def _is_plain_function(value: Any) -> bool:
+    """Whether this is a callable that a config cannot name: no class or registered object."""
+    if not callable(value) or isinstance(value, type | keras.layers.Layer | keras.Variable):
+        return False
+    if hasattr(value, "get_config") or inspect.ismethod(value) or inspect.isbuiltin(value):
+        return False
+    if str(getattr(value, "__module__", "")).startswith("keras."):
+        return False
+    name = getattr(value, "__name__", None)
+    return name is None or keras.saving.get_registered_name(value) == name
+
+
+def _derives_state(layer: keras.layers.Layer) -> bool:
+    """Whether the layer computes something from its variables when they are loaded.
+
+    `Normalization` does. The layers of the table override the method for quantized weights only.
+    """
+    loads = type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
+    return loads and not prunable_weights(layer)
+
+
+def _keeps_assets(layer: keras.layers.Layer) -> bool:
+    """Whether the layer keeps something beside its variables, such as an adapted vocabulary."""
+    return hasattr(layer, "save_assets") and hasattr(layer, "load_assets")
