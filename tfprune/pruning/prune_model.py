@@ -26,6 +26,7 @@ from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.keep_zeros import keep_zeros
+from tfprune.wrapping.other_transforms import refuse_averages
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 Rules = Sequence[tuple[str, Any]]
@@ -165,6 +166,7 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
         for unit in units(stripped):
             for weight in prunable_weights(unit):
                 keep_zeros(weight)
+        refuse_averages(stripped)
     return stripped
 
 

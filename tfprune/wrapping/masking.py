@@ -103,6 +103,32 @@ class MaskScope(keras.StatelessScope):
             self.state_mapping[id(variable)] = self._pruned[id(variable)].in_place_of(value)
 
 
+class MaskedConstraint(keras.constraints.Constraint):
+    """The weight's own constraint, applied to mask * weight; masked entries stay as they are.
+
+    A constraint that depends on a norm, such as `UnitNorm`, sees what the layer computes with.
+
+    Args:
+        constraint: weight -> weight.
+        mask: boolean variable of the weight's shape, True = kept.
+
+    Example:
+        >>> mask = keras.Variable([True, False], dtype="bool")
+        >>> half = MaskedConstraint(lambda w: w / keras.ops.sum(w), mask)
+        >>> keras.ops.convert_to_numpy(half(keras.ops.array([4.0, 3.0]))).tolist()
+        [1.0, 3.0]
+    """
+
+    def __init__(self, constraint: Any, mask: keras.Variable):
+        self.constraint = constraint
+        self.mask = mask
+
+    def __call__(self, w: Any) -> Any:
+        stored = keras.ops.convert_to_tensor(w)
+        allowed = self.constraint(apply_mask(stored, self.mask))
+        return keras.ops.where(self.mask.value, allowed, stored)
+
+
 class MaskedRegularizer(keras.regularizers.Regularizer):
     """The weight's own regularizer, applied to mask * weight: a masked weight gets no gradient.
 

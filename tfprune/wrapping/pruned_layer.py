@@ -27,7 +27,8 @@ from tfprune.sparsity.structures import (
     require_reachable,
     require_structure,
 )
-from tfprune.wrapping.masking import MaskedRegularizer, MaskScope, PrunedWeight
+from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
+from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import WeightPlan, weight_plans
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
@@ -141,6 +142,7 @@ class PrunedLayer(keras.layers.Wrapper):
             )
             for index, plan in plans.items()
         )
+        refuse_transforms(self.layer)
         self.pruning_step = self.add_weight(
             name="pruning_step",
             shape=(),
@@ -164,6 +166,8 @@ class PrunedLayer(keras.layers.Wrapper):
         setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
         if weight.regularizer is not None:
             weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
+        if weight.constraint is not None:
+            weight.constraint = MaskedConstraint(weight.constraint, mask)
         return mask
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
