@@ -45,7 +45,7 @@ def test_rounding_does_not_hide_a_wrong_encoding(quantize, tmp_path, monkeypatch
 
     def of_other_weights(content, **options):
         model.layers[0].kernel.assign(model.layers[0].kernel * 1.2)
-        other = tflite.convert.convert(model, tflite.signature.signature_of(model))
+        other = tflite.converter.convert(model, tflite.signature.signature_of(model))
         return build(other, **options)
 
     monkeypatch.setattr(tflite, "build", of_other_weights)
@@ -83,7 +83,7 @@ def forbid_conversion(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("converted although the arguments are wrong")
 
-    monkeypatch.setattr(tflite.convert, "convert", fail)
+    monkeypatch.setattr(tflite.converter, "convert", fail)
 
 
 @pytest.mark.parametrize("place", ["missing/model.tflite", "file/model.tflite", "."])

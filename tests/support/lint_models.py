@@ -70,10 +70,10 @@ def densified(content, *, edit=None):
 
 
 def _densify(graph, weight):
-    encoded = sparse.encodings.smallest(graph.constant(weight))
+    encoded = sparse.layouts.smallest(graph.constant(weight))
     tensor = graph.tensor(weight)
     tensor.buffer = flatbuffer.add_buffer(graph.model, encoded.values)
-    tensor.sparsity = sparse.encodings.parameters(encoded)
+    tensor.sparsity = sparse.layouts.parameters(encoded)
     dense = graph.add_tensor(graph.shape(weight), tensor.type, name="densified")
     graph.operators.insert(0, graph.operator(OPERATORS.DENSIFY, [weight], [dense]))
     return dense

@@ -108,7 +108,7 @@ def test_a_missing_part_is_one_line_that_says_what_to_run(
 def test_the_program_is_shipped_and_its_runtime_is_pinned_without_a_host():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    assert config["options.package_data"]["tfprune.export"] == wasm._PROGRAM.name
+    assert config["options.package_data"]["tfprune.export.run"] == wasm._PROGRAM.name
     lock = json.loads((ROOT / "scripts" / "wasm" / "package-lock.json").read_text())
     wanted = json.loads((ROOT / "scripts" / "wasm" / "package.json").read_text())
     assert wanted["dependencies"] == {wasm.PACKAGE: wasm.VERSION}
