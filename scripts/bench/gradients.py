@@ -22,7 +22,7 @@ import tfprune
 from models import resnet20
 from scripts.lab import measuring
 from scripts.lab.folders import RESULTS
-from tfprune.calibration.evidence import gradients_of
+from tfprune.calibration.evidence import evidence_of
 from tfprune.support.files import replacing
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -79,11 +79,11 @@ def main() -> None:
 
 def ours(model: keras.Model, x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
     """Return a pass over all examples that compiles on its first call."""
-    passes = gradients_of(model, (x, y), LOSS, examples=None)
-    by_weight = passes.derivatives.by_weight
+    evidence = evidence_of(model, (x, y), LOSS, examples=None)
+    by_weight = evidence.passes.by_weight
 
     def run() -> None:
-        for _ in by_weight.gradients(passes.taken, 1):
+        for _ in by_weight.gradients(evidence.taken, 1):
             pass
 
     return run

@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 import tfprune
 from models.data.arrays import load
 from models.images.residual import small_resnet
-from tfprune.calibration.evidence import Statistics, gradients_of
+from tfprune.calibration.evidence import MeasuredEvidence, evidence_of
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.scorers import Magnitude
 from tfprune.scorers.fisher import Fisher
@@ -112,9 +112,9 @@ def measure(seed: int, epochs: int, width: int) -> dict[str, Any]:
     pruned = tfprune.prune(model, tfprune.OneShot(0.5), rules=[("logits/.*", None)])
     digits = load("digits")
     x, y = digits.x_train[:EXAMPLES], digits.y_train[:EXAMPLES]
-    taken = gradients_of(pruned, (x, y), cross_entropy(), examples=None, seed=0)
+    taken = evidence_of(pruned, (x, y), cross_entropy(), examples=None, seed=0)
     norms = gates_of(pruned, taken)
-    weights = {name: kernel.numpy() for name, kernel in taken.derivatives.weights.items()}
+    weights = {name: kernel.numpy() for name, kernel in taken.passes.weights.items()}
     found = kept(taken)
     alone = [frozenset([name]) for name in norms]
     groups = taken.channel_groups()
@@ -155,10 +155,12 @@ def cross_entropy() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def gates_of(model: keras.Model, found: Statistics) -> dict[str, keras.layers.BatchNormalization]:
+def gates_of(
+    model: keras.Model, found: MeasuredEvidence
+) -> dict[str, keras.layers.BatchNormalization]:
     """Return the batch normalization behind each kernel, by the names of the statistics."""
     norms = batch_norm_of(model)
-    return {name: norms[kernel.path] for name, kernel in found.derivatives.weights.items()}
+    return {name: norms[kernel.path] for name, kernel in found.passes.weights.items()}
 
 
 def oracle(
@@ -192,7 +194,7 @@ def oracle(
     return np.square(changes)
 
 
-def kept(found: Statistics) -> Any:
+def kept(found: MeasuredEvidence) -> Any:
     """Return the statistics with every pass made once, for all the methods that ask for it."""
     passes = {
         name: functools.cache(lambda size, run=getattr(found, name): list(run(size)))

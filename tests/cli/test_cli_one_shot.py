@@ -185,7 +185,7 @@ def test_wrong_options_of_one_shot_are_one_line_and_write_nothing(
     def fail(*arguments, **options):
         raise AssertionError("examples were looked at")
 
-    monkeypatch.setattr("tfprune.calibration.session.Calibration.loss", fail)
+    monkeypatch.setattr("tfprune.calibration.source.EvidenceSource.loss", fail)
     monkeypatch.chdir(tmp_path)
     base = [] if "--sparsity" in options else ["--sparsity", "0.5"]
     assert message in error_of(capsys, "prune", "model.keras", *base, *options)
@@ -219,7 +219,7 @@ def test_interrupt_while_scoring_writes_nothing(model, tmp_path, monkeypatch, ca
     def interrupt(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tfprune.calibration.session.Calibration.loss", interrupt)
+    monkeypatch.setattr("tfprune.calibration.source.EvidenceSource.loss", interrupt)
     options = ["--sparsity", "0.5", "--data", "digits", "--stages", "1"]
     assert cli.main(["prune", str(model), *options]) == 130
     assert capsys.readouterr().err == "tfprune prune: interrupted, nothing written\n"

@@ -10,7 +10,7 @@ import pytest
 from matplotlib import image
 
 import tfprune
-from tfprune.calibration.session import Calibration
+from tfprune.calibration.source import EvidenceSource
 from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
 from tfprune.scorers import Fisher, Reconstruction
 
@@ -80,7 +80,7 @@ def test_interruption_leaves_the_model_unchanged(mlp, data, monkeypatch):
             raise KeyboardInterrupt
         return 1.0
 
-    monkeypatch.setattr(Calibration, "loss", interrupt)
+    monkeypatch.setattr(EvidenceSource, "loss", interrupt)
     with pytest.raises(KeyboardInterrupt):
         sensitivity(mlp, data, loss="mse")
     assert len(calls) == 3
@@ -226,7 +226,7 @@ def test_wrong_arguments_are_refused_before_anything_is_measured(
     def fail(self):
         raise AssertionError("a loss was computed")
 
-    monkeypatch.setattr(Calibration, "loss", fail)
+    monkeypatch.setattr(EvidenceSource, "loss", fail)
     with pytest.raises(error, match=message):
         sensitivity(**{"model": mlp, "data": data, "loss": "mse", **options})
 

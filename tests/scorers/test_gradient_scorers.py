@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.fake_gradients import FakeGradients
+from tests.support.fake_evidence import FakeEvidence
 from tfprune.scorers.fisher import Fisher
 from tfprune.scorers.grasp import Grasp
 from tfprune.scorers.movement import Movement
@@ -40,7 +40,7 @@ def setting(seed=0, scale=1.0, dtype="float32"):
         {n: scale * random.normal(size=(70, s[-1])) for n, s in shapes.items()} for _ in range(2)
     )
     root = scale * random.normal(size=(72, 72))
-    found = FakeGradients(gradients, root + root.T, gates=gates, curvature=curvature)
+    found = FakeEvidence(gradients, root + root.T, gates=gates, curvature=curvature)
     return weights, found
 
 
@@ -100,21 +100,21 @@ def test_no_change_of_weights_predicts_no_change_of_loss(scorer):
 
 
 def test_snip_is_the_magnitude_of_gradient_times_weight():
-    found = FakeGradients({"w": np.array([[1.0, -4.0, 0.0], [3.0, -2.0, 0.0]])})
+    found = FakeEvidence({"w": np.array([[1.0, -4.0, 0.0], [3.0, -2.0, 0.0]])})
     assert Snip()({"w": np.array([-2.0, 1.0, 5.0])}, found)["w"].tolist() == [4.0, 3.0, 0.0]
 
 
 def test_snip_takes_the_magnitude_of_the_mean_not_the_mean_of_magnitudes():
-    found = FakeGradients({"w": np.array([[1.0, 1.0], [-1.0, 1.0]])})
+    found = FakeEvidence({"w": np.array([[1.0, 1.0], [-1.0, 1.0]])})
     assert Snip()({"w": np.ones(2)}, found)["w"].tolist() == [0.0, 1.0]
 
 
 def test_grasp_by_hand_keeps_what_carries_the_gradient_flow():
     # Loss 1/2 (w1^2 - w2^2) at w = (1, 1): g = (1, -1), Hg = (1, 1), |g|^2 = 2.
-    found = FakeGradients({"w": np.array([[1.0, -1.0]])}, np.diag([1.0, -1.0]))
+    found = FakeEvidence({"w": np.array([[1.0, -1.0]])}, np.diag([1.0, -1.0]))
     assert Grasp()({"w": np.array([1.0, 1.0])}, found)["w"].tolist() == [1.0, 1.0]
     # At w = (1, -2) with the same curvature: g = (1, 2), Hg = (1, -2), w (Hg) = (1, 4).
-    found = FakeGradients({"w": np.array([[1.0, 2.0]])}, np.diag([1.0, -1.0]))
+    found = FakeEvidence({"w": np.array([[1.0, 2.0]])}, np.diag([1.0, -1.0]))
     assert Grasp()({"w": np.array([1.0, -2.0])}, found)["w"].tolist() == [1.0, 4.0]
 
 
@@ -123,7 +123,7 @@ def test_grasp_ranks_by_the_loss_of_squared_gradient_norm():
     root, w, offset = random.normal(size=(6, 6)), random.normal(size=6), random.normal(size=6)
     hessian = root + root.T
     g = hessian @ w + offset
-    scores = Grasp()({"w": w}, FakeGradients({"w": g[np.newaxis]}, hessian))["w"]
+    scores = Grasp()({"w": w}, FakeEvidence({"w": g[np.newaxis]}, hessian))["w"]
     step = 1e-6
     for index in range(6):
         moved = w.copy()
@@ -133,7 +133,7 @@ def test_grasp_ranks_by_the_loss_of_squared_gradient_norm():
 
 
 def test_synflow_is_flow_times_magnitude():
-    class Flowing(FakeGradients):
+    class Flowing(FakeEvidence):
         def synaptic_flow(self):
             return {"w": np.array([1.0, 2.0, 0.0])}
 
@@ -142,7 +142,7 @@ def test_synflow_is_flow_times_magnitude():
 
 
 def test_synflow_does_not_overflow_where_the_flow_is_near_the_limit_of_float32():
-    class Flowing(FakeGradients):
+    class Flowing(FakeEvidence):
         def synaptic_flow(self):
             return {"w": np.array([3e38, 2e38], "float32")}
 
@@ -154,7 +154,7 @@ def test_synflow_does_not_overflow_where_the_flow_is_near_the_limit_of_float32()
 def test_movement_keeps_weights_that_training_moves_away_from_zero():
     weights = {"w": np.array([1.0, 1.0, -1.0, -1.0])}
     g = np.array([0.5, -0.5, 0.5, -0.5])  # descent: down, up, down, up
-    scores = Movement()(weights, FakeGradients({"w": g[np.newaxis]}))["w"]
+    scores = Movement()(weights, FakeEvidence({"w": g[np.newaxis]}))["w"]
     after = weights["w"] - 0.1 * g
     assert np.array_equal(scores > 0, np.abs(after) > np.abs(weights["w"]))
 

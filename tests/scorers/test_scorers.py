@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support.fake_gradients import FakeGradients
+from tests.support.fake_evidence import FakeEvidence
 from tfprune import scorers
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.protocol import needs_gradients, preferred_distribution
@@ -14,7 +14,7 @@ WEIGHTS = {
 
 
 def gradients():
-    """Gradients of seven examples for the weights, and what else scorers may ask."""
+    """Evidence of seven examples for the weights."""
     random = np.random.default_rng(0)
     samples = {name: random.normal(size=(7, *w.shape)) for name, w in WEIGHTS.items()}
     inputs = {}
@@ -28,7 +28,7 @@ def gradients():
             lambda w, size=shape: w.reshape(size),
         )
     square = random.normal(size=(6, 6))
-    return FakeGradients(samples, square @ square.T, inputs=inputs)
+    return FakeEvidence(samples, square @ square.T, inputs=inputs)
 
 
 @pytest.mark.parametrize("name", scorers.names())

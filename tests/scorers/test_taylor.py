@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.fake_gradients import FakeGradients
+from tests.support.fake_evidence import FakeEvidence
 from tfprune.scorers.taylor import Taylor
 from tfprune.sparsity import masks
 from tfprune.sparsity.structures import Block, Channel, NofM
@@ -11,7 +11,7 @@ from tfprune.sparsity.structures import Block, Channel, NofM
 RANDOM = np.random.default_rng(0)
 
 
-class Quadratic(FakeGradients):
+class Quadratic(FakeEvidence):
     """Loss of example i: 1/2 w^T H w + b_i^T w, with gradient H w + b_i."""
 
     def __init__(self, size=6, examples=1, **options):
@@ -31,7 +31,7 @@ class Quadratic(FakeGradients):
 
 
 def test_first_order_squares_each_micro_batch_before_averaging():
-    found = FakeGradients({"w": np.array([[1.0, 1.0], [3.0, 1.0], [-2.0, 1.0], [-2.0, 1.0]])})
+    found = FakeEvidence({"w": np.array([[1.0, 1.0], [3.0, 1.0], [-2.0, 1.0], [-2.0, 1.0]])})
     weights = {"w": np.array([1.0, 3.0])}
     # Means of two: (2, 1) and (-2, 1); of all four: (0, 1).
     assert Taylor(micro_batch=2)(weights, found)["w"].tolist() == [4.0, 9.0]
@@ -42,7 +42,7 @@ def test_first_order_squares_each_micro_batch_before_averaging():
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("on", ["weights", "gates"])
 def test_one_chunk_equals_many_streamed(on, order):
-    class Chunked(FakeGradients):
+    class Chunked(FakeEvidence):
         """The same micro-batches, several at a time: gradients in twos, curvature in threes."""
 
         def batches(self, size):
@@ -67,14 +67,14 @@ def test_one_chunk_equals_many_streamed(on, order):
         "curvature": {"w": RANDOM.normal(size=(14, 4))},
     }
     scorer = Taylor(on, order, micro_batch=2)
-    one = scorer(weights, FakeGradients(gradients, np.eye(12), **options))["w"]
+    one = scorer(weights, FakeEvidence(gradients, np.eye(12), **options))["w"]
     many = scorer(weights, Chunked(gradients, np.eye(12), **options))["w"]
     np.testing.assert_allclose(many, one, rtol=1e-12)
 
 
 def test_gate_scores_are_mean_squared_gate_gradients_shared_by_the_weights_of_a_channel():
     gates = {"w": np.array([[1.0, 2.0], [-3.0, 0.0]])}
-    found = FakeGradients({"w": np.zeros((2, 4, 2))}, gates=gates)
+    found = FakeEvidence({"w": np.zeros((2, 4, 2))}, gates=gates)
     scores = Taylor("gates", micro_batch=1)({"w": np.ones((4, 2))}, found)["w"]
     assert Channel(-1).group_scores(scores).tolist() == [5.0, 2.0]
     assert (scores == scores[0]).all()
@@ -82,7 +82,7 @@ def test_gate_scores_are_mean_squared_gate_gradients_shared_by_the_weights_of_a_
 
 def test_second_order_gates_by_hand():
     options = {"gates": {"w": np.array([[1.0, 2.0]])}, "curvature": {"w": np.array([[4.0, -2.0]])}}
-    found = FakeGradients({"w": np.zeros((1, 1, 2))}, **options)
+    found = FakeEvidence({"w": np.zeros((1, 1, 2))}, **options)
     # (-1 + 1/2 4)^2 and (-2 - 1/2 2)^2
     assert Taylor("gates", 2)({"w": np.ones((1, 2))}, found)["w"].tolist() == [[1.0, 9.0]]
 
@@ -107,7 +107,7 @@ def test_second_order_averages_the_true_squared_changes_of_single_examples():
 def test_second_order_gates_are_the_true_squared_loss_change_on_a_quadratic_model():
     found = Quadratic(size=4)  # the four values are gates at one
     at_one = found.h @ np.ones(4) + found.b[0]
-    model = FakeGradients(
+    model = FakeEvidence(
         {"w": np.zeros((1, 2, 4))},
         gates={"w": at_one[np.newaxis]},
         curvature={"w": np.diag(found.h)[np.newaxis]},
@@ -127,7 +127,7 @@ def test_second_order_gates_are_the_true_squared_loss_change_on_a_quadratic_mode
 def test_groups_are_summed_before_they_are_squared(structure, order):
     w, g = RANDOM.normal(size=(5, 6)), RANDOM.normal(size=(3, 5, 6))
     h = RANDOM.normal(size=30)
-    found = FakeGradients({"w": g}, np.diag(h), structures={"w": structure})
+    found = FakeEvidence({"w": g}, np.diag(h), structures={"w": structure})
     scores = Taylor(order=order, micro_batch=1, probes=None)({"w": w}, found)["w"]
     changes = -g * w + (order == 2) * 0.5 * h.reshape(5, 6) * w**2
     pooled = structure.group_scores(np.zeros((5, 6)))
@@ -142,13 +142,13 @@ def test_groups_are_summed_before_they_are_squared(structure, order):
 
 def test_patterns_are_scored_by_element():
     w, g = RANDOM.normal(size=(4, 4)), RANDOM.normal(size=(3, 4, 4))
-    plain = Taylor()({"w": w}, FakeGradients({"w": g}))["w"]
-    pattern = Taylor()({"w": w}, FakeGradients({"w": g}, structures={"w": NofM(2, 4)}))["w"]
+    plain = Taylor()({"w": w}, FakeEvidence({"w": g}))["w"]
+    pattern = Taylor()({"w": w}, FakeEvidence({"w": g}, structures={"w": NofM(2, 4)}))["w"]
     np.testing.assert_array_equal(plain, pattern)
 
 
 def test_biases_are_scored_in_blocks_too():
-    found = FakeGradients({"b": np.array([[1.0, 2.0, 3.0]])}, structures={"b": Block(1, 2)})
+    found = FakeEvidence({"b": np.array([[1.0, 2.0, 3.0]])}, structures={"b": Block(1, 2)})
     assert Taylor()({"b": np.ones(3)}, found)["b"].tolist() == [4.5, 4.5, 9.0]
 
 
@@ -158,7 +158,7 @@ def coupled_setting(structure, **shapes):
     gates = {
         name: RANDOM.normal(size=(6, 4)) for name, shape in shapes.items() if name != "ungated"
     }
-    found = FakeGradients(
+    found = FakeEvidence(
         gradients,
         gates=gates,
         structures=dict.fromkeys(shapes, structure),
@@ -205,7 +205,7 @@ def test_elements_of_coupled_layers_are_scored_apart():
 
 def test_gates_of_depthwise_kernels_are_their_last_two_axes():
     gates = {"w": np.arange(6.0)[np.newaxis]}
-    found = FakeGradients({"w": np.zeros((1, 3, 3, 3, 2))}, gates=gates)
+    found = FakeEvidence({"w": np.zeros((1, 3, 3, 3, 2))}, gates=gates)
     scores = Taylor("gates")({"w": np.ones((3, 3, 3, 2))}, found)["w"]
     np.testing.assert_allclose(scores.sum(axis=(0, 1)), np.arange(6.0).reshape(3, 2) ** 2)
 
@@ -251,7 +251,7 @@ def test_layers_without_gates_are_named():
 
 
 def test_gates_that_do_not_fit_the_kernel_are_refused():
-    found = FakeGradients({"w": np.zeros((1, 3, 5))}, gates={"w": np.ones((1, 4))})
+    found = FakeEvidence({"w": np.zeros((1, 3, 5))}, gates={"w": np.ones((1, 4))})
     with pytest.raises(ValueError, match=r"Received: 4 channels for weight 'w' of shape \(3, 5\)"):
         Taylor("gates")({"w": np.ones((3, 5))}, found)
 
@@ -266,7 +266,7 @@ def test_running_average_weighs_the_past_by_the_momentum():
 def test_second_order_predicts_the_loss_change_of_a_separable_quadratic():
     found = Quadratic()
     found.h = np.diag(np.diag(found.h))
-    exact = FakeGradients({"w": found.w @ found.h + found.b}, found.h)
+    exact = FakeEvidence({"w": found.w @ found.h + found.b}, found.h)
     pruned = np.where(np.abs(found.w) > 0.5, found.w, 0.0)
     change = found.change(pruned - found.w)
     scorer = Taylor(order=2, probes=None)

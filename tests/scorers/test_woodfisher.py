@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.fake_gradients import FakeGradients
+from tests.support.fake_evidence import FakeEvidence
 from tests.support.fisher_problems import STRUCTURES, fisher_of, problem
 from tfprune.scorers.woodfisher.scorer import (
     WoodFisher,
@@ -58,7 +58,7 @@ def test_blocks_divide_each_weight_or_cover_it_or_the_model():
 
 def test_without_gradients_the_order_is_that_of_magnitude():
     weights, _ = problem({"a": (7, 5), "b": (4, 6)})
-    gradients = FakeGradients({name: np.zeros((9, *w.shape)) for name, w in weights.items()})
+    gradients = FakeEvidence({name: np.zeros((9, *w.shape)) for name, w in weights.items()})
     for first_order, scale_free in itertools.product((False, True), repeat=2):
         scores = WoodFisher(first_order=first_order, scale_free=scale_free)(weights, gradients)
         for name, w in weights.items():
@@ -250,7 +250,7 @@ def test_gradients_in_memory_maps_are_never_copied_whole(tmp_path):
     mapped *= mask
     structures = {"w": tfprune.Block(1, 4)}
     weights = {"w": np.ones(shape, np.float32)}
-    gradients = FakeGradients({"w": mapped}, structures=structures, masks={"w": mask})
+    gradients = FakeEvidence({"w": mapped}, structures=structures, masks={"w": mask})
     kept = {"w": mask & (np.arange(mask.size).reshape(shape) % 2 > 0)}
     tracemalloc.start()
     for scorer in (WoodFisher(), WoodFisher(block_size="model", update="sum")):
@@ -294,7 +294,7 @@ def test_options_out_of_range_are_refused(option, error, message):
 
 def test_missing_and_broken_gradients_are_refused_naming_the_weight():
     weights, gradients = problem({"a": (4, 4), "b": (4, 4)})
-    with pytest.raises(ValueError, match="`gradients` must be given"):
+    with pytest.raises(ValueError, match="`evidence` must be given"):
         WoodFisher()(weights, None)
     gradients.per_example()["b"][3, 2, 1] = np.nan
     for block_size in (4, "layer", "model"):

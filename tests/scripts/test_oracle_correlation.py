@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 import tfprune
 from models.data.arrays import load
 from scripts.studies import oracle_correlation
-from tfprune.calibration.evidence import gradients_of
+from tfprune.calibration.evidence import evidence_of
 from tfprune.scorers.taylor import Taylor
 
 RESULTS = Path(__file__).resolve().parents[2] / "scripts" / "results" / "oracle_correlation.json"
@@ -32,7 +32,7 @@ def measured():
     digits = load("digits")
     x, y = digits.x_train[:64], digits.y_train[:64]
     loss = oracle_correlation.cross_entropy()
-    found = gradients_of(model, (x, y), loss, examples=None)
+    found = evidence_of(model, (x, y), loss, examples=None)
     norms = oracle_correlation.gates_of(model, found)
     weights = {name: np.ones(mask.shape, "float32") for name, mask in found.masks.items()}
     return model, norms, weights, found, x, y

@@ -3,7 +3,7 @@
 import numpy as np
 
 import tfprune
-from tests.support.fake_gradients import FakeGradients
+from tests.support.fake_evidence import FakeEvidence
 
 STRUCTURES = [
     tfprune.Block(1, 4),
@@ -22,7 +22,7 @@ def problem(shapes, examples=30, seed=0, **options):
     for name, mask in options.get("masks", {}).items():
         rows[name] *= mask
         weights[name] *= mask
-    return weights, FakeGradients(rows, **options)
+    return weights, FakeEvidence(rows, **options)
 
 
 def fisher_of(gradients, damping, name="w"):

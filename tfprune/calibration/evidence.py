@@ -11,7 +11,7 @@ import numpy as np
 from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.calibration.input_moments import layer_inputs
 from tfprune.calibration.losses import loss_function
-from tfprune.calibration.passes import Derivatives
+from tfprune.calibration.passes import Passes
 from tfprune.keras_graph.coupling import coupled_kernels
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
@@ -30,13 +30,13 @@ _INPUT_BATCH = 64  # examples at once where the inputs of layers are recorded
 
 
 @dataclasses.dataclass
-class Statistics:
-    """Gradients and curvature at the present weights; see `tfprune.scorers.protocol.Gradients`.
+class MeasuredEvidence:
+    """Gradients and curvature at the present weights; see `tfprune.scorers.protocol.Evidence`.
 
     What is expensive is kept, so make a new one when the weights have changed.
 
     Args:
-        derivatives: of the model.
+        passes: of the model.
         taken: the examples.
         masks: name -> boolean array, True = kept; its keys are the weights asked about.
         structures: name -> structure.
@@ -44,7 +44,7 @@ class Statistics:
         quiet: show no progress bar.
     """
 
-    derivatives: Derivatives
+    passes: Passes
     taken: Examples
     masks: Arrays
     structures: Mapping[str, Structure]
@@ -56,8 +56,8 @@ class Statistics:
     def examples(self) -> int:
         return self.taken.count
 
-    def only(self, names: Sequence[str]) -> "Statistics":
-        """Return statistics of some of the weights, which share what has been computed."""
+    def only(self, names: Sequence[str]) -> "MeasuredEvidence":
+        """Return evidence about some of the weights, which shares what has been computed."""
         masks = {name: self.masks[name] for name in names}
         return dataclasses.replace(self, masks=masks)
 
@@ -65,7 +65,7 @@ class Statistics:
         return self._own(self._once("mean", self._mean))
 
     def batches(self, size: int) -> Iterator[Arrays]:
-        for gradients in self._shown("Gradients", size, self.derivatives.by_weight):
+        for gradients in self._shown("Gradients", size, self.passes.by_weight):
             yield self._own(gradients)
 
     def per_example(self) -> Arrays:
@@ -83,36 +83,36 @@ class Statistics:
     def hessian_vector_product(self, vectors: Arrays) -> Arrays:
         wanted = {
             name: np.asarray(vectors.get(name, np.zeros(tuple(weight.shape), np.float32)))
-            for name, weight in self.derivatives.weights.items()
+            for name, weight in self.passes.weights.items()
         }
-        return self._own(self.derivatives.by_weight.hessian_vector(self.taken, wanted))
+        return self._own(self.passes.by_weight.hessian_vector(self.taken, wanted))
 
     def synaptic_flow(self) -> Arrays:
-        return self._own(self.derivatives.synaptic_flow(self.taken.x))
+        return self._own(self.passes.synaptic_flow(self.taken.x))
 
     def layer_inputs(self) -> dict[str, LayerInputs]:
-        names = {id(self.derivatives.weights[name]): name for name in self.masks}
+        names = {id(self.passes.weights[name]): name for name in self.masks}
         batches = (batch.x for batch in self.taken.batches(_INPUT_BATCH))
         return self._once(
             "inputs " + " ".join(self.masks),
-            lambda: layer_inputs(self.derivatives.model, names, batches),
+            lambda: layer_inputs(self.passes.model, names, batches),
         )
 
     def gates(self, size: int) -> Iterator[Arrays]:
-        return self._shown("Gate gradients", size, self.derivatives.gates(tuple(self.masks)))
+        return self._shown("Gate gradients", size, self.passes.gates(tuple(self.masks)))
 
     def gate_curvature(self, size: int) -> Iterator[Arrays]:
-        diagonals = self.derivatives.gates(tuple(self.masks)).hessian_diagonals(self.taken, size)
+        diagonals = self.passes.gates(tuple(self.masks)).hessian_diagonals(self.taken, size)
         with progress("Gate curvature", total=self.examples, quiet=self.quiet) as advance:
             for count, diagonal in diagonals:
                 yield {name: values[np.newaxis] for name, values in diagonal.items()}
                 advance(by=count)
 
     def channel_groups(self) -> list[frozenset[str]]:
-        name_of = {self.derivatives.weights[name].path: name for name in self.masks}
+        name_of = {self.passes.weights[name].path: name for name in self.masks}
         groups = (
             frozenset(name_of[path] for path in paths if path in name_of)
-            for paths in coupled_kernels(self.derivatives.model)
+            for paths in coupled_kernels(self.passes.model)
         )
         return [group for group in groups if len(group) > 1]
 
@@ -133,7 +133,7 @@ class Statistics:
     def _mean(self) -> Arrays:
         total: Arrays = {}
         remaining = self.examples
-        for gradients in self._shown("Gradients", _BATCH, self.derivatives.by_weight):
+        for gradients in self._shown("Gradients", _BATCH, self.passes.by_weight):
             for name, values in gradients.items():
                 # Only the last micro-batch may be smaller than the others.
                 share = np.float64(min(_BATCH, remaining)) / self.examples
@@ -142,20 +142,20 @@ class Statistics:
         return {name: value.astype(np.float32) for name, value in total.items()}
 
     def _per_example(self) -> Arrays:
-        shapes = {n: (self.examples, *w.shape) for n, w in self.derivatives.weights.items()}
+        shapes = {n: (self.examples, *w.shape) for n, w in self.passes.weights.items()}
         size = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
         make = np.empty if size <= self.memory_budget else _memory_map
         found = {name: make(shape, np.float32) for name, shape in shapes.items()}
         start = 0
-        for gradients in self._shown("Gradients", 1, self.derivatives.by_weight):
+        for gradients in self._shown("Gradients", 1, self.passes.by_weight):
             for name, values in gradients.items():
                 found[name][start : start + len(values)] = values
             start += len(values)
         return found
 
     def _diagonal(self, probes: int | None) -> Arrays:
-        total = {n: np.zeros(tuple(w.shape)) for n, w in self.derivatives.weights.items()}
-        passes = self.derivatives.by_weight.hessian_diagonals(self.taken, _BATCH, probes)
+        total = {n: np.zeros(tuple(w.shape)) for n, w in self.passes.weights.items()}
+        passes = self.passes.by_weight.hessian_diagonals(self.taken, _BATCH, probes)
         with progress("Curvature", total=self.examples, quiet=self.quiet) as advance:
             for count, diagonal in passes:
                 for name, values in diagonal.items():
@@ -169,7 +169,7 @@ def _memory_map(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def gradients_of(
+def evidence_of(
     model: keras.Model,
     data: Any,
     loss: Any = None,
@@ -178,8 +178,8 @@ def gradients_of(
     seed: int = 0,
     memory_budget: int = MEMORY_BUDGET,
     quiet: bool = True,
-) -> Statistics:
-    """Return the statistics of all pruned weights of a model, as a scorer gets them.
+) -> MeasuredEvidence:
+    """Return the evidence about all pruned weights of a model, as a scorer gets them.
 
     Args:
         model: with `PrunedLayer`s.
@@ -197,15 +197,15 @@ def gradients_of(
         >>> import tfprune
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="a")])
         >>> pruned = tfprune.prune(model, tfprune.OneShot(0.5))
-        >>> found = gradients_of(pruned, (np.ones((8, 4)), np.ones((8, 1))), "mse")
+        >>> found = evidence_of(pruned, (np.ones((8, 4)), np.ones((8, 1))), "mse")
         >>> [gradient.shape for gradient in found.per_example().values()]
         [(8, 4, 1)]
     """
     groups = grouped(pruned_layers(model))
     weights = {name: weight for group in groups for name, weight in group.weights.items()}
-    derivatives = Derivatives(model, loss_function(model, loss), weights)
+    passes = Passes(model, loss_function(model, loss), weights)
     taken = ExampleSource(data).take(examples, seed=seed)
-    derivatives.by_weight.check(taken)
+    passes.by_weight.check(taken)
     masks = {n: host_array(m[0].value).copy() for group in groups for n, m in group.masks.items()}
     structures = {name: kind for group in groups for name, kind in group.structures.items()}
-    return Statistics(derivatives, taken, masks, structures, memory_budget, quiet)
+    return MeasuredEvidence(passes, taken, masks, structures, memory_budget, quiet)

@@ -14,7 +14,7 @@ from tfprune.layer_classes.prunable import flatten
 Arrays = dict[str, np.ndarray]
 
 
-class Derivatives:
+class Passes:
     """The compiled passes over a model, made once and used at every mask update.
 
     Args:
@@ -90,9 +90,9 @@ class Derivatives:
         others: Sequence[tuple[keras.Variable, Any]] = (),
         transform: Callable[[Any], Any] = keras.ops.convert_to_tensor,
     ) -> Any:
-        from tfprune.calibration.tape import LossGradients
+        from tfprune.calibration.tape import TapePasses
 
-        return LossGradients(
+        return TapePasses(
             self.model,
             loss,
             lambda: {name: transform(weight.value) for name, weight in weights.items()},
@@ -103,7 +103,7 @@ class Derivatives:
 def _gate_derivatives(
     model: keras.Model, loss: LossFunction, layers: dict[str, keras.layers.BatchNormalization]
 ) -> Any:
-    from tfprune.calibration.tape import LossGradients
+    from tfprune.calibration.tape import TapePasses
 
     def substitute(gates: dict[str, Any]) -> list[tuple[keras.Variable, Any]]:
         return [
@@ -116,4 +116,4 @@ def _gate_derivatives(
     def ones() -> dict[str, Any]:
         return {name: keras.ops.ones_like(layer.gamma.value) for name, layer in layers.items()}
 
-    return LossGradients(model, loss, ones, substitute)
+    return TapePasses(model, loss, ones, substitute)

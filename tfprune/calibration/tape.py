@@ -36,7 +36,7 @@ _LOSS_BATCH = 256
 _BYTES_AT_ONCE = 1 << 28  # of gradients in memory at once
 
 
-class LossGradients:
+class TapePasses:
     """Derivatives of a loss by named values that stand in for variables of a model.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
-from tfprune.calibration.session import Calibration, CalibrationOptions
+from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import Rules, prune
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
@@ -99,37 +99,37 @@ def one_shot(
     )
     layers = pruned_layers(pruned)
     groups = grouped(layers)
-    options = CalibrationOptions(data, loss, examples, memory_budget, quiet=not verbose)
-    calibration = Calibration(pruned, groups, options, compiled=model, seed=seed)
+    options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
+    source = EvidenceSource(pruned, groups, options, compiled=model, seed=seed)
     results: list[StageResult] = []
     for stage in range(1, schedule.count + 1):
-        before = results[-1].loss_after if results else calibration.loss()
-        predicted = _make_stage(calibration, groups, stage, update_weights)
-        after = calibration.loss()
+        before = results[-1].loss_after if results else source.loss()
+        predicted = _make_stage(source, groups, stage, update_weights)
+        after = source.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))
         if on_stage is not None:
             on_stage(pruned, results[-1])
     for layer in layers:
         layer.pruning_step.assign(schedule.count)
         layer.has_updater = True  # no update is left to make
-    refreshed = refresh(pruned, calibration.taken.x) if refresh_batch_norm else 0
+    refreshed = refresh(pruned, source.taken.x) if refresh_batch_norm else 0
     left = report(pruned, verbose=False).parameters
     return pruned, OneShotReport(
         scorer=type(scorer).__name__,
-        examples=calibration.taken.count,
+        examples=source.taken.count,
         batch_norm_examples=refreshed,
         stages=tuple(results),
-        loss_after=calibration.loss() if refreshed else results[-1].loss_after,
+        loss_after=source.loss() if refreshed else results[-1].loss_after,
         parameters=left.size,
         nonzeros=left.nonzeros,
     )
 
 
 def _make_stage(
-    calibration: Calibration, groups: list[WeightGroup], stage: int, update_weights: bool
+    source: EvidenceSource, groups: list[WeightGroup], stage: int, update_weights: bool
 ) -> float | None:
     """Prune every group once; return the predicted change of the loss if all scorers predict."""
-    statistics = calibration.statistics()
+    evidence = source.evidence()
     variables = LiveVariables()
     made = []
     predictions: list[float | None] = []
@@ -137,16 +137,16 @@ def _make_stage(
         weights = {name: host_array(w.value).copy() for name, w in group.trainable().items()}
         if not weights:
             continue
-        gradients = statistics.only(list(weights)) if group.asks_gradients(stage) else None
-        update = group.update_at(stage, weights, gradients, update_weights=update_weights)
+        own = evidence.only(list(weights)) if group.asks_gradients(stage) else None
+        update = group.update_at(stage, weights, own, update_weights=update_weights)
         made.append((group, update))
         predict = getattr(group.scorer, "predict", None)
-        if predict is None or gradients is None:
+        if predict is None or own is None:
             predictions.append(None)
             continue
-        before = {name: w * gradients.masks[name] for name, w in weights.items()}
+        before = {name: w * own.masks[name] for name, w in weights.items()}
         after = {n: update.weights.get(n, w) * update.masks[n] for n, w in before.items()}
-        predictions.append(float(predict(before, gradients, after)))
+        predictions.append(float(predict(before, own, after)))
     for group, update in made:
         group.apply(update, variables)
     if not predictions or any(value is None for value in predictions):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfprune import scorers
 from tfprune.calibration.evidence import MEMORY_BUDGET
-from tfprune.calibration.session import Calibration, CalibrationOptions
+from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
 from tfprune.scorers.protocol import needs_gradients
@@ -108,20 +108,20 @@ def sensitivity(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
             f"Received: only frozen ones, {list(group.weights)}."
         )
-    options = CalibrationOptions(data, loss, examples, memory_budget, quiet=not verbose)
-    calibration = Calibration(pruned, [group], options, compiled=model, seed=seed)
-    dense = calibration.loss()
+    options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
+    source = EvidenceSource(pruned, [group], options, compiled=model, seed=seed)
+    dense = source.loss()
     losses: dict[str, dict[float, float]] = {name: {} for name in weights}
-    gradients = calibration.statistics() if needs_gradients(scorer) else None
-    scores = scorer(weights, gradients)
+    evidence = source.evidence() if needs_gradients(scorer) else None
+    scores = scorer(weights, evidence)
     if not (update_weights and hasattr(scorer, "compensate")):
-        gradients = None  # frees the gradients of single examples
-    passes = _pruned_alone(group, weights, scores, wanted, gradients, update_weights)
+        evidence = None  # frees the gradients of single examples
+    passes = _pruned_alone(group, weights, scores, wanted, evidence, update_weights)
     with progress("Sensitivity", total=len(weights) * len(wanted), quiet=not verbose) as advance:
         for name, sparsity in passes:
-            losses[name][sparsity] = calibration.loss()
+            losses[name][sparsity] = source.loss()
             advance(f"Sensitivity, {name}")
-    return Sensitivity(model.name, type(scorer).__name__, calibration.taken.count, dense, losses)
+    return Sensitivity(model.name, type(scorer).__name__, source.taken.count, dense, losses)
 
 
 def _pruned_alone(
@@ -129,7 +129,7 @@ def _pruned_alone(
     weights: Arrays,
     scores: dict[str, Scores],
     sparsities: list[float],
-    gradients: Any,
+    evidence: Any,
     update_weights: bool,
 ) -> Iterator[tuple[str, float]]:
     """Yield (name, sparsity) while the model has this weight alone at this sparsity."""
@@ -137,7 +137,7 @@ def _pruned_alone(
     variables = LiveVariables()
     for name, values in weights.items():
         structure = group.structures[name]
-        own = None if gradients is None else gradients.only([name])
+        own = None if evidence is None else evidence.only([name])
         for sparsity in sparsities:
             masks = {name: make_mask(scores[name], sparsity, structure=structure, name=name)}
             new: Arrays = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfprune.calibration.session import Calibration, CalibrationOptions
+from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.scorers.protocol import needs_gradients
 from tfprune.sparsity.selection import Scores
 from tfprune.support.arrays import host_array
@@ -85,13 +85,13 @@ class PruningUpdater:
         self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
         recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
         self.step = max(0, *recorded)
-        self._calibration: Calibration | None = None
+        self._source: EvidenceSource | None = None
         if any(
             needs_gradients(group.scorer) and group.schedule.next_update(min(recorded)) is not None
             for group in self._groups
         ):
-            options = CalibrationOptions(data, loss, examples, quiet=not verbose)
-            self._calibration = Calibration(model, self._groups, options)
+            options = EvidenceOptions(data, loss, examples, quiet=not verbose)
+            self._source = EvidenceSource(model, self._groups, options)
         self._offset = self.step - (self._completed(self._live) if completed is None else completed)
         self._write_step(self._layers, self._live)
         for layer in self._layers:
@@ -144,7 +144,7 @@ class PruningUpdater:
         All masks are made before the first one is set, so that an error leaves them as they were.
         """
         due = [(group, group.last_update(after, self.step)) for group in groups]
-        statistics = None
+        measured = None
         made: list[tuple[WeightGroup, Update]] = []
         for group, at in due:
             if at is None:
@@ -152,17 +152,17 @@ class PruningUpdater:
             weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
             if not weights:
                 continue
-            gradients = None
-            if group.asks_gradients(at) and self._calibration is not None:
-                if statistics is None:
-                    self._calibration.take(seed=at)
-                    statistics = self._calibration.statistics()
-                gradients = statistics.only(list(weights))
+            evidence = None
+            if group.asks_gradients(at) and self._source is not None:
+                if measured is None:
+                    self._source.take(seed=at)
+                    measured = self._source.evidence()
+                evidence = measured.only(list(weights))
             known = weights.keys() <= self._scores.keys()
             update = group.update_at(
                 at,
                 weights,
-                gradients,
+                evidence,
                 previous={name: self._scores[name] for name in weights} if known else None,
                 update_weights=self._update_weights,
             )

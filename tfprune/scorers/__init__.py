@@ -1,7 +1,7 @@
 """Scorers: weights (and gradients) -> scores, larger = keep. One paper, one file.
 
-A scorer is a callable `(weights, gradients) -> scores` over dictionaries keyed by the path of the
-weight. `gradients` answers questions about the loss (`tfprune.scorers.protocol`); it is None for
+A scorer is a callable `(weights, evidence) -> scores` over dictionaries keyed by the path of the
+weight. `evidence` answers questions about the loss (`tfprune.scorers.protocol`); it is None for
 scorers that need none. Options are constructor arguments, so that a scorer with options is an
 object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file with a callable
 `Configurable` dataclass, and list the class in `_REGISTRY`.
@@ -15,7 +15,7 @@ from tfprune.scorers.grasp import Grasp
 from tfprune.scorers.magnitude import Magnitude
 from tfprune.scorers.movement import Movement
 from tfprune.scorers.obd import OBD
-from tfprune.scorers.protocol import Gradients, Scorer
+from tfprune.scorers.protocol import Evidence, Scorer
 from tfprune.scorers.random_scores import Random
 from tfprune.scorers.reconstruction.scorer import Reconstruction
 from tfprune.scorers.snip import Snip
@@ -23,6 +23,8 @@ from tfprune.scorers.synflow import SynFlow
 from tfprune.scorers.taylor import Taylor
 from tfprune.scorers.woodfisher.scorer import WoodFisher
 from tfprune.support.validation import require_one_of
+
+Gradients = Evidence  # its name before
 
 _REGISTRY: dict[str, Callable[[], Any]] = {
     "magnitude": Magnitude,
@@ -40,6 +42,7 @@ _REGISTRY: dict[str, Callable[[], Any]] = {
 
 __all__ = [
     "Fisher",
+    "Evidence",
     "Gradients",
     "Grasp",
     "Magnitude",
@@ -71,7 +74,7 @@ def get(scorer: Any) -> Scorer:
     """Return the scorer of that name with its default options, or the object itself.
 
     Args:
-        scorer: a registered name, or a callable `(weights, gradients) -> scores`.
+        scorer: a registered name, or a callable `(weights, evidence) -> scores`.
 
     Returns:
         The scorer.

@@ -20,7 +20,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 
 
@@ -39,24 +39,24 @@ class Fisher(Configurable):
     needs_gradients: ClassVar[bool] = True
     distribution: ClassVar[str] = "global"
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        fisher = _diagonal(weights, gradients)
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        fisher = _diagonal(weights, evidence)
         return {name: 0.5 * fisher[name] * np.square(w, dtype=float) for name, w in weights.items()}
 
-    def predict(self, weights: Arrays, gradients: Gradients, pruned: Arrays) -> float:
+    def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, 1/2 sum F_qq d_q^2 with d = pruned - weights."""
-        fisher = _diagonal(weights, gradients)
+        fisher = _diagonal(weights, evidence)
         return sum(
             0.5 * float(np.sum(fisher[name] * np.square(pruned[name] - w, dtype=float)))
             for name, w in weights.items()
         )
 
 
-def _diagonal(weights: Arrays, gradients: Gradients) -> Arrays:
+def _diagonal(weights: Arrays, evidence: Evidence) -> Arrays:
     """Return the mean of the squared per-example gradients, in float64."""
     totals = {name: np.zeros(w.shape) for name, w in weights.items()}
     examples = 0
-    for batch in gradients.batches(1):
+    for batch in evidence.batches(1):
         for name, total in totals.items():
             for g in batch[name]:  # one example at a time: no copy of the batch in float64
                 total += np.square(g, dtype=float)

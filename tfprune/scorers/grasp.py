@@ -22,7 +22,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 
 
@@ -43,7 +43,7 @@ class Grasp(Configurable):
     needs_gradients: ClassVar[bool] = True
     distribution: ClassVar[str] = "global"
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        g = gradients.mean()
-        hg = gradients.hessian_vector_product({name: g[name] for name in weights})
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        g = evidence.mean()
+        hg = evidence.hessian_vector_product({name: g[name] for name in weights})
         return {name: np.multiply(hg[name], w, dtype=float) for name, w in weights.items()}

@@ -9,8 +9,8 @@ Deviations: none.
 import dataclasses
 
 import keras
-import numpy as np
 
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.sparsity import selection
 from tfprune.support.configurable import Configurable
 
@@ -21,12 +21,13 @@ class Magnitude(Configurable):
     """Score every weight by its absolute value.
 
     Example:
+        >>> import numpy as np
         >>> scores = Magnitude()({"w": np.array([-2.0, 1.0])})
         >>> np.asarray(scores["w"])
         array([2., 1.])
     """
 
     def __call__(
-        self, weights: dict[str, np.ndarray], gradients: dict[str, np.ndarray] | None = None
+        self, weights: Arrays, evidence: Evidence | None = None
     ) -> dict[str, selection.Scores]:
         return {name: selection.Magnitude(w) for name, w in weights.items()}

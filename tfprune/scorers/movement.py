@@ -18,7 +18,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 
 
@@ -36,8 +36,8 @@ class Movement(Configurable):
 
     needs_gradients: ClassVar[bool] = True
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        g = gradients.mean()
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        g = evidence.mean()
         return {name: -np.multiply(g[name], w, dtype=float) for name, w in weights.items()}
 
     def accumulate(self, previous: Arrays, scores: Arrays) -> Arrays:

@@ -18,7 +18,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
 
@@ -51,13 +51,13 @@ class OBD(Configurable):
         if self.probes is not None:
             require_integer("probes", self.probes, minimum=1)
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        h = gradients.hessian_diagonal(self.probes)
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        h = evidence.hessian_diagonal(self.probes)
         return {name: 0.5 * h[name] * np.square(w, dtype=float) for name, w in weights.items()}
 
-    def predict(self, weights: Arrays, gradients: Gradients, pruned: Arrays) -> float:
+    def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, 1/2 sum H_qq d_q^2 with d = pruned - weights."""
-        h = gradients.hessian_diagonal(self.probes)
+        h = evidence.hessian_diagonal(self.probes)
         return sum(
             0.5 * float(np.sum(h[name] * np.square(pruned[name] - w, dtype=float)))
             for name, w in weights.items()

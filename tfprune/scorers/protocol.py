@@ -1,15 +1,15 @@
 """What a scorer is, and what it may ask about the loss.
 
-A scorer is a callable `(weights, gradients) -> scores`. The other answers it can give are optional
+A scorer is a callable `(weights, evidence) -> scores`. The other answers it can give are optional
 attributes, read here in one place, so that a bare function is a scorer too:
 
-    needs_gradients      True if it must be given `gradients`; False by default
+    needs_gradients      True if it must be given `evidence`; False by default
     distribution         the distribution it was made for; "uniform" by default
     accumulate(previous, scores) -> scores
                          how scores of successive mask updates combine; the new ones by default
-    compensate(weights, gradients, masks) -> weights
+    compensate(weights, evidence, masks) -> weights
                          new values of the kept weights; none by default
-    predict(weights, gradients, pruned) -> float
+    predict(weights, evidence, pruned) -> float
                          predicted change of the loss from `weights` to `pruned`; none by default
 """
 
@@ -25,7 +25,7 @@ from tfprune.sparsity.structures import Structure
 Arrays = dict[str, np.ndarray]
 
 
-class Gradients(Protocol):
+class Evidence(Protocol):
     """Gradients and curvature of the mean loss over some examples, at the masked weights.
 
     Dictionaries are keyed by the path of the weight, as `weights` is. Gradients of masked
@@ -96,10 +96,10 @@ Scorer = Callable[[Arrays, Any], dict[str, Scores]]
 
 
 def needs_gradients(scorer: Scorer) -> bool:
-    """Return whether the scorer must be given `Gradients`.
+    """Return whether the scorer must be given `Evidence`.
 
     Example:
-        >>> needs_gradients(lambda weights, gradients: weights)
+        >>> needs_gradients(lambda weights, evidence: weights)
         False
     """
     return bool(getattr(scorer, "needs_gradients", False))
@@ -109,7 +109,7 @@ def preferred_distribution(scorer: Scorer) -> Any:
     """Return the distribution that the scorer was made for.
 
     Example:
-        >>> preferred_distribution(lambda weights, gradients: weights)
+        >>> preferred_distribution(lambda weights, evidence: weights)
         'uniform'
     """
     return getattr(scorer, "distribution", "uniform")

@@ -10,6 +10,7 @@ import zlib
 import keras
 import numpy as np
 
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.sparsity.selection import Scores
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
@@ -36,9 +37,7 @@ class Random(Configurable):
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, minimum=0)
 
-    def __call__(
-        self, weights: dict[str, np.ndarray], gradients: dict[str, np.ndarray] | None = None
-    ) -> dict[str, Scores]:
+    def __call__(self, weights: Arrays, evidence: Evidence | None = None) -> dict[str, Scores]:
         return {
             name: np.random.default_rng([self.seed, zlib.crc32(name.encode())]).random(
                 w.shape, np.float32

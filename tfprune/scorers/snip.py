@@ -16,7 +16,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 
 
@@ -35,6 +35,6 @@ class Snip(Configurable):
     needs_gradients: ClassVar[bool] = True
     distribution: ClassVar[str] = "global"
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        g = gradients.mean()
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        g = evidence.mean()
         return {name: np.abs(np.multiply(g[name], w, dtype=float)) for name, w in weights.items()}

@@ -17,7 +17,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.support.configurable import Configurable
 
 
@@ -36,8 +36,8 @@ class SynFlow(Configurable):
     needs_gradients: ClassVar[bool] = True
     distribution: ClassVar[str] = "global"
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        flow = gradients.synaptic_flow()
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        flow = evidence.synaptic_flow()
         # float64: flow grows with the product of the layers' widths, and |w| times it further.
         return {
             name: np.multiply(flow[name], np.abs(w), dtype=float) for name, w in weights.items()

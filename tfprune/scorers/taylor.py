@@ -32,7 +32,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Gradients
+from tfprune.scorers.protocol import Arrays, Evidence
 from tfprune.sparsity.structures import Block, Channel, Structure
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer, require_one_of
@@ -87,11 +87,11 @@ class Taylor(Configurable):
         if self.probes is not None:
             require_integer("probes", self.probes, minimum=1)
 
-    def __call__(self, weights: Arrays, gradients: Gradients) -> Arrays:
-        coupled = [group & weights.keys() for group in gradients.channel_groups()]
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        coupled = [group & weights.keys() for group in evidence.channel_groups()]
         if self.on == "gates":
-            return self._on_gates(weights, gradients, coupled)
-        return self._on_weights(weights, gradients, coupled)
+            return self._on_gates(weights, evidence, coupled)
+        return self._on_weights(weights, evidence, coupled)
 
     def accumulate(self, previous: Arrays, scores: Arrays) -> Arrays:
         """Return momentum * previous + (1 - momentum) * scores; new weights have no past."""
@@ -104,24 +104,24 @@ class Taylor(Configurable):
             for name, value in scores.items()
         }
 
-    def predict(self, weights: Arrays, gradients: Gradients, pruned: Arrays) -> float:
+    def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, sum g d + 1/2 H d^2 with d = pruned - weights.
 
         Unlike scores, it is one estimate for all removals and changes together, of the mean loss
         and in the weights, whatever `on` is. First order leaves H out.
         """
         steps = {name: np.subtract(pruned[name], w, dtype=float) for name, w in weights.items()}
-        g = gradients.mean()
+        g = evidence.mean()
         change = sum(float(np.sum(g[name] * d)) for name, d in steps.items())
         if self.order == 2:
-            h = gradients.hessian_diagonal(self.probes)
+            h = evidence.hessian_diagonal(self.probes)
             change += sum(0.5 * float(np.sum(h[name] * d * d)) for name, d in steps.items())
         return change
 
     def _on_gates(
-        self, weights: Arrays, gradients: Gradients, coupled: list[frozenset[str]]
+        self, weights: Arrays, evidence: Evidence, coupled: list[frozenset[str]]
     ) -> Arrays:
-        scores = _mean_of_squares(_together(self._gate_changes(gradients), coupled))
+        scores = _mean_of_squares(_together(self._gate_changes(evidence), coupled))
         missing = [name for name in weights if name not in scores]
         if missing:
             raise ValueError(
@@ -134,21 +134,21 @@ class Taylor(Configurable):
             for name, w in weights.items()
         }
 
-    def _gate_changes(self, gradients: Gradients) -> Iterator[Arrays]:
+    def _gate_changes(self, evidence: Evidence) -> Iterator[Arrays]:
         if self.order == 1:
-            yield from gradients.gates(self.micro_batch)
+            yield from evidence.gates(self.micro_batch)
             return
         # Gradients first, they are small: the two passes may come in chunks of different lengths.
-        slopes = list(_rows(gradients.gates(self.micro_batch)))
-        curvatures = _rows(gradients.gate_curvature(self.micro_batch))
+        slopes = list(_rows(evidence.gates(self.micro_batch)))
+        curvatures = _rows(evidence.gate_curvature(self.micro_batch))
         for g, curvature in zip(slopes, curvatures, strict=True):
             yield {name: (0.5 * curvature[name] - g[name])[np.newaxis] for name in g}
 
     def _on_weights(
-        self, weights: Arrays, gradients: Gradients, coupled: list[frozenset[str]]
+        self, weights: Arrays, evidence: Evidence, coupled: list[frozenset[str]]
     ) -> Arrays:
         index = {
-            name: _group_index(w.shape, gradients.structures.get(name))
+            name: _group_index(w.shape, evidence.structures.get(name))
             for name, w in weights.items()
         }
         joint = []
@@ -157,22 +157,22 @@ class Taylor(Configurable):
             removed = {
                 name: _channel_index(name, weights[name].shape, channels)
                 for name in group
-                if _removes(channels, weights[name].shape, gradients.structures.get(name))
+                if _removes(channels, weights[name].shape, evidence.structures.get(name))
             }
             index |= removed
             joint.append(frozenset(removed))
-        changes = _together(self._weight_changes(weights, gradients, index), joint)
+        changes = _together(self._weight_changes(weights, evidence, index), joint)
         scores = _mean_of_squares(changes)
         return {name: _spread(scores[name], index[name]) for name in weights}
 
     def _weight_changes(
-        self, weights: Arrays, gradients: Gradients, index: dict[str, np.ndarray | None]
+        self, weights: Arrays, evidence: Evidence, index: dict[str, np.ndarray | None]
     ) -> Iterator[Arrays]:
         curvature: Arrays = {}
         if self.order == 2:
-            h = gradients.hessian_diagonal(self.probes)
+            h = evidence.hessian_diagonal(self.probes)
             curvature = {n: 0.5 * h[n] * np.square(w, dtype=float) for n, w in weights.items()}
-        for g in _rows(gradients.batches(self.micro_batch)):
+        for g in _rows(evidence.batches(self.micro_batch)):
             changes = {}
             for name, w in weights.items():
                 change = np.multiply(g[name], w, dtype=float)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Gradients, Scorer, needs_gradients
+from tfprune.scorers.protocol import Evidence, Scorer, needs_gradients
 from tfprune.sparsity import distributions
 from tfprune.sparsity.masks import make_masks
 from tfprune.sparsity.schedules import Schedule
@@ -91,7 +91,7 @@ class WeightGroup:
         self,
         step: int,
         weights: Arrays,
-        gradients: Gradients | None = None,
+        evidence: Evidence | None = None,
         *,
         previous: dict[str, Scores] | None = None,
         update_weights: bool = True,
@@ -101,28 +101,28 @@ class WeightGroup:
         Args:
             step: step of the schedule.
             weights: name -> stored values, of the trainable weights.
-            gradients: at the masked weights; for scorers that need them.
+            evidence: at the masked weights; for scorers that need them.
             previous: scores of the update before, which the scorer may combine with the new ones.
             update_weights: let the scorer change the kept weights, if it can.
         """
         sparsity = self.schedule(step)
         if sparsity == 0 and needs_gradients(self.scorer):
             return Update({name: np.ones(w.shape, bool) for name, w in weights.items()}, {}, {})
-        if gradients is not None:
+        if evidence is not None:
             # What is masked is out of the network that gradients are of, and stays out.
-            weights = {name: w * gradients.masks[name] for name, w in weights.items()}
-        scores = self.scorer(weights, gradients)
+            weights = {name: w * evidence.masks[name] for name, w in weights.items()}
+        scores = self.scorer(weights, evidence)
         accumulated: dict[str, Scores] = {}
         if hasattr(self.scorer, "accumulate"):
             scores = accumulated = self.scorer.accumulate(previous, scores) if previous else scores
-        if gradients is not None:
-            scores = {n: np.where(gradients.masks[n], s, -np.inf) for n, s in scores.items()}
+        if evidence is not None:
+            scores = {n: np.where(evidence.masks[n], s, -np.inf) for n, s in scores.items()}
         distribute = distributions.get(self.distribution)
         structures = {name: self.structures[name] for name in scores}
         masks = make_masks(scores, distribute(scores, sparsity, structures), structures)
         new: Arrays = {}
         if update_weights and hasattr(self.scorer, "compensate"):
-            new = self.scorer.compensate(weights, gradients, masks)
+            new = self.scorer.compensate(weights, evidence, masks)
         return Update(masks, new, accumulated)
 
     def apply(self, update: Update, variables: Variables) -> None:

@@ -81,51 +81,51 @@ class Reconstruction(Configurable):
             raise ValueError(f"`damping` must be > 0. Received: damping={self.damping!r}.")
         require_one_of("rows", self.rows, ("layer", "row"))
 
-    def __call__(self, weights: dict[str, np.ndarray], gradients: Any) -> dict[str, np.ndarray]:
-        """Return scores in float64, as every scorer does; `gradients` gives the layers' inputs.
+    def __call__(self, weights: dict[str, np.ndarray], evidence: Any) -> dict[str, np.ndarray]:
+        """Return scores in float64, as every scorer does; `evidence` gives the layers' inputs.
 
         Raises:
             ValueError: if there are no inputs, or not finite ones, for a weight.
         """
-        inputs = _inputs_of(weights, gradients)
+        inputs = _inputs_of(weights, evidence)
         return {
             name: _score(
-                self._problem(name, w, inputs[name], gradients),
-                gradients.structures[name],
+                self._problem(name, w, inputs[name], evidence),
+                evidence.structures[name],
                 self.rows,
             )
             for name, w in weights.items()
         }
 
     def compensate(
-        self, weights: dict[str, np.ndarray], gradients: Any, masks: dict[str, np.ndarray]
+        self, weights: dict[str, np.ndarray], evidence: Any, masks: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Return weights whose kept entries reproduce the outputs best: name -> array.
 
         w'_K = w_K + (H_KK)^-1 H_KQ w_Q for the kept K and the removed Q of every output.
 
         Args:
-            weights, gradients: as for scoring; the outputs of these weights are reproduced.
+            weights, evidence: as for scoring; the outputs of these weights are reproduced.
             masks: name -> boolean array, True = kept. A weight without a mask is not changed.
 
         Returns:
             Arrays of the shape and dtype of the weights, zero where masked.
         """
-        inputs = _inputs_of(weights, gradients)
+        inputs = _inputs_of(weights, evidence)
         return {
-            name: self._refit(name, w, inputs[name], gradients, masks[name]) if name in masks else w
+            name: self._refit(name, w, inputs[name], evidence, masks[name]) if name in masks else w
             for name, w in weights.items()
         }
 
     def _refit(
-        self, name: str, w: np.ndarray, inputs: LayerInputs, gradients: Any, mask: np.ndarray
+        self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Any, mask: np.ndarray
     ) -> np.ndarray:
-        problem = self._problem(name, w, inputs, gradients)
+        problem = self._problem(name, w, inputs, evidence)
         new = refit_rows(problem.w, problem.rows_of(mask), problem.h, problem.group_of_row)
         return problem.weight_of(new).astype(w.dtype)
 
-    def _problem(self, name: str, w: np.ndarray, inputs: LayerInputs, gradients: Any) -> "_Problem":
-        mask = gradients.masks.get(name)
+    def _problem(self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Any) -> "_Problem":
+        mask = evidence.masks.get(name)
         values = np.asarray(w, np.float64)
         if mask is not None:
             values = np.where(mask, values, 0.0)
@@ -172,8 +172,8 @@ class _Problem:
         return np.ascontiguousarray(self.inputs.from_matrix(by_group.transpose(0, 2, 1)))
 
 
-def _inputs_of(weights: dict[str, np.ndarray], gradients: Any) -> dict[str, LayerInputs]:
-    inputs = {} if gradients is None else gradients.layer_inputs()
+def _inputs_of(weights: dict[str, np.ndarray], evidence: Any) -> dict[str, LayerInputs]:
+    inputs = {} if evidence is None else evidence.layer_inputs()
     missing = next((name for name in weights if name not in inputs), None)
     if missing is not None:
         raise ValueError(

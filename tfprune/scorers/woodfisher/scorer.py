@@ -123,14 +123,14 @@ class WoodFisher(Configurable):
     def distribution(self) -> str:
         return "global" if self.scope == "global" else "uniform"
 
-    def __call__(self, weights: Arrays, gradients: Any) -> Arrays:
+    def __call__(self, weights: Arrays, evidence: Any) -> Arrays:
         scores = {name: np.zeros(np.shape(w)) for name, w in weights.items()}
-        for section in self._sections(weights, gradients):
+        for section in self._sections(weights, evidence):
             with _naming(section):
                 section.scatter(self._score(section, section.gather(weights)), scores)
         return scores
 
-    def compensate(self, weights: Arrays, gradients: Any, masks: Arrays) -> Arrays:
+    def compensate(self, weights: Arrays, evidence: Any, masks: Arrays) -> Arrays:
         """Return the weights after the removal of those that `masks` (True = kept) drops.
 
         Weights masked before stay as they are; removed ones become zero, unless `update` is
@@ -140,7 +140,7 @@ class WoodFisher(Configurable):
         if self.update is None:
             return changed
         share = self.trust_region if self.first_order else None
-        for section in self._sections(weights, gradients):
+        for section in self._sections(weights, evidence):
             w, removed = section.gather(weights), ~section.gather(masks, bool)
             if removed.any():
                 with _naming(section):
@@ -149,15 +149,15 @@ class WoodFisher(Configurable):
                 section.scatter(w + delta, changed)
         return changed
 
-    def predict(self, weights: Arrays, gradients: Any, pruned: Arrays) -> float:
+    def predict(self, weights: Arrays, evidence: Any, pruned: Arrays) -> float:
         """Return the change of the loss from `weights` to `pruned` in the model of F."""
-        found = self._sections(weights, gradients)
+        found = self._sections(weights, evidence)
         return predicted_change(found, weights, pruned, self.first_order)
 
-    def _sections(self, weights: Arrays, gradients: Any) -> Iterable[Section]:
-        if gradients is None:
-            raise ValueError("`gradients` must be given to WoodFisher. Received: gradients=None.")
-        return sections(weights, gradients, self.block_size)
+    def _sections(self, weights: Arrays, evidence: Any) -> Iterable[Section]:
+        if evidence is None:
+            raise ValueError("`evidence` must be given to WoodFisher. Received: evidence=None.")
+        return sections(weights, evidence, self.block_size)
 
     def _damping(self, section: Section) -> float:
         if not self.scale_free:

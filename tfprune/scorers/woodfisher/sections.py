@@ -119,28 +119,28 @@ class Section:
 
 
 def sections(
-    weights: Mapping[str, np.ndarray], gradients: Any, block_size: int | str
+    weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
 ) -> Iterable[Section]:
     """Return the sections of all weights that have an unmasked element.
 
     Args:
         weights: name -> array.
-        gradients: `tfprune.scorers.protocol.Gradients`.
+        gradients: `tfprune.scorers.protocol.Evidence`.
         block_size: weights a block, or "layer" or "model" for one block for each weight or for all.
     """
-    found = _sections(weights, gradients, block_size)
+    found = _sections(weights, evidence, block_size)
     return _joined(list(found)) if block_size == "model" else found
 
 
 def _sections(
-    weights: Mapping[str, np.ndarray], gradients: Any, block_size: int | str
+    weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
 ) -> Iterator[Section]:
-    rows = gradients.per_example()
+    rows = evidence.per_example()
     largest = math.inf if isinstance(block_size, str) else block_size
     for name, weight in weights.items():
-        mask = np.asarray(gradients.masks[name]).astype(bool).ravel()
+        mask = np.asarray(evidence.masks[name]).astype(bool).ravel()
         order, ends, kept = _groups(
-            gradients.structures[name], np.shape(weight), mask, min(largest, LARGEST_GROUP)
+            evidence.structures[name], np.shape(weight), mask, min(largest, LARGEST_GROUP)
         )
         if order.size:
             array = rows[name].reshape(len(rows[name]), -1)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfprune
-from tfprune.calibration.evidence import gradients_of
+from tfprune.calibration.evidence import evidence_of
 from tfprune.wrapping.pruned_layer import plain_path
 
 
@@ -80,23 +80,23 @@ def test_per_example_gradients_are_those_of_single_examples(layers, data):
     if model.inputs[0].dtype == "int32":
         x = np.random.default_rng(0).integers(0, 9, x.shape)
     pruned, _ = tfprune.one_shot(model, 0.4, "magnitude", (x, y), "mse", refresh_batch_norm=False)
-    statistics = gradients_of(pruned, (x, y), "mse")
+    evidence = evidence_of(pruned, (x, y), "mse")
     wanted = one_by_one(pruned, (x, y), keras.losses.MeanSquaredError())
     before = [np.array(v) for v in pruned.variables]
-    got = statistics.per_example()
+    got = evidence.per_example()
     assert got.keys() == wanted.keys()
     for name, value in got.items():
         assert np.allclose(value, wanted[name], atol=2e-6), name
-        assert not value[:, ~statistics.masks[name]].any()
+        assert not value[:, ~evidence.masks[name]].any()
     for size in (4, 32):
-        batches = list(statistics.batches(size))
+        batches = list(evidence.batches(size))
         counts = [min(size, 11 - start) for start in range(0, 11, size)]
         for name in got:
             joined = np.concatenate([batch[name] for batch in batches])
             assert len(joined) == len(counts)
             means = [wanted[name][i * size :][:size].mean(axis=0) for i in range(len(counts))]
             assert np.allclose(joined, means, atol=2e-6), (name, size)
-            assert np.allclose(statistics.mean()[name], wanted[name].mean(axis=0), atol=2e-6)
+            assert np.allclose(evidence.mean()[name], wanted[name].mean(axis=0), atol=2e-6)
     assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, pruned.variables))
 
 
@@ -117,11 +117,11 @@ def test_several_outputs_loss_weights_and_sample_weights_are_honoured(data):
     keras_loss = model.evaluate(x, y, sample_weight=weight, batch_size=64, verbose=0)[0]
     assert report.stages[0].loss_before == pytest.approx(keras_loss, rel=1e-5)
     pruned = tfprune.prune(model, tfprune.OneShot(0.5), rules=[("b/.*", None)])
-    statistics = gradients_of(pruned, (x, y, {"a": weight}), {"a": "mse"})
-    plain = gradients_of(pruned, (x, y), {"a": "mse", "b": None})
-    name = next(n for n in statistics.masks if "trunk" in n)
+    evidence = evidence_of(pruned, (x, y, {"a": weight}), {"a": "mse"})
+    plain = evidence_of(pruned, (x, y), {"a": "mse", "b": None})
+    name = next(n for n in evidence.masks if "trunk" in n)
     expected = plain.per_example()[name] * weight[:, None, None]
-    assert np.allclose(statistics.per_example()[name], expected, atol=1e-5)
+    assert np.allclose(evidence.per_example()[name], expected, atol=1e-5)
 
 
 def quadratic(data):
@@ -129,18 +129,18 @@ def quadratic(data):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, use_bias=False, name="w")])
     pruned = tfprune.prune(model, tfprune.OneShot(0.5))
     x = data[0].astype("float64")
-    return gradients_of(pruned, data, "mse"), np.kron(x.T @ x / 64, np.eye(3)) * 2 / 3
+    return evidence_of(pruned, data, "mse"), np.kron(x.T @ x / 64, np.eye(3)) * 2 / 3
 
 
 def test_curvature_of_a_quadratic_loss_is_its_hessian(data):
-    statistics, hessian = quadratic(data)
-    (name,) = statistics.masks
+    evidence, hessian = quadratic(data)
+    (name,) = evidence.masks
     vector = np.random.default_rng(2).normal(size=(6, 3)).astype("float32")
-    product = statistics.hessian_vector_product({name: vector})[name]
+    product = evidence.hessian_vector_product({name: vector})[name]
     assert np.allclose(product.ravel(), hessian @ vector.ravel(), atol=1e-5)
-    exact = statistics.hessian_diagonal()[name]
+    exact = evidence.hessian_diagonal()[name]
     assert np.allclose(exact.ravel(), np.diagonal(hessian), atol=1e-5)
-    estimate = statistics.hessian_diagonal(probes=400)[name]
+    estimate = evidence.hessian_diagonal(probes=400)[name]
     assert np.abs(estimate - exact).max() < 0.2 * exact.max()
     assert not np.array_equal(estimate, exact)
 
@@ -163,13 +163,13 @@ def gated(data):
 
 def test_gate_derivatives_are_those_of_a_scaled_channel(data):
     pruned, _ = gated(data)
-    statistics = gradients_of(pruned, data, "mse", examples=None)
+    evidence = evidence_of(pruned, data, "mse", examples=None)
     norm = pruned.get_layer("norm")
     gamma, beta = np.array(norm.gamma), np.array(norm.beta)
-    (name,) = statistics.masks
+    (name,) = evidence.masks
     first, second = (
         np.concatenate([g[name] for g in found])
-        for found in (statistics.gates(64), statistics.gate_curvature(64))
+        for found in (evidence.gates(64), evidence.gate_curvature(64))
     )
     assert first.shape == second.shape == (1, 4)
     step = 0.02
@@ -188,15 +188,15 @@ def test_gate_derivatives_are_those_of_a_scaled_channel(data):
 
 
 def test_gates_without_batch_normalization_are_refused_by_name(mlp, data):
-    statistics = gradients_of(tfprune.prune(mlp, tfprune.OneShot(0.5)), data, "mse")
+    evidence = evidence_of(tfprune.prune(mlp, tfprune.OneShot(0.5)), data, "mse")
     with pytest.raises(ValueError, match="Gates need a BatchNormalization.*hidden/kernel"):
-        next(statistics.gates(8))
+        next(evidence.gates(8))
 
 
 def test_gradients_beyond_the_memory_budget_lie_on_disk(mlp, data):
     pruned = tfprune.prune(mlp, tfprune.OneShot(0.5))
-    in_memory = gradients_of(pruned, data, "mse").per_example()
-    on_disk = gradients_of(pruned, data, "mse", memory_budget=1000).per_example()
+    in_memory = evidence_of(pruned, data, "mse").per_example()
+    on_disk = evidence_of(pruned, data, "mse", memory_budget=1000).per_example()
     for name, value in on_disk.items():
         assert isinstance(value, np.memmap) and not isinstance(in_memory[name], np.memmap)
         assert np.array_equal(value, in_memory[name])
@@ -208,8 +208,8 @@ def test_two_replicas_give_the_gradients_of_one(data):
         layers = [keras.Input((6,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(3)]
         pruned = tfprune.prune(keras.Sequential(layers), tfprune.OneShot(0.5))
         pruned.compile("sgd", "mse")
-        statistics = gradients_of(pruned, (data[0][:37], data[1][:37]))
-        return [*statistics.per_example().values(), *statistics.mean().values()]
+        evidence = evidence_of(pruned, (data[0][:37], data[1][:37]))
+        return [*evidence.per_example().values(), *evidence.mean().values()]
 
     alone = gradients()
     with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
@@ -223,7 +223,7 @@ def test_an_interrupted_pass_leaves_the_model_unchanged(data):
     layers = [keras.Input((3, 2), batch_size=None), keras.layers.LSTM(4), keras.layers.Dense(3)]
     pruned = tfprune.prune(keras.Sequential(layers), tfprune.OneShot(0.5))
     before = [np.array(v) for v in pruned.variables]
-    passes = gradients_of(pruned, (data[0].reshape(64, 3, 2), data[1]), "mse").batches(4)
+    passes = evidence_of(pruned, (data[0].reshape(64, 3, 2), data[1]), "mse").batches(4)
     next(passes)
     with pytest.raises(KeyboardInterrupt):
         passes.throw(KeyboardInterrupt)
@@ -240,7 +240,7 @@ def test_weights_without_a_gradient_are_named(data):
     model = keras.Sequential([*layers, keras.layers.Dense(3, name="reached")])
     pruned = tfprune.prune(model, tfprune.OneShot(0.5))
     with pytest.raises(ValueError, match=r"no gradient for \['.*lost/kernel'\]"):
-        gradients_of(pruned, data, "mse")
+        evidence_of(pruned, data, "mse")
 
 
 def test_a_loss_that_is_not_finite_is_refused(mlp, data):
@@ -248,4 +248,4 @@ def test_a_loss_that_is_not_finite_is_refused(mlp, data):
         return keras.ops.log(keras.ops.zeros_like(outputs) - 1.0)
 
     with pytest.raises(ValueError, match="needs finite numbers. Received: the loss is nan"):
-        gradients_of(tfprune.prune(mlp, tfprune.OneShot(0.5)), data, broken)
+        evidence_of(tfprune.prune(mlp, tfprune.OneShot(0.5)), data, broken)

@@ -1,11 +1,11 @@
-"""Gradients held in memory, so that scorers are tested without a model."""
+"""Evidence held in memory, so that scorers are tested without a model."""
 
 import numpy as np
 
 from tfprune.sparsity.structures import Unstructured
 
 
-class FakeGradients:
+class FakeEvidence:
     """What scorers ask for, from per-example gradients and a Hessian that a test chose.
 
     Args:

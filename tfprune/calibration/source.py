@@ -5,16 +5,16 @@ from typing import Any
 
 import keras
 
-from tfprune.calibration.evidence import MEMORY_BUDGET, Statistics
+from tfprune.calibration.evidence import MEMORY_BUDGET, MeasuredEvidence
 from tfprune.calibration.examples import ExampleSource
 from tfprune.calibration.losses import loss_function
-from tfprune.calibration.passes import Derivatives
+from tfprune.calibration.passes import Passes
 from tfprune.support.arrays import host_array
 from tfprune.wrapping.mask_update import WeightGroup
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationOptions:
+class EvidenceOptions:
     """What gradient-based scorers look at, as the user gave it.
 
     Attributes:
@@ -32,8 +32,8 @@ class CalibrationOptions:
     quiet: bool = False
 
 
-class Calibration:
-    """Statistics of the loss for the weight groups of a model, compiled once.
+class EvidenceSource:
+    """Evidence for the weight groups of a model, compiled once.
 
     Args:
         model: built model with `PrunedLayer`s.
@@ -50,7 +50,7 @@ class Calibration:
         self,
         model: keras.Model,
         groups: list[WeightGroup],
-        options: CalibrationOptions,
+        options: EvidenceOptions,
         *,
         compiled: keras.Model | None = None,
         seed: int = 0,
@@ -67,8 +67,8 @@ class Calibration:
         self._source = ExampleSource(options.data)
         self.taken = self._source.take(options.examples, seed=seed)
         weights = {n: w for group in groups for n, w in group.trainable().items()}
-        self._derivatives = Derivatives(model, loss, weights)
-        self._derivatives.by_weight.check(self.taken)
+        self._passes = Passes(model, loss, weights)
+        self._passes.by_weight.check(self.taken)
 
     def take(self, seed: int) -> None:
         """Go over to other examples, as far as the data has more than are used at once."""
@@ -76,18 +76,18 @@ class Calibration:
 
     def loss(self) -> float:
         """Return the mean loss over the examples."""
-        return self._derivatives.by_weight.loss(self.taken)
+        return self._passes.by_weight.loss(self.taken)
 
-    def statistics(self) -> Statistics:
-        """Return statistics at the weights and masks as they are now."""
+    def evidence(self) -> MeasuredEvidence:
+        """Return evidence at the weights and masks as they are now."""
         masks = {
             name: host_array(group.masks[name][0].value).copy()
             for group in self._groups
             for name in group.trainable()
         }
         structures = {n: s for group in self._groups for n, s in group.structures.items()}
-        return Statistics(
-            self._derivatives,
+        return MeasuredEvidence(
+            self._passes,
             self.taken,
             masks,
             structures,
