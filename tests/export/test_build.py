@@ -10,7 +10,7 @@ from tfprune.export.builder import build
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.graph import OPERATORS, graphs
 from tfprune.export.run import wasm
-from tfprune.targets.structures import TARGETS
+from tfprune.targets.target import TARGETS
 
 
 def pooled(x):
@@ -35,7 +35,7 @@ def codes(content):
 def test_a_graph_that_xnnpack_misreads_gets_no_densify(middle, target):
     inputs = image()
     content = dense_file(pruned(inputs, head(middle(body(inputs)))))
-    built = build(content, target=target)
+    built = build(content, target=TARGETS[target])
     assert OPERATORS.DENSIFY not in codes(built.content)
     assert built.coverage.sparse_convolutions == 0 and built.coverage.defects == ()
     assert any("DENSIFY" in note and "channels-first" in note for note in built.notes)
@@ -47,7 +47,7 @@ def test_such_a_graph_predicts_the_same_in_webassembly(middle, tmp_path):
     inputs = image()
     model = pruned(inputs, head(middle(body(inputs))))
     path = tmp_path / "model.tflite"
-    path.write_bytes(build(dense_file(model), target="wasm").content)
+    path.write_bytes(build(dense_file(model), target=TARGETS["wasm"]).content)
     images = np.random.default_rng(0).standard_normal((1, 16, 16, 3)).astype(np.float32)
     (found,) = wasm.outputs(path, [images])
     np.testing.assert_allclose(found, model(images), rtol=1e-4, atol=1e-5)
@@ -56,11 +56,11 @@ def test_such_a_graph_predicts_the_same_in_webassembly(middle, tmp_path):
 def test_the_graph_is_rewritten_only_where_convolutions_run_sparsely_by_it():
     inputs = image()
     content = dense_file(pruned(inputs, head(body(inputs, symmetric=False))))
-    built = build(content, target="wasm")
+    built = build(content, target=TARGETS["wasm"])
     assert built.coverage.sparse_convolutions == 2 and built.rewrites
     assert OPERATORS.REVERSE_V2 in codes(built.content)
     for target in ("x86", "size"):
-        assert OPERATORS.REVERSE_V2 not in codes(build(content, target=target).content)
+        assert OPERATORS.REVERSE_V2 not in codes(build(content, target=TARGETS[target]).content)
     barely = build(dense_file(pruned(inputs, head(body(inputs, symmetric=False)), 0.6)))
     assert OPERATORS.REVERSE_V2 not in codes(barely.content)
     assert barely.rewrites == () and "no convolution would run sparsely" in barely.notes[0]
@@ -83,7 +83,7 @@ def test_not_sparse_means_untouched():
 def test_constants_of_one_operator_have_one_width(quantize):
     inputs = image()
     wide = layers.Conv2D(256, 1)(body(inputs))  # small weights would gain nothing by DENSIFY
-    built = build(dense_file(pruned(inputs, head(wide))), target="wasm", quantize=quantize)
+    built = build(dense_file(pruned(inputs, head(wide))), target=TARGETS["wasm"], quantize=quantize)
     stored = parsed(built.content)
     kinds = [flatbuffer.TYPE_NAMES[t.type] for t in stored.subgraphs[0].tensors]
     assert ("float16" in kinds) == (quantize == "float16")

@@ -11,7 +11,7 @@ import tfprune
 from tfprune.export.builder import build
 from tfprune.export.convert import converter, copies, signature
 from tfprune.export.run import verify
-from tfprune.targets.structures import QUANTIZE, TARGETS
+from tfprune.targets.target import QUANTIZE, TARGETS
 
 EXAMPLES = 4
 # Tighter than what the exporter allows: these models are small.
@@ -103,8 +103,10 @@ def test_every_file_loads_and_predicts_like_keras(builder, structure, tmp_path):
     seen = {}
     for quantize in QUANTIZE:
         stored = converted(quantize if quantize in ("dynamic", "int8") else None)
-        for target in TARGETS:
-            lowerings = (False, True) if target == "wasm" and quantize != "dynamic" else (False,)
+        for target in TARGETS.values():
+            lowerings = (
+                (False, True) if target.in_webassembly and quantize != "dynamic" else (False,)
+            )
             for lower in lowerings:
                 built = build(stored, target=target, quantize=quantize, lower_conv3x3=lower).content
                 if built in seen:

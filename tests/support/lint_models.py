@@ -9,6 +9,7 @@ from tfprune.export.encode import sparse
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.graph import OPERATORS, graphs
 from tfprune.export.predict.linting import coverage
+from tfprune.targets.target import MACHINES
 
 CHANNELS = 16
 
@@ -81,7 +82,7 @@ def _densify(graph, weight):
 
 def lint_of(inputs, outputs, *, sparsity=0.9, target="arm64", edit=None):
     content = dense_file(pruned(inputs, outputs, sparsity))
-    return coverage(densified(content, edit=edit), "test", target)
+    return coverage(densified(content, edit=edit), "test", MACHINES[target])
 
 
 def row(found, name):

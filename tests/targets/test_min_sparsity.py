@@ -11,6 +11,7 @@ import tfprune
 from tests.support.target_models import image_model
 from tfprune.export.encode import costs
 from tfprune.targets.structures import TargetStructures
+from tfprune.targets.target import TARGETS
 
 
 def warned(model, schedule, target, **options):
@@ -73,4 +74,4 @@ def test_the_exporter_takes_its_sparse_kernel_from_the_gate_on(target, quantize,
     for sparsity, sparse in ((least - 0.02, False), (least + 0.01, True)):
         kept = random.random((1024, layer.kernel.shape[0] // block)) >= sparsity
         weight = np.repeat(kept, block, axis=1).astype("int8" if quantize else "float32")
-        assert (costs.fastest_native(weight, target) is not None) == sparse
+        assert (costs.fastest_native(weight, TARGETS[target].costs) is not None) == sparse

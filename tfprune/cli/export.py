@@ -10,7 +10,7 @@ from tfprune.cli.terminal import Outcome
 from tfprune.pruning.prune_model import strip_pruning
 from tfprune.support.files import require_writable
 from tfprune.support.progress_bar import progress
-from tfprune.targets.structures import QUANTIZE, TARGETS
+from tfprune.targets.target import QUANTIZE, TARGETS
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 _DESCRIPTION = """\
@@ -50,7 +50,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
     parser.add_argument(
         "--target",
-        choices=TARGETS,
+        choices=tuple(TARGETS),
         default="auto",
         help="see above; default: %(default)s",
     )

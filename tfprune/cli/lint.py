@@ -6,12 +6,11 @@ from typing import Any
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.tables import table
+from tfprune.targets.target import MACHINES
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
-    from tfprune.export.predict.linting import TARGETS
-
     parser = arguments.add_command(
         commands,
         common,
@@ -31,7 +30,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.tflite", help="any TFLite file")
     parser.add_argument(
         "--target",
-        choices=TARGETS,
+        choices=tuple(MACHINES),
         default="arm64",
         help="where the file will run; default: %(default)s",
     )

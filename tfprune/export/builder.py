@@ -10,11 +10,8 @@ from tfprune.export import rewrites
 from tfprune.export.encode.sparse import EncodedTensor, encode_model
 from tfprune.export.file import flatbuffer
 from tfprune.export.predict.linting import Coverage, coverage
+from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS, Target
 
-# Where XNNPACK has sparse kernels for 1x1 convolutions: not on x86, and of no use for bytes alone.
-_SPARSE_CONVOLUTIONS = ("auto", "arm64", "wasm")
-_FLOAT_ARITHMETIC = (None, "float16", "int8_weights")
-_LINTED_AS = {"auto": "arm64", "size": "arm64"}
 _NO_GAIN = "The graph is as the converter made it: no convolution would run sparsely by this."
 _NO_DENSIFY = "Weights are not expanded by DENSIFY, which would switch on XNNPACK's sparse kernels:"
 
@@ -41,7 +38,7 @@ class Built:
 def build(
     content: bytes,
     *,
-    target: str = "auto",
+    target: Target = TARGETS["auto"],
     quantize: str | None = None,
     lower_conv3x3: bool = False,
     sparse: bool = True,
@@ -50,7 +47,7 @@ def build(
 
     Args:
         content: The converter's dense file.
-        target: One of `tfprune.targets.structures.TARGETS`.
+        target: Where it will run.
         quantize: As in `to_tflite`; "dynamic" and "int8" describe what `content` holds already.
         lower_conv3x3: Whether to turn larger convolutions into sparse 1x1 ones.
         sparse: Whether to do anything at all.
@@ -61,7 +58,7 @@ def build(
     if not sparse:
         return Built(content, (), _coverage(_parse(content), target))
     notes: tuple[str, ...] = ()
-    if target in _SPARSE_CONVOLUTIONS and quantize in _FLOAT_ARITHMETIC:
+    if target.sparse_convolutions and quantize in FLOAT_ARITHMETIC:
         model = _parse(content)
         done = rewrites.apply(model, lower_conv3x3=lower_conv3x3)
         encodings = encode_model(model, target=target, quantize=quantize)
@@ -86,14 +83,15 @@ def _parse(content: bytes) -> Any:
     return flatbuffer.parse(content, "the dense model")
 
 
-def _coverage(model: Any, target: str) -> Coverage:
-    return coverage(model, "the file", _LINTED_AS.get(target, target))
+def _coverage(model: Any, target: Target) -> Coverage:
+    return coverage(model, "the file", MACHINES[target.kernels_of])
 
 
 def _defects(model: Any) -> tuple[str, ...]:
     """What would go wrong wherever XNNPACK has sparse kernels, whatever the file is meant for."""
     return tuple(
         defect
-        for target in ("arm64", "wasm")
+        for target in MACHINES.values()
+        if target.sparse_convolutions
         for defect in coverage(model, "the file", target).defects
     )

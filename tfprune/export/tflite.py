@@ -14,8 +14,8 @@ from tfprune.export.file import flatbuffer
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import verify, wasm
 from tfprune.support.files import replacing
+from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
-_CONVERTED = ("dynamic", "int8")  # what the converter quantizes; the rest happens in `build`
 _CHECKED_EXAMPLES = 8
 
 _Cases = list[tuple[list[np.ndarray], list[np.ndarray]]]  # inputs and Keras's outputs
@@ -101,26 +101,27 @@ def to_tflite(
         samples["`representative_data`"] = [array[:count] for array in representative]
     if verify_inputs is not None:
         samples["`verify_inputs`"] = signature.arrays_for(signed, verify_inputs, "verify_inputs")
-    in_wasm = target == "wasm" and wasm.is_installed()
+    aim = TARGETS[target]
+    in_wasm = aim.in_webassembly and wasm.is_installed()
     with replacing(path) as temporary:
         cases = _predicted(plain, signed, samples)
         dense = stored = converter.convert(plain, signed)
-        if converted is not plain or quantize in _CONVERTED:
+        if converted is not plain or quantize in INTEGER_ARITHMETIC:
             stored = converter.convert(
                 converted,
                 signed,
-                quantize=quantize if quantize in _CONVERTED else None,
+                quantize=quantize if quantize in INTEGER_ARITHMETIC else None,
                 representative=representative,
             )
         built = build(
-            stored, target=target, quantize=quantize, lower_conv3x3=lower_conv3x3, sparse=sparse
+            stored, target=aim, quantize=quantize, lower_conv3x3=lower_conv3x3, sparse=sparse
         )
         with open(temporary, "wb") as file:
             file.write(built.content)
-        if quantize in _CONVERTED:
+        if quantize in INTEGER_ARITHMETIC:
             _check_beside(stored, lambda other: _require_equal(temporary, other, signed, cases))
         elif quantize is not None:
-            unrounded = build(stored, target=target, lower_conv3x3=lower_conv3x3, sparse=sparse)
+            unrounded = build(stored, target=aim, lower_conv3x3=lower_conv3x3, sparse=sparse)
             _check_beside(unrounded.content, lambda other: _compare(other, signed, cases))
         tolerance = verify.TOLERANCES[quantize]
         largest = max(
@@ -140,7 +141,7 @@ def to_tflite(
         coverage=built.coverage,
         rewrites=built.rewrites,
         largest_difference=largest,
-        notes=tuple(_notes(plain is not model, sparse, built, target == "wasm" and not in_wasm)),
+        notes=tuple(_notes(plain is not model, sparse, built, aim.in_webassembly and not in_wasm)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 
@@ -33,9 +33,9 @@ def require_integer(name: str, value: Any, *, minimum: int) -> int:
     return int(value)
 
 
-def require_one_of(name: str, value: Any, known: Sequence[Any]) -> Any:
+def require_one_of(name: str, value: Any, known: Collection[Any]) -> Any:
     """Return `value` when it is one of the `known` ones."""
-    if value not in known:
+    if value not in tuple(known):
         listed = ", ".join(repr(option) for option in known)
         raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}.")
     return value

@@ -26,10 +26,7 @@ from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_one_of
-
-TARGETS = ("auto", "arm64", "wasm", "x86", "size")
-QUANTIZE = (None, "float16", "int8_weights", "dynamic", "int8")
-_INTEGER_KERNELS = ("dynamic", "int8")
+from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
@@ -37,19 +34,10 @@ _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _CELLS = (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell)
 _MATRICES = (layers.Dense, layers.EinsumDense, *_CELLS)
 
-_FLOAT_BLOCK, _INT8_BLOCK = Block(4, 1), Block(16, 1)
 _IMAGE_CHANNELS = 4
 
 # XNNPACK's own condition: more zeros than this over all 1x1 convolutions together.
 _XNNPACK_GATE = 2 / 3
-_XNNPACK_TARGETS = ("auto", "arm64", "wasm")
-
-# Where the sparse kernels of large fully connected weights become faster than the dense ones, from
-# the costs that the exporter decides by (`tfprune.export.encode.costs`; a test compares them).
-_PAYS_FROM = {
-    "x86": {_FLOAT_BLOCK: 0.82, _INT8_BLOCK: 0.89, Unstructured(): 0.95},
-    "wasm": {_FLOAT_BLOCK: 0.89, _INT8_BLOCK: 0.94, Unstructured(): 0.93},
-}
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -90,11 +78,13 @@ class TargetStructures(Configurable):
         """
         if first or _is_depthwise(layer, weight):
             return None
-        integers = self.quantize in _INTEGER_KERNELS
-        if not _is_matrix(layer, weight) or (self.target == "size" and not integers):
+        if not _is_matrix(layer, weight):
             return Unstructured()
-        block = _INT8_BLOCK if integers else _FLOAT_BLOCK
-        return Unstructured() if weight.shape[0] % block.height else block
+        target = TARGETS[self.target]
+        integers = self.quantize in INTEGER_ARITHMETIC
+        structure = target.integer_matrices if integers else target.matrices
+        fits = not isinstance(structure, Block) or weight.shape[0] % structure.height == 0
+        return structure if fits else Unstructured()
 
     def assign(self, layer: keras.layers.Layer) -> dict[int, Structure | None]:
         """Return id -> structure of each prunable weight in a layer or model; None = dense.
@@ -121,18 +111,18 @@ class TargetStructures(Configurable):
             layer: the layer that holds the weight.
             weight: one of its prunable weights.
         """
-        structure = self.for_weight(layer, weight)
-        if self.target == "size" or structure is None:
+        structure, target = self.for_weight(layer, weight), TARGETS[self.target]
+        if structure is None:
             return 0.0
+        integers = self.quantize in INTEGER_ARITHMETIC
         if _is_pointwise(layer, weight):
-            floats = self.quantize not in _INTEGER_KERNELS
-            return _XNNPACK_GATE if floats and self.target in _XNNPACK_TARGETS else 0.0
+            return _XNNPACK_GATE if target.sparse_convolutions and not integers else 0.0
         # Converted back by DEQUANTIZE, a weight has reached its dense kernel.
         if not _is_matrix(layer, weight) or self.quantize in ("float16", "int8_weights"):
             return 0.0
-        if self.quantize is not None and structure != _INT8_BLOCK:
+        if integers and structure != target.integer_matrices:
             return 0.0  # there is no int8 kernel for rows
-        return _PAYS_FROM.get(self.target, _PAYS_FROM["x86"])[structure]
+        return target.pays_from(structure)
 
 
 def structures_for(target: str, *, quantize: str | None = None) -> TargetStructures:

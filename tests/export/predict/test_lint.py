@@ -16,6 +16,7 @@ from tfprune.export.encode.layouts import Layout
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.graph import OPERATORS, TYPES, Graph
 from tfprune.export.predict.linting import coverage
+from tfprune.targets.target import MACHINES
 
 
 def empty_graph():
@@ -53,7 +54,7 @@ def fully_connected(weight, *, layout=None, densify=False):
 
 
 def only_row(model, target="arm64"):
-    (layer,) = coverage(model, "test", target).layers
+    (layer,) = coverage(model, "test", MACHINES[target]).layers
     return layer
 
 
@@ -86,7 +87,7 @@ def test_native_layouts_run_sparsely_everywhere(kind, layout, kernel, target):
 )
 def test_layouts_that_the_runtime_refuses_are_defects(kind, layout, text):
     weight = (10 * blocks((32, 64), 16, 0.8)).astype(kind)
-    found = coverage(fully_connected(weight, layout=layout), "test", "x86")
+    found = coverage(fully_connected(weight, layout=layout), "test", MACHINES["x86"])
     assert found.layers[0].kernel == "broken" and found.sparse_layers == 0
     assert found.defects == (f"breaks the file: the runtime refuses FULLY_CONNECTED with {text}",)
 
@@ -117,7 +118,7 @@ def test_multiply_adds_are_counted_by_hand():
     x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="depthwise")(x)
     x = layers.Conv2DTranspose(5, 2, strides=2, name="transpose")(x)
     x = layers.Dense(7, name="head")(layers.Flatten()(x))
-    found = coverage(parsed(dense_file(keras.Model(inputs, x))), "test", "arm64")
+    found = coverage(parsed(dense_file(keras.Model(inputs, x))), "test", MACHINES["arm64"])
     assert {layer.operator: layer.multiply_adds for layer in found.layers} == {
         "CONV_2D": 4 * 4 * 6 * 3 * 3 * 3,
         "DEPTHWISE_CONV_2D": 4 * 4 * 12 * 3 * 3,
@@ -137,7 +138,7 @@ def test_constant_matrices_are_layers_and_products_of_activations_a_note():
     options = schema.BatchMatMulOptionsT()
     for inputs, output in (([x, weight], y), ([x, y], z)):
         graph.operators.append(graph.operator(OPERATORS.BATCH_MATMUL, inputs, [output], options))
-    found = coverage(graph.model, "test", "arm64")
+    found = coverage(graph.model, "test", MACHINES["arm64"])
     assert [layer.multiply_adds for layer in found.layers] == [3 * 5 * 4 * 8]
     assert found.layers[0].blocker == "no sparse kernel for this operator"
     assert any("1 BATCH_MATMUL of two computed tensors" in note for note in found.notes)
@@ -146,7 +147,7 @@ def test_constant_matrices_are_layers_and_products_of_activations_a_note():
 @pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
 def test_loop_bodies_count_once_a_step(layer):
     model = keras.Sequential([keras.Input((7, 12)), layer(16)])
-    found = coverage(parsed(dense_file(model)), "test", "x86")
+    found = coverage(parsed(dense_file(model)), "test", MACHINES["x86"])
     kernels = [weight for weight in model.weights if weight.name.endswith("kernel")]
     assert found.multiply_adds == 7 * sum(int(np.prod(kernel.shape)) for kernel in kernels)
     assert all(row.graph > 0 for row in found.layers) and found.notes == ()
@@ -154,7 +155,7 @@ def test_loop_bodies_count_once_a_step(layer):
 
 def test_a_loop_of_free_length_counts_one_step_and_says_so():
     model = keras.Sequential([keras.Input((None, 12)), layers.LSTM(16)])
-    found = coverage(parsed(dense_file(model)), "test", "x86")
+    found = coverage(parsed(dense_file(model)), "test", MACHINES["x86"])
     assert found.multiply_adds == 4 * 16 * (12 + 16)
     assert found.notes == ("A loop of unknown length is counted as one step.",)
 
@@ -164,7 +165,7 @@ def test_a_sparse_loop_body_is_covered():
     cell = model.layers[0].cell
     for weight in (cell.kernel, cell.recurrent_kernel):
         weight.assign(blocks((512, 128), 4, 0.95).T)
-    found = coverage(parsed(sparse.encode_weights(dense_file(model))[0]), "test", "x86")
+    found = coverage(parsed(sparse.encode_weights(dense_file(model))[0]), "test", MACHINES["x86"])
     assert [layer.kernel for layer in found.layers] == ["sparse 1x4"] * 2
     assert found.sparse_multiply_adds == 1.0 and found.blockers == {}
 
@@ -223,7 +224,7 @@ def test_damaged_content_is_read_or_is_a_value_error(content):
         for _ in range(rng.choice([1, 4, 16])):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         try:
-            str(coverage(parsed(bytes(damaged)), "damaged", rng.choice(["arm64", "x86"])))
+            str(coverage(parsed(bytes(damaged)), "damaged", MACHINES[rng.choice(["arm64", "x86"])]))
             outcomes.add("read")
         except ValueError as error:
             assert "damaged" in str(error) or "`path`" in str(error)
@@ -240,4 +241,4 @@ def test_graphs_that_run_each_other_are_an_error():
     options.condSubgraphIndex = options.bodySubgraphIndex = 1
     inner.operators = [Graph(model, inner).operator(OPERATORS.WHILE, [], [], options)]
     with pytest.raises(ValueError, match="damaged.*graph 1 calls itself"):
-        coverage(model, "circle", "arm64")
+        coverage(model, "circle", MACHINES["arm64"])

@@ -8,7 +8,7 @@ import numpy as np
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_integer, require_one_of
-from tfprune.targets.structures import QUANTIZE, TARGETS
+from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
@@ -40,17 +40,18 @@ def check_options(
             "`batch_size` must be a number with `quantize='int8'`: activations are calibrated in "
             "batches of it. Received: batch_size=None."
         )
-    if target == "wasm" and batch_size is None:
+    if batch_size is None and not TARGETS[target].takes_free_shapes:
         raise ValueError(
-            "`batch_size` must be a number for `target='wasm'`: LiteRT.js takes fixed shapes only. "
-            "Received: batch_size=None."
+            f"`batch_size` must be a number for `target={target!r}`, whose runtime takes fixed "
+            "shapes only. Received: batch_size=None."
         )
     if quantize != "int8" and representative_data is not None:
         raise ValueError(
             "`representative_data` must be None unless `quantize='int8'`: nothing else is "
             f"calibrated. Received: quantize={quantize!r} and representative data."
         )
-    if lower_conv3x3 and (target in ("x86", "size") or quantize in ("dynamic", "int8")):
+    sparse = TARGETS[target].sparse_convolutions and quantize not in INTEGER_ARITHMETIC
+    if lower_conv3x3 and not sparse:
         raise ValueError(
             "`lower_conv3x3` must be False for this file: only float32 arithmetic on ARM64 or in "
             "WebAssembly has the sparse kernels that the lowering is for. Received: "

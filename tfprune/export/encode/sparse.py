@@ -25,6 +25,7 @@ from tfprune.export.encode import costs, layouts, narrowing
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import Use, Weight, constant_weights
 from tfprune.export.file.graph import OPERATORS, TYPES
+from tfprune.targets.target import TARGETS, Target
 
 _NATIVE_VERSION = 8
 
@@ -85,13 +86,13 @@ class _Plan:
 
 
 def encode_weights(
-    content: bytes, *, target: str = "auto", quantize: str | None = None
+    content: bytes, *, target: Target = TARGETS["auto"], quantize: str | None = None
 ) -> tuple[bytes, tuple[EncodedTensor, ...]]:
     """Encodes each constant that becomes smaller by it.
 
     Args:
         content: A .tflite file.
-        target: One of `tfprune.targets.structures.TARGETS`; it decides which native kernels pay.
+        target: It decides which native kernels pay.
         quantize: "float16" or "int8_weights" to store float32 constants in fewer bits; anything
             else leaves every value as it is.
 
@@ -107,7 +108,7 @@ def encode_weights(
 def encode_model(
     model: Any,
     *,
-    target: str = "auto",
+    target: Target = TARGETS["auto"],
     quantize: str | None = None,
     densify: bool = True,
 ) -> tuple[EncodedTensor, ...]:
@@ -156,10 +157,10 @@ def _entry(weight: Weight, plan: _Plan, size: int) -> EncodedTensor:
     )
 
 
-def _plan(weight: Weight, target: str, quantize: str | None, densify: bool) -> _Plan:
+def _plan(weight: Weight, target: Target, quantize: str | None, densify: bool) -> _Plan:
     unchanged = narrowing.unchanged(weight.values)
     if weight.fully_connected:
-        native = costs.fastest_native(weight.values, target)
+        native = costs.fastest_native(weight.values, target.costs)
         if native is not None:
             return _Plan(unchanged, native, native=True)
     if weight.values.dtype != np.float32:

@@ -10,8 +10,7 @@ from tfprune.export.file.decoding import Constants
 from tfprune.export.file.graph import graphs
 from tfprune.export.predict import clusters, verdicts
 from tfprune.support.validation import require_one_of
-
-TARGETS = ("arm64", "wasm", "x86")
+from tfprune.targets.target import MACHINES, Target
 
 # What reading a damaged model may raise that passed the checks on parsing.
 _DAMAGE_ERRORS = (
@@ -149,26 +148,25 @@ def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
         Traceback (most recent call last):
         ValueError: `path` must name a readable TFLite file. Received: ...
     """
-    require_one_of("target", target, TARGETS)
+    require_one_of("target", target, MACHINES)
     model, _ = flatbuffer.read(path)
-    return coverage(model, os.fspath(path), target)
+    return coverage(model, os.fspath(path), MACHINES[target])
 
 
-def coverage(model: Any, name: str, target: str) -> Coverage:
+def coverage(model: Any, name: str, target: Target) -> Coverage:
     """Tells the same of a parsed model.
 
     Args:
         model: The `ModelT`, which is not changed.
         name: What the table and error messages call it.
-        target: As in `lint`.
+        target: The machine, of `tfprune.targets.target.MACHINES`.
 
     Returns:
         One row a layer with weights.
 
     Raises:
-        ValueError: If the model is damaged, or the target is unknown.
+        ValueError: If the model is damaged.
     """
-    require_one_of("target", target, TARGETS)
     try:
         return _coverage(model, name, target)
     except _DAMAGE_ERRORS as error:
@@ -178,7 +176,7 @@ def coverage(model: Any, name: str, target: str) -> Coverage:
         ) from error
 
 
-def _coverage(model: Any, name: str, target: str) -> Coverage:
+def _coverage(model: Any, name: str, target: Target) -> Coverage:
     repeats, notes = loops.repeats(model)
     rows, defects, uncounted = [], [], collections.Counter[str]()
     for number, (graph, times) in enumerate(zip(graphs(model), repeats)):
@@ -186,8 +184,8 @@ def _coverage(model: Any, name: str, target: str) -> Coverage:
         found = verdicts.layers(graph, constants)
         uncounted.update(verdicts.uncounted(graph, constants))
         predicted = None
-        if target != "x86":
-            predicted = clusters.predict(graph, constants, mixed=target != "wasm")
+        if target.sparse_convolutions:
+            predicted = clusters.predict(graph, constants, mixed=target.mixes_widths)
         for layer in found:
             verdict = verdicts.verdict(graph, constants, layer, predicted)
             rows.append(
@@ -205,4 +203,4 @@ def _coverage(model: Any, name: str, target: str) -> Coverage:
             if verdict.kernel == verdicts.BROKEN and verdict.blocker not in defects:
                 defects.append(verdict.blocker)
     notes += tuple(f"{count} {what}" for what, count in uncounted.items())
-    return Coverage(name, target, tuple(rows), tuple(defects), notes)
+    return Coverage(name, target.name, tuple(rows), tuple(defects), notes)

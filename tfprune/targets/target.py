@@ -1,0 +1,132 @@
+"""Where a file will run, and all that the project knows about it: one `Target` each.
+
+Adding a target is one entry in `TARGETS`. What a new one has that none of these has, such as
+another way to run files, is a new field here and one place that reads it.
+"""
+
+import dataclasses
+import math
+
+from tfprune.sparsity.structures import Block, Structure, Unstructured
+
+# What the converter quantizes; the arithmetic of the others is float32.
+INTEGER_ARITHMETIC = ("dynamic", "int8")
+FLOAT_ARITHMETIC = (None, "float16", "int8_weights")
+QUANTIZE = (*FLOAT_ARITHMETIC, *INTEGER_ARITHMETIC)
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Nanoseconds of the FULLY_CONNECTED kernels at batch 1.
+
+    Attributes:
+        dense: float32, per weight.
+        rows: Sparse float32 rows, per stored value.
+        blocks: Sparse float32 1x4 blocks, per stored value.
+        int8_dense: int8, per weight.
+        int8_blocks: Sparse int8 1x16 blocks, per stored value.
+        call: What a sparse kernel takes whatever the weight.
+    """
+
+    dense: float
+    rows: float
+    blocks: float
+    int8_dense: float
+    int8_blocks: float
+    call: float = 500.0
+
+
+# Measured on one x86-64 core with AVX-512 (LiteRT 2.3.0, layers of 128 to 1024 units) and, for
+# WebAssembly, in Node on that core (LiteRT.js 2.5.3, relaxed SIMD). There, large float32 weights
+# pay in blocks from 82 % zeros and in rows from 95 % (WebAssembly: 89 % and 93 %). ARM64 could not
+# be measured; it takes the x86 costs, as does "auto". Smallest files take every native layout of
+# int8 weights, since DENSIFY does not go with int8 arithmetic.
+_X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8_dense=0.02, int8_blocks=0.18)
+_WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8_dense=0.053, int8_blocks=0.8)
+_BYTES = Costs(dense=0.0, rows=0.0, blocks=0.0, int8_dense=1.0, int8_blocks=1.0, call=0.0)
+
+_BLOCKS_OF_4, _BLOCKS_OF_16 = Block(4, 1), Block(16, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Where a file will run.
+
+    Attributes:
+        name: What users call it.
+        kernels_of: The target whose kernels run the file as far as that can be told: itself, but
+            for targets that stand for several or for none.
+        costs: What its kernels of fully connected weights cost.
+        sparse_convolutions: Whether XNNPACK multiplies 1x1 convolutions sparsely there, and
+            convolutions are rewritten towards that.
+        mixes_widths: Whether operators may mix float16 and float32 constants.
+        takes_free_shapes: Whether its runtime takes files whose batch is free.
+        in_webassembly: Whether files are run in WebAssembly before they are written.
+        matrices: The structure of fully connected weights in float32 arithmetic.
+        integer_matrices: The same where weights are multiplied as integers.
+
+    Example:
+        >>> TARGETS["x86"].pays_from(Block(4, 1))
+        0.82
+    """
+
+    name: str
+    kernels_of: str
+    costs: Costs
+    sparse_convolutions: bool
+    mixes_widths: bool = True
+    takes_free_shapes: bool = True
+    in_webassembly: bool = False
+    matrices: Structure = _BLOCKS_OF_4
+    integer_matrices: Structure = _BLOCKS_OF_16
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether it is one kind of machine, whose kernels can be named."""
+        return self.kernels_of == self.name
+
+    @property
+    def saves_time(self) -> bool:
+        """Whether speed counts at all."""
+        return self.costs.call > 0
+
+    def pays_from(self, structure: Structure) -> float:
+        """The sparsity from which on a large fully connected weight is faster sparse than dense.
+
+        Args:
+            structure: `matrices`, `integer_matrices` or single weights, as float32 rows.
+
+        Returns:
+            1 - dense / sparse of the costs a weight, rounded up to percents; 0 where only bytes
+            count.
+        """
+        if not self.saves_time:
+            return 0.0
+        dense, sparse = {
+            _BLOCKS_OF_4: (self.costs.dense, self.costs.blocks),
+            _BLOCKS_OF_16: (self.costs.int8_dense, self.costs.int8_blocks),
+            Unstructured(): (self.costs.dense, self.costs.rows),
+        }[structure]
+        return math.ceil(100 * (1 - dense / sparse)) / 100
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target("auto", "arm64", _X86, sparse_convolutions=True),
+        Target("arm64", "arm64", _X86, sparse_convolutions=True),
+        Target(
+            "wasm",
+            "wasm",
+            _WASM,
+            sparse_convolutions=True,
+            mixes_widths=False,
+            takes_free_shapes=False,
+            in_webassembly=True,
+        ),
+        Target("x86", "x86", _X86, sparse_convolutions=False),
+        Target("size", "arm64", _BYTES, sparse_convolutions=False, matrices=Unstructured()),
+    )
+}
+
+MACHINES: dict[str, Target] = {name: each for name, each in TARGETS.items() if each.is_machine}
