@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.streams import require_fitting, streams
+from models.data.word_streams import require_fitting, streams
 
 __all__ = [
     "CORPORA",

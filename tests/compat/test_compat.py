@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.compat_cases import fit, small_model, sparsities, wrapped_names
+from tests.support.compat.cases import fit, small_model, sparsities, wrapped_names
 from tfprune.compat import tfmot
 
 

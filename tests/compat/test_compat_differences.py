@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.support import compat_reference as reference
-from tests.support.compat_side_by_side import regression, steps_later, theirs, training
+from tests.support.compat import reference
+from tests.support.compat.side_by_side import regression, steps_later, theirs, training
 from tfprune.compat import tfmot
 
 

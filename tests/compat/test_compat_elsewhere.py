@@ -5,7 +5,7 @@ import importlib
 import keras
 import pytest
 
-from tests.support.compat_cases import DenseOnly
+from tests.support.compat.cases import DenseOnly
 from tfprune.compat import tfmot
 
 PRIVATE = "tfprune.compat.tfmot.python.core.sparsity.keras"

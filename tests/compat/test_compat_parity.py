@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support import compat_reference as reference
-from tests.support.compat_side_by_side import (
+from tests.support.compat import reference
+from tests.support.compat.side_by_side import (
     assert_equal_masks,
     regression,
     steps_later,

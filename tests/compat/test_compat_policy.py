@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from tests.support.compat_cases import DenseOnly, small_model, wrapped_names
+from tests.support.compat.cases import DenseOnly, small_model, wrapped_names
 from tfprune.compat import tfmot
 from tfprune.keras_graph.calls import layer_graph
 

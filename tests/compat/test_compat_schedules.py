@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.compat_cases import Staircase, fit, small_model, sparsities
+from tests.support.compat.cases import Staircase, fit, small_model, sparsities
 from tfprune.compat import schedules, tfmot
 
 

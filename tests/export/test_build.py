@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.support.lint_models import body, dense_file, head, image, parsed, pruned
+from tests.support.export.lint_models import body, dense_file, head, image, parsed, pruned
 from tfprune.export.builder import build
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.graph import OPERATORS, graphs

@@ -9,7 +9,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from tests.support.export_models import (
+from tests.support.export.models import (
     MODELS,
     cnn,
     language_model,

@@ -29,7 +29,7 @@ def test_blocks_of_the_fisher_do_not_split_groups(structure):
     shape = (3, 3, 6, 10)
     _, gradients = problem({"w": shape}, structures={"w": structure}, examples=2)
     weights = {"w": np.ones(shape)}
-    found = list(sections.sections(weights, gradients, 250))
+    found = list(sections.sections_of(weights, gradients, 250))
     assert [section.size for section in found] == [540]
     section = found[0]
     assert sorted(section.orders[0]) == list(range(540)) and not section.elementwise
@@ -44,7 +44,7 @@ def test_blocks_hold_the_weights_of_whole_output_units():
     shape = (3, 3, 4, 10)
     for structure in (tfprune.Unstructured(), tfprune.Block(4, 1), tfprune.NofM(2, 4)):
         _, gradients = problem({"w": shape}, structures={"w": structure}, examples=2)
-        section = next(iter(sections.sections({"w": np.ones(shape)}, gradients, 72)))
+        section = next(iter(sections.sections_of({"w": np.ones(shape)}, gradients, 72)))
         outputs = np.unravel_index(section.orders[0], shape)[-1]
         assert [outputs[start:stop].tolist() for start, stop in section.blocks] == [
             [first] * 36 + [first + 1] * 36 for first in range(0, 10, 2)
@@ -67,7 +67,7 @@ def test_patterns_remove_exactly_the_best_subset(structure, block_size):
     scorer = WoodFisher(block_size=block_size, damping=0.01)
     scores = scorer(weights, gradients)["w"]
     removed = structure.removal_order(scores)
-    section = next(iter(sections.sections(weights, gradients, block_size)))
+    section = next(iter(sections.sections_of(weights, gradients, block_size)))
     fisher, w = fisher_of(gradients, 0.01), weights["w"].ravel()
     differs_from_single_scores = 0
     for start, stop in section.blocks:

@@ -8,7 +8,7 @@ import pytest
 from keras import Input, Sequential, layers
 
 import tfprune
-from tests.support.target_models import image_model
+from tests.support.export.target_models import image_model
 from tfprune.export.encode import costs
 from tfprune.targets.structures import TargetStructures
 from tfprune.targets.target import TARGETS

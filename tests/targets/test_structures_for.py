@@ -7,8 +7,8 @@ from keras import layers
 
 import tfprune
 from tests.support.cli_runner import error_of
+from tests.support.export.target_models import image_model, short
 from tests.support.helpers import fit
-from tests.support.target_models import image_model, short
 from tfprune import Block, Unstructured, cli, scorers
 from tfprune.layer_classes.prunable import owned_weights
 from tfprune.targets.structures import QUANTIZE, TARGETS

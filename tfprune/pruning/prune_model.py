@@ -25,7 +25,7 @@ from tfprune.sparsity.structures import (
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
-from tfprune.wrapping.keep_zeros import keep_zeros
+from tfprune.wrapping.keep_zeros import keep_zeros_of
 from tfprune.wrapping.other_transforms import refuse_averages
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -165,7 +165,7 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
     if keep_masks:
         for unit in units(stripped):
             for weight in prunable_weights(unit):
-                keep_zeros(weight)
+                keep_zeros_of(weight)
         refuse_averages(stripped)
     return stripped
 

@@ -30,7 +30,7 @@ class KeepZeros(keras.constraints.Constraint):
         return apply_mask(value, self.mask)
 
 
-def keep_zeros(weight: keras.Variable) -> None:
+def keep_zeros_of(weight: keras.Variable) -> None:
     """Make the zeros that `weight` has now last through training.
 
     Args:
@@ -38,7 +38,7 @@ def keep_zeros(weight: keras.Variable) -> None:
 
     Example:
         >>> weight = keras.Variable([1.0, 0.0])
-        >>> keep_zeros(weight)
+        >>> keep_zeros_of(weight)
         >>> keras.ops.convert_to_numpy(weight.constraint(weight + 1.0)).tolist()
         [2.0, 0.0]
     """

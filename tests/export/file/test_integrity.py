@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from tests.support import tflite_files
+from tests.support.export import tflite_files
 from tfprune.export import inspect_tflite
 from tfprune.export.encode.layouts import Layout
 from tfprune.export.file import flatbuffer

@@ -9,7 +9,16 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
-from tests.support.lint_models import blocks, body, dense_file, head, image, parsed, pruned, row
+from tests.support.export.lint_models import (
+    blocks,
+    body,
+    dense_file,
+    head,
+    image,
+    parsed,
+    pruned,
+    row,
+)
 from tfprune.export import lint
 from tfprune.export.encode import layouts, sparse
 from tfprune.export.encode.layouts import Layout

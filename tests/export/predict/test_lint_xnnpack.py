@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
-from tests.support.lint_models import CHANNELS, body, head, image, lint_of, row
+from tests.support.export.lint_models import CHANNELS, body, head, image, lint_of, row
 from tfprune.export.file.graph import OPERATORS, TYPES
 from tfprune.export.predict import delegation
 

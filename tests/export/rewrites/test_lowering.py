@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.support.rewrite_cases import (
+from tests.support.export.rewrite_cases import (
     EXACT,
     count_operators,
     image_model,

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests.support import tflite_files
 from tests.support.cli_runner import error_of, json_of
+from tests.support.export import tflite_files
 from tfprune import cli
 from tfprune.export import benchmark
 from tfprune.export.run import bench, child, runtime

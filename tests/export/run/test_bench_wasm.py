@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.support import tflite_files
 from tests.support.cli_runner import error_of, json_of
+from tests.support.export import tflite_files
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import runtime, wasm
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support import tflite_files
+from tests.support.export import tflite_files
 from tfprune.export import to_tflite
 from tfprune.export.run import child, runtime
 

@@ -28,7 +28,7 @@ import numpy as np
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
-from tfprune.scorers.reconstruction.units import Unit, quotas, structure_labels, units
+from tfprune.scorers.reconstruction.units import Unit, quotas, structure_labels, units_of
 from tfprune.sparsity.structures import Block, Channel, NofM, Structure
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_one_of
@@ -189,7 +189,7 @@ def _score(problem: _Problem, structure: Structure, rows: str) -> np.ndarray:
         shape = problem.weight_of(problem.w).shape
         labels = problem.rows_of(structure_labels(structure, shape))
     if labels is not None and isinstance(structure, (Block, Channel)):
-        found = units(labels, problem.outputs)
+        found = units_of(labels, problem.outputs)
         if found is not None:
             return problem.weight_of(_block_scores(problem, found, rows))
     first = None

@@ -81,7 +81,7 @@ def quotas(labels: np.ndarray, kept: int) -> Quotas | None:
     return Quotas(own, np.maximum(sizes - kept, 0))
 
 
-def units(labels: np.ndarray, outputs: int) -> list[Unit] | None:
+def units_of(labels: np.ndarray, outputs: int) -> list[Unit] | None:
     """Return the rows that lose blocks together; None if a block is not within one unit.
 
     Args:
@@ -89,9 +89,9 @@ def units(labels: np.ndarray, outputs: int) -> list[Unit] | None:
         outputs: rows a group; groups follow one another.
 
     Example:
-        >>> [unit.rows.tolist() for unit in units(np.array([[0, 0], [0, 0], [1, 1]]), 3)]
+        >>> [unit.rows.tolist() for unit in units_of(np.array([[0, 0], [0, 0], [1, 1]]), 3)]
         [[0, 1], [2]]
-        >>> units(np.array([[0, 0], [0, 0]]), 1) is None
+        >>> units_of(np.array([[0, 0], [0, 0]]), 1) is None
         True
     """
     found, blocks = [], 0

@@ -43,7 +43,7 @@ from tfprune.scorers.woodfisher.inverse import (
     sum_of_squares,
 )
 from tfprune.scorers.woodfisher.saliency import group_scores
-from tfprune.scorers.woodfisher.sections import Section, sections
+from tfprune.scorers.woodfisher.sections import Section, sections_of
 from tfprune.scorers.woodfisher.update import (
     first_order_step,
     joint_update,
@@ -157,7 +157,7 @@ class WoodFisher(Configurable):
     def _sections(self, weights: Arrays, evidence: Any) -> Iterable[Section]:
         if evidence is None:
             raise ValueError("`evidence` must be given to WoodFisher. Received: evidence=None.")
-        return sections(weights, evidence, self.block_size)
+        return sections_of(weights, evidence, self.block_size)
 
     def _damping(self, section: Section) -> float:
         if not self.scale_free:

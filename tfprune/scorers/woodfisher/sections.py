@@ -118,7 +118,7 @@ class Section:
         return np.split(vector, np.cumsum([len(order) for order in self.orders])[:-1])
 
 
-def sections(
+def sections_of(
     weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
 ) -> Iterable[Section]:
     """Return the sections of all weights that have an unmasked element.
@@ -128,11 +128,11 @@ def sections(
         gradients: `tfprune.scorers.protocol.Evidence`.
         block_size: weights a block, or "layer" or "model" for one block for each weight or for all.
     """
-    found = _sections(weights, evidence, block_size)
+    found = _each(weights, evidence, block_size)
     return _joined(list(found)) if block_size == "model" else found
 
 
-def _sections(
+def _each(
     weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
 ) -> Iterator[Section]:
     rows = evidence.per_example()

@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 
 from tfprune.export.convert import converter, signature
-from tfprune.export.encode import sparse
+from tfprune.export.encode import layouts
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.graph import OPERATORS, graphs
 from tfprune.export.predict.linting import coverage
@@ -71,10 +71,10 @@ def densified(content, *, edit=None):
 
 
 def _densify(graph, weight):
-    encoded = sparse.layouts.smallest(graph.constant(weight))
+    encoded = layouts.smallest(graph.constant(weight))
     tensor = graph.tensor(weight)
     tensor.buffer = flatbuffer.add_buffer(graph.model, encoded.values)
-    tensor.sparsity = sparse.layouts.parameters(encoded)
+    tensor.sparsity = layouts.parameters(encoded)
     dense = graph.add_tensor(graph.shape(weight), tensor.type, name="densified")
     graph.operators.insert(0, graph.operator(OPERATORS.DENSIFY, [weight], [dense]))
     return dense

@@ -13,7 +13,7 @@ from models.language.lstm import PRESETS, lstm_language_model, stateless
 from models.language.training import EpochDecay, Perplexity, ResetStates, zaremba_optimizer
 from tests.support.helpers import run_python
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 WORDS = np.random.default_rng(0).integers(0, 12, 400)
 
 

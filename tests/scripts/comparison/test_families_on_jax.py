@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.helpers import run_python
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 
 SET_UP = """
     import dataclasses, sys

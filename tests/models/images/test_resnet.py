@@ -11,7 +11,7 @@ import tfprune
 from models import load_resnet20, resnet20
 from models.images.resnet import MEAN, STD, OptionAShortcut, normalize
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 WEIGHTS = SHARED / "resnet20_cifar10" / "resnet20_cifar10_keras.npz"
 IMAGES = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
 

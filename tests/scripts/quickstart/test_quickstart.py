@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def quickstart(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ import tfprune
 from scripts.readme import command
 from tfprune.cli import main as command_line
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 EXAMPLE, OPTIONS, AT_ONCE, BY_GRADIENTS, LOOP, MODELS, EXPORT, MIGRATION = BLOCKS

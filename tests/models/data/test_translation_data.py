@@ -6,7 +6,7 @@ import pytest
 
 from models.data.translation import folder, load, names, naming_damage, texts
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "multi30k" / "raw"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "multi30k" / "raw"
 ENGLISH = ["two dogs", "a man in a red hat", "a man", "two men in red hats see a dog", "dogs", ""]
 GERMAN = ["zwei hunde", "ein mann mit rotem hut", "ein mann", "zwei sehen hunde", "hunde", "x"]
 

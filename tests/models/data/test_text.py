@@ -10,7 +10,7 @@ import pytest
 from models.data import text
 from models.language.lstm import lstm_language_model
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 LINES = {
     "train": "the cat sat\nthe dog sat\na dog\n",
     "valid": "the dog\n",

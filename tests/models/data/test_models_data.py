@@ -175,7 +175,7 @@ def test_cnn_refuses_impossible_sizes(arguments: dict, message: str) -> None:
 
 def test_models_do_not_import_tfprune() -> None:
     code = "import sys, models; print('tfprune' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

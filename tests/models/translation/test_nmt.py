@@ -196,7 +196,7 @@ print(np.abs(np.asarray(first - model([source, target])[:, 0])).max() < 1e-5)
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[3],
         env={"PATH": "", "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ import tfprune
 from tfprune.export.run import verify
 from tfprune.targets.structures import structures_for
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> str:

@@ -15,7 +15,7 @@ from scripts.studies import oracle_correlation
 from tfprune.calibration.evidence import evidence_of
 from tfprune.scorers.taylor import Taylor
 
-RESULTS = Path(__file__).resolve().parents[2] / "scripts" / "results" / "oracle_correlation.json"
+RESULTS = Path(__file__).resolve().parents[3] / "scripts" / "results" / "oracle_correlation.json"
 
 
 @pytest.fixture(scope="module")

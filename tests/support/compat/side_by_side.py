@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 import keras
 import numpy as np
 
-from tests.support import compat_reference as reference
+from tests.support.compat import reference
 from tfprune.compat import tfmot
 
 
@@ -17,7 +17,7 @@ def worker():
 
 
 def theirs(function, *args, **kwargs):
-    """Calls a function of compat_reference in a process that has the other package."""
+    """Calls a function of `reference` in a process that has the other package."""
     return worker().submit(function, *args, **kwargs).result()
 
 
