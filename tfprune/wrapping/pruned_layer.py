@@ -27,6 +27,7 @@ from tfprune.sparsity.structures import (
     require_reachable,
     require_structure,
 )
+from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import WeightPlan, weight_plans
@@ -105,6 +106,7 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
+        self._table: PrunedWeight | None = None
         self.has_updater = False  # set by whoever keeps the masks on schedule
         self.supports_masking = True  # the wrapped layer warns if it does not
         self._take_call_signature()
@@ -142,6 +144,7 @@ class PrunedLayer(keras.layers.Wrapper):
             )
             for index, plan in plans.items()
         )
+        self._table = lookup_table(self.layer, self.pruned)
         refuse_transforms(self.layer)
         self.pruning_step = self.add_weight(
             name="pruning_step",
@@ -180,8 +183,10 @@ class PrunedLayer(keras.layers.Wrapper):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         if not self.has_updater and self._get_call_context().get_value("training"):
             self._refuse_training_without_updates()
-        with MaskScope(self.pruned) as scope:
+        with MaskScope(() if self._table else self.pruned) as scope:
             outputs = self.layer(*args, **kwargs)
+        if self._table:
+            outputs = masked_rows(outputs, self._table, args[0] if args else kwargs["inputs"])
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
