@@ -267,9 +267,9 @@ def test_states_and_training_work_on_jax():
     run_python(
         """
         import keras, numpy as np
-        from models import text
-        from models.lstm_lm import lstm_language_model, stateless
-        from models.lstm_training import Perplexity, ResetStates, zaremba_optimizer
+        from models.data import text
+        from models.language.lstm import lstm_language_model, stateless
+        from models.language.training import Perplexity, ResetStates, zaremba_optimizer
         assert keras.config.backend() == "jax"
         model = lstm_language_model(6, vocabulary=12, steps=5, batch_size=4, init_scale=0.5)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -184,7 +184,7 @@ def test_the_model_runs_on_jax():
     code = """
 import jax.numpy as jnp
 import numpy as np
-from models import nmt
+from models.translation import encoder_decoder
 model = encoder_decoder.seq2seq(4, depth=1, source_vocabulary=10, target_vocabulary=12, dropout=0.1)
 model.compile("sgd", encoder_decoder.loss())
 source, target = np.array([[4, 5, 3], [4, 3, 0]]), np.array([[2, 5], [2, 7]])

@@ -7,16 +7,16 @@ import pytest
 
 from tests.support.helpers import run_python
 
-SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+ROOT = Path(__file__).resolve().parents[3]
 
 SET_UP = """
     import dataclasses, sys
-    sys.path[:0] = ["ROOT", "SCRIPTS"]
+    sys.path.insert(0, "ROOT")
     import keras, numpy as np
     from pathlib import Path
-    import comparison_training
+    from scripts.comparison import training
     assert keras.config.backend() == "jax"
-    comparison_training.leave_gpu_to_backend()  # as the commands do before anything else
+    training.leave_gpu_to_backend()  # as the commands do before anything else
     folder = Path("FOLDER")
 
     def trained_twice(module, **options):
@@ -34,20 +34,20 @@ SET_UP = """
 """
 
 CNN = """
-    import cnn_presets, family_cnn
+    from scripts.comparison.images import classifiers, cnn_presets
     from models import Dataset
     cnn_presets.PRESETS["tiny"] = cnn_presets.Preset(
         "fashion_mnist", ("lenet-300-100",), (1e4,), (0.5,), epochs=2, batch_size=8, updates=2)
     random = np.random.default_rng(0)
     x, y = random.random((24, 28, 28, 1)).astype("float32"), random.integers(0, 4, 24)
     data = Dataset("fashion_mnist", 4, x[:16], y[:16], x[16:], y[16:])
-    found = trained_twice(family_cnn, load=lambda name, where: data)
+    found = trained_twice(classifiers, load=lambda name, where: data)
     assert 0 <= found["accuracy"] <= 1
 """
 
 LSTM = """
-    import family_lstm, lstm_presets
-    from models import text
+    from models.data import text
+    from scripts.comparison.language import language_models, lstm_presets
     words = [f"w{number:02}" for number in range(11)]
     random, counts = np.random.default_rng(0), {}
     for split, lines in (("train", 40), ("valid", 5), ("test", 6)):
@@ -55,14 +55,14 @@ LSTM = """
         (folder / f"ptb.{split}.txt").write_text("\\n".join(rows) + "\\n")
         counts[split] = 12 * lines
     text.CORPORA["ptb"] = dataclasses.replace(text.CORPORA["ptb"], words=counts, vocabulary=12)
-    recipe = family_lstm.Recipe(units=4, parts=2, steps=5, batch_size=4, dropout=0.3)
-    lstm_presets.PRESETS["tiny"] = family_lstm.Preset((recipe,), (0.75,), updates=3)
-    found = trained_twice(family_lstm, data_dir=folder)
+    recipe = language_models.Recipe(units=4, parts=2, steps=5, batch_size=4, dropout=0.3)
+    lstm_presets.PRESETS["tiny"] = language_models.Preset((recipe,), (0.75,), updates=3)
+    found = trained_twice(language_models, data_dir=folder)
     assert 1 < found["perplexity"] < 20
 """
 
 NMT = """
-    import family_nmt, nmt_presets
+    from scripts.comparison.translation import nmt_presets, translation_models
     for split in ("train", "val", "test2016"):
         for language, words in (("en", "one two three"), ("de", "eins zwei drei")):
             lines = [" ".join(np.roll(words.split(), n)) for n in range(12)]
@@ -70,7 +70,7 @@ NMT = """
     nmt_presets.PRESETS["tiny"] = nmt_presets.Preset(
         units=(8,), sparsities=(0.5,), vocabulary=25, depth=1, epochs=2, batch_size=4,
         max_length=15, updates=2, beam=1)
-    found = trained_twice(family_nmt, data_dir=folder)
+    found = trained_twice(translation_models, data_dir=folder)
     assert 0 <= found["bleu"] <= 100 and found["loss"] < 2 * np.log(25)
 """
 
@@ -78,7 +78,7 @@ NMT = """
 @pytest.mark.parametrize("family", [CNN, LSTM, NMT], ids=["cnn", "lstm", "nmt"])
 def test_a_pruned_model_is_trained_measured_and_taken_up_on_jax(family, tmp_path):
     code = SET_UP + family
-    for name, path in (("ROOT", SCRIPTS.parent), ("SCRIPTS", SCRIPTS), ("FOLDER", tmp_path)):
+    for name, path in (("ROOT", ROOT), ("FOLDER", tmp_path)):
         code = code.replace(name, str(path))
     run_python(code, KERAS_BACKEND="jax")
     assert list(tmp_path.glob("*.npz")) and np.load(next(tmp_path.glob("*.npz"))).files
