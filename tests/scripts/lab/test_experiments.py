@@ -172,6 +172,6 @@ def test_errors_and_interrupts_end_in_one_line(error, status, message, capsys):
 
 
 def test_scripts_write_beside_the_other_results_by_default():
-    folder = Path(one_shot_table.__file__).parent / "results"
+    folder = Path(one_shot_table.__file__).parents[1] / "results"
     assert one_shot_table.OUT == folder / "one_shot_table.json"
     assert gradual_comparison.OUT == folder / "gradual_comparison.json"

@@ -198,7 +198,7 @@ def test_every_file_that_is_named_exists():
 
 
 def test_options_of_the_quickstart_that_are_named_exist():
-    known = (ROOT / "scripts" / "quickstart.py").read_text(encoding="utf-8")
+    known = (ROOT / "scripts" / "quickstart" / "command.py").read_text(encoding="utf-8")
     named = set(re.findall(r"`(--[a-z-]+)", section("Start")))
     assert {"--data", "--data-dir", "--out"} <= named
     assert all(f'"{option}"' in known for option in named)
@@ -235,7 +235,7 @@ def test_a_changed_figure_fails_the_check_in_one_line_until_it_is_written(copied
     before = (copied / "README.md").read_text()
     assert command.main(["--check"], root=copied) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "readme_tables.py" in error
+    assert error.count("\n") == 1 and "python -m scripts.readme" in error
     assert (copied / "README.md").read_text() == before
     assert command.main([], root=copied) == 0
     assert "| 12,345 |" in (copied / "README.md").read_text()
