@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from tfprune.keras_graph.private_keras import compiled_loss_weights
+
 LossFunction = Callable[[Any, Any, Any, int], Any]
 
 _AVERAGED = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
@@ -42,8 +44,7 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
     weights = None
     if loss is None:
         loss = getattr(model, "loss", None)
-        # Keras has no public way to read them back without serializing the loss.
-        weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+        weights = compiled_loss_weights(model)
     if loss is None:
         raise ValueError(
             f"`loss` must be given, because model '{model.name}' is not compiled. "

@@ -10,6 +10,7 @@ import keras
 from tfprune.compat.policy import PruningPolicy
 from tfprune.compat.schedules import ConstantSparsity, to_core
 from tfprune.keras_graph.copying import also_known
+from tfprune.keras_graph.private_keras import first_input_shape, set_first_input_shape
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes import prunable
 from tfprune.pruning import prune_model
@@ -225,8 +226,7 @@ def _prune_layer(
         pruned = PrunedLayer(layer, schedule, structure=structure, name=name)
     if trainable is not None:
         pruned.trainable = trainable
-    shape = input_shape or getattr(layer, "_input_shape_arg", None)
+    shape = input_shape or first_input_shape(layer)
     if shape is not None:
-        # Where Sequential looks for the shape given to its first layer.
-        pruned._input_shape_arg = shape
+        set_first_input_shape(pruned, shape)
     return pruned

@@ -76,6 +76,29 @@ def timestep_mask(tensor: Any) -> Any:
     return getattr(tensor, "_keras_mask", None)
 
 
+def compiled_loss_weights(model: keras.Model) -> Any:
+    """Return the `loss_weights` given to `compile`, None where there are none.
+
+    The public way to read them back serializes the loss, which a loss of one's own may not allow.
+    """
+    return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+
+
+def set_first_input_shape(layer: keras.layers.Layer, shape: Any) -> None:
+    """Put `shape` where Sequential looks for the shape of its first layer's input."""
+    layer._input_shape_arg = shape
+
+
+def first_input_shape(layer: keras.layers.Layer) -> Any:
+    """Return the `input_shape` that a layer was made with, None if there is none."""
+    return getattr(layer, "_input_shape_arg", None)
+
+
+def model_in_training(callback: keras.callbacks.Callback) -> Any:
+    """Return a callback's model as it is: `callback.model` would write JAX's state back first."""
+    return callback._model
+
+
 def train_writer(callback: keras.callbacks.TensorBoard) -> Any:
     """Return the writer of a TensorBoard callback's training summaries."""
     return callback._train_writer

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.keras_graph.private_keras import train_writer
+from tfprune.keras_graph.private_keras import model_in_training, train_writer
 from tfprune.pruning.train_function import followed_by
 from tfprune.pruning.updater import PruningUpdater, completed_updates, step_counter
 from tfprune.support.arrays import host_array
@@ -103,7 +103,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
     def _update(self, variables: Variables) -> None:
         if self.updater is None:  # the first step has built the model
             self.updater = PruningUpdater(
-                self._model, completed=self._completed_before, **self._options
+                model_in_training(self), completed=self._completed_before, **self._options
             )
         self.updater.update(variables)
 

@@ -1,0 +1,228 @@
+"""Contracts of the private names of Keras that tfprune uses, one or more for each of them.
+
+`scripts/test.sh --keras VERSION` runs them with another version of Keras.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from tfprune.keras_graph import private_keras
+
+
+def dense(*units):
+    return [keras.layers.Dense(unit, name=f"dense_{index}") for index, unit in enumerate(units)]
+
+
+def names(layers):
+    return [layer.name for layer in layers]
+
+
+class Pair(keras.layers.Layer):
+    """Two layers one after the other, in attributes of its own."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def build(self, input_shape):
+        self.first.build(input_shape)
+        self.second.build(self.first.compute_output_shape(input_shape))
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def test_every_function_has_a_contract_here():
+    functions = [
+        name
+        for name, value in vars(private_keras).items()
+        if callable(value) and getattr(value, "__module__", "") == private_keras.__name__
+    ]
+    assert len(functions) > 8
+    here = inspect.getsource(inspect.getmodule(names))
+    assert [name for name in functions if f"private_keras.{name}(" not in here] == []
+
+
+def test_sublayers_are_those_at_every_depth_with_the_layer_itself_once():
+    first, second = dense(3, 2)
+    inner = Pair(first, second)
+    outer = Pair(inner, first)
+    found = private_keras.sublayers(outer)
+    assert found[0] is outer
+    assert len(found) == 4 and {id(layer) for layer in found} == {
+        id(layer) for layer in (outer, inner, first, second)
+    }
+
+
+def test_sublayers_of_a_wrapper_a_cell_and_a_model_are_found():
+    cell = keras.layers.LSTMCell(2)
+    recurrent = keras.layers.Bidirectional(keras.layers.RNN(cell))
+    model = keras.Sequential([keras.Input((4, 3)), recurrent])
+    found = private_keras.sublayers(model)
+    assert recurrent in found and recurrent.forward_layer in found
+    assert sum(isinstance(layer, keras.layers.LSTMCell) for layer in found) >= 2
+
+
+def test_functional_class_is_that_of_functional_models_alone():
+    inputs = keras.Input((3,))
+    functional = private_keras.functional_class()
+    model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    assert isinstance(model, functional)
+    assert not isinstance(keras.Sequential([inputs, keras.layers.Dense(2)]), functional)
+    assert not isinstance(keras.Model(), functional)
+
+
+def test_functional_of_a_sequential_model_is_there_once_it_is_built():
+    model = keras.Sequential(dense(3, 2))
+    assert private_keras.functional_of(model) is None
+    model.build((None, 4))
+    inside = private_keras.functional_of(model)
+    assert isinstance(inside, private_keras.functional_class())
+    assert names(inside.layers)[1:] == names(model.layers)
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(np.asarray(inside(x)), np.asarray(model(x)))
+
+
+def test_calls_run_in_an_order_in_which_all_inputs_are_there():
+    inputs = keras.Input((4,), name="in")
+    first, second = dense(4, 4)
+    again = first(second(first(inputs)))
+    model = keras.Model(inputs, keras.layers.Add(name="sum")([again, inputs]))
+    calls = list(private_keras.calls_of(model))
+    assert names(call.operation for call in calls) == ["in", "dense_0", "dense_1", "dense_0", "sum"]
+    assert [call.is_input for call in calls] == [True, False, False, False, False]
+    for index, call in enumerate(calls):
+        before = {id(other) for other in calls[:index]}
+        assert all(id(parent) in before for parent in call.parent_nodes)
+    assert [len(call.parent_nodes) for call in calls] == [0, 1, 1, 1, 2]
+
+
+def test_calls_join_each_other_by_their_tensors():
+    inputs = keras.Input((4,))
+    first, second = dense(3, 2)
+    model = keras.Model(inputs, second(first(inputs)))
+    source, one, two = private_keras.calls_of(model)
+    assert source.output_tensors[0] is one.input_tensors[0] is inputs
+    assert one.output_tensors[0] is two.input_tensors[0]
+    assert two.output_tensors[0] is model.outputs[0]
+
+
+def test_calls_are_those_of_the_model_and_not_of_another_with_the_same_layer():
+    (shared,) = dense(4)
+    inputs, others = keras.Input((4,)), keras.Input((4,))
+    model = keras.Model(inputs, shared(inputs))
+    keras.Model(others, shared(shared(others)))
+    assert len(list(private_keras.calls_of(model))) == 2
+
+
+@pytest.fixture
+def built():
+    layer = Pair(*dense(3, 2))
+    layer.build((None, 4))
+    return layer
+
+
+def test_a_replaced_sublayer_is_no_longer_counted_and_the_new_one_is(built):
+    old, new = built.first, keras.layers.Dense(3, name="new")
+    new.build((None, 4))
+    with private_keras.replaced_sublayer(built, old, new):
+        built.first = new
+    found = private_keras.sublayers(built)
+    assert new in found and old not in found
+    assert {id(weight) for weight in built.weights} == {
+        id(weight) for layer in (new, built.second) for weight in layer.weights
+    }
+
+
+def test_two_places_of_one_sublayer_are_replaced_one_after_the_other(built):
+    old, new = built.first, keras.layers.Dense(3, name="new")
+    for _ in range(2):
+        with private_keras.replaced_sublayer(built, old, new):
+            built.first = new
+    assert names(private_keras.sublayers(built)).count("new") == 1
+
+
+def test_a_built_layer_is_locked_again_after_a_replacement(built):
+    new = keras.layers.Dense(3)
+    with private_keras.replaced_sublayer(built, built.first, new):
+        built.first = new
+    with pytest.raises(ValueError, match="cannot add new elements of state"):
+        built.third = keras.layers.Dense(1)
+
+
+def test_scoped_objects_are_those_of_the_innermost_scope_around():
+    class Own:
+        pass
+
+    assert "Own" not in private_keras.scoped_objects()
+    with keras.saving.custom_object_scope({"Other": Pair}):
+        with keras.saving.custom_object_scope({"Own": Own}):
+            assert private_keras.scoped_objects() == {"Own": Own}
+    assert "Own" not in private_keras.scoped_objects()
+
+
+def test_output_shape_of_a_lambda_is_what_it_was_made_with():
+    assert private_keras.output_shape_of(keras.layers.Lambda(abs)) is None
+    layer = keras.layers.Lambda(abs, output_shape=(3,))
+    assert tuple(private_keras.output_shape_of(layer)) == (3,)
+
+
+def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives():
+    tokens = np.array([[1, 2, 0], [3, 0, 0]])
+    embedded = keras.layers.Embedding(5, 2, mask_zero=True)(tokens)
+    mask = keras.ops.convert_to_numpy(private_keras.timestep_mask(embedded))
+    assert mask.tolist() == [[True, True, False], [True, False, False]]
+    plain = keras.layers.Embedding(5, 2)(tokens)
+    assert private_keras.timestep_mask(plain) is None
+
+
+def test_compiled_loss_weights_are_those_given_to_compile():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
+    assert private_keras.compiled_loss_weights(model) is None
+    model.compile("sgd", "mse")
+    assert private_keras.compiled_loss_weights(model) is None
+    model.compile("sgd", "mse", loss_weights=[0.5])
+    assert list(private_keras.compiled_loss_weights(model)) == [0.5]
+
+
+def test_first_input_shape_builds_a_sequential_model():
+    (layer,) = dense(2)
+    assert private_keras.first_input_shape(layer) is None
+    private_keras.set_first_input_shape(layer, (4,))
+    assert private_keras.first_input_shape(layer) == (4,)
+    assert keras.Sequential([layer]).input_shape == (None, 4)
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`:UserWarning")
+def test_first_input_shape_is_that_in_the_layers_arguments():
+    layer = keras.layers.Dense(2, input_shape=(5,))
+    assert tuple(private_keras.first_input_shape(layer)) == (5,)
+
+
+def test_model_in_training_is_the_model_of_the_callback():
+    class Notes(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen = private_keras.model_in_training(self)
+
+    model, notes = keras.Sequential([keras.Input((3,)), *dense(2)]), Notes()
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[notes])
+    assert notes.seen is model
+
+
+def test_train_writer_writes_into_the_folder_of_training(tmp_path):
+    class Notes(keras.callbacks.TensorBoard):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            with private_keras.train_writer(self).as_default():
+                self.summary.scalar("noted", 1.0, step=epoch)
+
+    model = keras.Sequential([keras.Input((3,)), *dense(2)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[Notes(tmp_path)])
+    written = b"".join(file.read_bytes() for file in (tmp_path / "train").iterdir())
+    assert b"noted" in written
