@@ -1,25 +1,34 @@
-"""Pruning for Keras 3: wrap a model, train it, strip it, export a sparse TFLite file."""
+"""Pruning for Keras 3: wrap a model, train it, strip it, export a sparse TFLite file.
+
+Names are imported when they are first used, so that what needs no Keras (`tfprune --help`) does not
+wait for it. As soon as Keras is imported too, the classes of this package are known to it, so that
+`keras.saving.load_model` reads pruned models after `import tfprune`.
+"""
 
 import importlib
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from tfprune import scorers
-from tfprune.calibration.batch_norm import refresh_batch_norm
-from tfprune.compression.quantization import quantize_aware
-from tfprune.layer_classes import prunable
-from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
-from tfprune.pruning.callbacks import PruningSummaries, UpdatePruningStep
-from tfprune.pruning.one_shot_pruning import one_shot
-from tfprune.pruning.prune_model import prune, strip_pruning
-from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
-from tfprune.pruning.updater import PruningUpdater
-from tfprune.reports.model_report import Report, report
-from tfprune.reports.one_shot_report import OneShotReport, StageResult
-from tfprune.sparsity import distributions, masks, schedules, structures
-from tfprune.sparsity.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
-from tfprune.sparsity.structures import Block, Channel, NofM, Unstructured
-from tfprune.targets.structures import structures_for
-from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.support.import_hooks import SecondNames, after_import
+
+if TYPE_CHECKING:
+    from tfprune import compat, export, scorers
+    from tfprune.calibration.batch_norm import refresh_batch_norm
+    from tfprune.compression.quantization import quantize_aware
+    from tfprune.layer_classes import prunable
+    from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
+    from tfprune.pruning.callbacks import PruningSummaries, UpdatePruningStep
+    from tfprune.pruning.one_shot_pruning import one_shot
+    from tfprune.pruning.prune_model import prune, strip_pruning
+    from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
+    from tfprune.pruning.updater import PruningUpdater
+    from tfprune.reports.model_report import Report, report
+    from tfprune.reports.one_shot_report import OneShotReport, StageResult
+    from tfprune.sparsity import distributions, masks, schedules, structures
+    from tfprune.sparsity.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
+    from tfprune.sparsity.structures import Block, Channel, NofM, Unstructured
+    from tfprune.targets.structures import structures_for
+    from tfprune.wrapping.pruned_layer import PrunedLayer
 
 __version__ = "0.1.0"
 
@@ -60,9 +69,75 @@ __all__ = [
     "structures_for",
 ]
 
+# Module -> what is public of it; the same as above, where type checkers and editors look.
+_NAMES = {
+    "calibration.batch_norm": ["refresh_batch_norm"],
+    "compression.quantization": ["quantize_aware"],
+    "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
+    "pruning.callbacks": ["PruningSummaries", "UpdatePruningStep"],
+    "pruning.one_shot_pruning": ["one_shot"],
+    "pruning.prune_model": ["prune", "strip_pruning"],
+    "pruning.sensitivity_analysis": ["Sensitivity", "sensitivity"],
+    "pruning.updater": ["PruningUpdater"],
+    "reports.model_report": ["Report", "report"],
+    "reports.one_shot_report": ["OneShotReport", "StageResult"],
+    "sparsity.schedules": ["ConstantSparsity", "FromFunction", "OneShot", "PolynomialDecay"],
+    "sparsity.structures": ["Block", "Channel", "NofM", "Unstructured"],
+    "targets.structures": ["structures_for"],
+    "wrapping.pruned_layer": ["PrunedLayer"],
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+# Public modules and where they stand: `tfprune.schedules` is `tfprune.sparsity.schedules`.
+_MODULES = {
+    "compat": "compat",
+    "distributions": "sparsity.distributions",
+    "export": "export",
+    "masks": "sparsity.masks",
+    "prunable": "layer_classes.prunable",
+    "schedules": "sparsity.schedules",
+    "scorers": "scorers",
+    "structures": "sparsity.structures",
+}
+_WITHOUT_KERAS = {f"{__name__}.{module}" for module in ("__main__", "cli", "support")}
+
 
 def __getattr__(name: str) -> Any:
-    """Import `tfprune.export` (which needs TensorFlow) and `tfprune.compat` when first used."""
-    if name in ("export", "compat"):
-        return importlib.import_module(f"tfprune.{name}")
-    raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
+    """Import a public name when it is first used."""
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _MODULE_OF:
+        module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+        return globals().setdefault(name, getattr(module, name))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def _needs_classes(module: str) -> bool:
+    """Whether Keras must know the classes of this package once the module is imported."""
+    own = module.startswith(f"{__name__}.") and module.count(".") == 1
+    return module == "keras" or own and module not in _WITHOUT_KERAS
+
+
+def _register_classes() -> None:
+    """Import the modules of the public names, which make the package's classes known to Keras."""
+    for module in (*_NAMES, "compat"):
+        importlib.import_module(f"{__name__}.{module}")
+
+
+if "keras" in sys.modules:
+    _register_classes()
+else:
+    after_import(_needs_classes, _register_classes)
+sys.meta_path.insert(
+    0,
+    SecondNames(
+        {
+            f"{__name__}.{name}": f"{__name__}.{place}"
+            for name, place in _MODULES.items()
+            if name != place
+        }
+    ),
+)
