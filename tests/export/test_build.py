@@ -8,7 +8,7 @@ from keras import layers
 from tests.support.export.lint_models import body, dense_file, head, image, parsed, pruned
 from tfprune.export.builder import build
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, graphs
+from tfprune.export.file.subgraph import OPERATORS, subgraphs
 from tfprune.export.run import wasm
 from tfprune.targets.target import TARGETS
 
@@ -26,7 +26,7 @@ def wide_depthwise(x):
 
 
 def codes(content):
-    graph = graphs(parsed(content))[0]
+    graph = subgraphs(parsed(content))[0]
     return [graph.code(operator) for operator in graph.operators]
 
 
@@ -76,7 +76,7 @@ def test_not_sparse_means_untouched():
     inputs = image()
     content = dense_file(pruned(inputs, head(body(inputs))))
     built = build(content, sparse=False)
-    assert built.content == content and built.encodings == ()
+    assert built.content == content.content and built.encodings == ()
 
 
 @pytest.mark.parametrize("quantize", ["float16", "int8_weights"])

@@ -115,5 +115,5 @@ def test_every_file_loads_and_predicts_like_keras(builder, structure, tmp_path):
                 path.write_bytes(built)
                 tolerance = CLOSE[quantize]
                 seen[built] = verify.compare(path, signed, inputs, expected, tolerance=tolerance)
-                assert len(built) <= len(stored) + 16_384
+                assert len(built) <= len(stored.content) + 16_384
     assert len(seen) >= 5

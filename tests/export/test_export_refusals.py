@@ -19,12 +19,12 @@ def mlp(units=256):
     )
 
 
-def corrupt(content, **options):
+def corrupt(file, **options):
     """Stands in for the builder and writes huge weights into the middle of the file."""
-    spoiled = bytearray(content)
+    spoiled = bytearray(file.content)
     middle = len(spoiled) // 2 // 4 * 4
     spoiled[middle : middle + 64] = np.full(16, 1e6, np.float32).tobytes()
-    return dataclasses.replace(build(content, **options), content=bytes(spoiled))
+    return dataclasses.replace(build(file, **options), content=bytes(spoiled))
 
 
 @pytest.mark.parametrize("older", [None, b"an older file"])
@@ -43,7 +43,7 @@ def test_a_mismatch_leaves_no_file_behind(older, tmp_path, monkeypatch):
 def test_rounding_does_not_hide_a_wrong_encoding(quantize, tmp_path, monkeypatch):
     model = mlp()
 
-    def of_other_weights(content, **options):
+    def of_other_weights(file, **options):
         model.layers[0].kernel.assign(model.layers[0].kernel * 1.2)
         other = tflite.converter.convert(model, tflite.signature.signature_of(model))
         return build(other, **options)

@@ -7,12 +7,11 @@ from keras import layers
 
 from tfprune.export.convert import converter, signature
 from tfprune.export.encode import narrowing
-from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import constant_weights
 
 
 def parsed(model):
-    return flatbuffer.parse(converter.convert(model, signature.signature_of(model)), "model")
+    return converter.convert(model, signature.signature_of(model)).model
 
 
 def found(model):

@@ -4,15 +4,17 @@ dense ──rewrites──▶ dense, for sparse kernels ──encoding──▶ 
 """
 
 import dataclasses
-from typing import Any
 
 from tfprune.export import rewrites
 from tfprune.export.encode.sparse import EncodedTensor, encode_model
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.tables import Model
 from tfprune.export.predict.linting import Coverage, coverage
 from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS, Target
 
-_NO_GAIN = "The graph is as the converter made it: no convolution would run sparsely by this."
+_NO_GAIN = (
+    "The operators are as the converter made them: no convolution would run sparsely by this."
+)
 _NO_DENSIFY = "Weights are not expanded by DENSIFY, which would switch on XNNPACK's sparse kernels:"
 
 
@@ -24,7 +26,7 @@ class Built:
         content: The file.
         encodings: One entry per encoded constant.
         coverage: Which layers run on sparse kernels.
-        rewrites: What was done to the graph, one sentence each.
+        rewrites: What was done to the subgraph, one sentence each.
         notes: What was tried and left, one sentence each.
     """
 
@@ -36,7 +38,7 @@ class Built:
 
 
 def build(
-    content: bytes,
+    file: flatbuffer.File,
     *,
     target: Target = TARGETS["auto"],
     quantize: str | None = None,
@@ -46,48 +48,43 @@ def build(
     """Rewrites and encodes a file for a target.
 
     Args:
-        content: The converter's dense file.
+        file: The converter's dense file, which stays as it is.
         target: Where it will run.
-        quantize: As in `to_tflite`; "dynamic" and "int8" describe what `content` holds already.
+        quantize: As in `to_tflite`; "dynamic" and "int8" describe what it holds already.
         lower_conv3x3: Whether to turn larger convolutions into sparse 1x1 ones.
         sparse: Whether to do anything at all.
 
     Returns:
-        The new file. Its graph is rewritten only if convolutions run on sparse kernels by that.
+        The new file. Its subgraph is rewritten only if convolutions run on sparse kernels by that.
     """
     if not sparse:
-        return Built(content, (), _coverage(_parse(content), target))
+        return Built(file.content, (), _coverage(file.model, target))
     notes: tuple[str, ...] = ()
     if target.sparse_convolutions and quantize in FLOAT_ARITHMETIC:
-        model = _parse(content)
-        done = rewrites.apply(model, lower_conv3x3=lower_conv3x3)
-        encodings = encode_model(model, target=target, quantize=quantize)
+        rewritten, done = rewrites.apply(file.model, lower_conv3x3=lower_conv3x3)
+        model, encodings = encode_model(rewritten, target=target, quantize=quantize)
         covered = _coverage(model, target)
-        defects = _defects(model)
-        if covered.sparse_convolutions and not defects:
+        if covered.sparse_convolutions and not _defects(model):
             return Built(flatbuffer.pack(model), encodings, covered, done)
         if done:
             notes = (" ".join([_NO_GAIN, *done]),)
     for densify in (True, False):
-        model = _parse(content)
-        encodings = encode_model(model, target=target, quantize=quantize, densify=densify)
+        model, encodings = encode_model(
+            file.model, target=target, quantize=quantize, densify=densify
+        )
         defects = _defects(model)
         if not defects:
             break
         notes += (f"{_NO_DENSIFY} {defects[0]}.",)
-    written = flatbuffer.pack(model) if encodings else content
+    written = flatbuffer.pack(model) if encodings else file.content
     return Built(written, encodings, _coverage(model, target), notes=notes)
 
 
-def _parse(content: bytes) -> Any:
-    return flatbuffer.parse(content, "the dense model")
-
-
-def _coverage(model: Any, target: Target) -> Coverage:
+def _coverage(model: Model, target: Target) -> Coverage:
     return coverage(model, "the file", MACHINES[target.kernels_of])
 
 
-def _defects(model: Any) -> tuple[str, ...]:
+def _defects(model: Model) -> tuple[str, ...]:
     """What would go wrong wherever XNNPACK has sparse kernels, whatever the file is meant for."""
     return tuple(
         defect

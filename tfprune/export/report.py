@@ -33,7 +33,7 @@ class ExportReport:
         theory_bytes: The nonzero values as stored and one bit a weight, over the encoded weights.
         encodings: One entry per encoded weight.
         coverage: Which layers run on sparse kernels on the target, and what keeps the others off.
-        rewrites: What was done to the graph, one sentence each.
+        rewrites: What was done to the subgraph, one sentence each.
         largest_difference: Largest difference between an output and Keras's, as a fraction of
             the output's largest magnitude.
         notes: What a user should know, one sentence each.

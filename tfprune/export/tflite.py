@@ -36,8 +36,8 @@ def to_tflite(
 ) -> ExportReport:
     """Writes a model as a .tflite file whose zeros cost no space and, where they can, no time.
 
-    Weights are encoded and the graph is rewritten, without changing what it computes, as it pays on
-    the target. The file appears at `path` only after it was loaded with and without XNNPACK, in
+    Weights are encoded and operators are rewritten, without changing what they compute, as it pays
+    on the target. The file appears at `path` only after it was loaded with and without XNNPACK, in
     another process, and gave Keras's predictions; for "wasm" it is run in WebAssembly as well if
     Node and LiteRT.js are installed. Whatever goes wrong, an older file at `path` stays and
     nothing else is left behind.
@@ -119,7 +119,9 @@ def to_tflite(
         with open(temporary, "wb") as file:
             file.write(built.content)
         if quantize in INTEGER_ARITHMETIC:
-            _check_beside(stored, lambda other: _require_equal(temporary, other, signed, cases))
+            _check_beside(
+                stored.content, lambda other: _require_equal(temporary, other, signed, cases)
+            )
         elif quantize is not None:
             unrounded = build(stored, target=aim, lower_conv3x3=lower_conv3x3, sparse=sparse)
             _check_beside(unrounded.content, lambda other: _compare(other, signed, cases))
@@ -134,8 +136,8 @@ def to_tflite(
         quantize=quantize,
         bytes=len(built.content),
         gzip_bytes=flatbuffer.gzip_size(built.content),
-        dense_bytes=len(dense),
-        dense_gzip_bytes=flatbuffer.gzip_size(dense),
+        dense_bytes=len(dense.content),
+        dense_gzip_bytes=flatbuffer.gzip_size(dense.content),
         theory_bytes=theory_bytes(built.encodings),
         encodings=built.encodings,
         coverage=built.coverage,

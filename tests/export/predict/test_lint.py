@@ -23,7 +23,7 @@ from tfprune.export import lint
 from tfprune.export.encode import layouts, sparse
 from tfprune.export.encode.layouts import Layout
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, TYPES, Graph
+from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
 from tfprune.export.predict.linting import coverage
 from tfprune.targets.target import MACHINES
 
@@ -37,7 +37,7 @@ def empty_graph():
     graph.tensors, graph.operators = [], []
     graph.inputs = graph.outputs = np.array([], np.int32)
     model.subgraphs = [graph]
-    return Graph(model, graph)
+    return Subgraph(model, graph)
 
 
 def fully_connected(weight, *, layout=None, densify=False):
@@ -58,7 +58,7 @@ def fully_connected(weight, *, layout=None, densify=False):
     options = schema.FullyConnectedOptionsT()
     made = graph.operator(OPERATORS.FULLY_CONNECTED, [x, index, -1], [y], options)
     graph.operators.append(made)
-    graph.graph.inputs, graph.graph.outputs = np.array([x]), np.array([y])
+    graph.table.inputs, graph.table.outputs = np.array([x]), np.array([y])
     return graph.model
 
 
@@ -127,7 +127,7 @@ def test_multiply_adds_are_counted_by_hand():
     x = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2, name="depthwise")(x)
     x = layers.Conv2DTranspose(5, 2, strides=2, name="transpose")(x)
     x = layers.Dense(7, name="head")(layers.Flatten()(x))
-    found = coverage(parsed(dense_file(keras.Model(inputs, x))), "test", MACHINES["arm64"])
+    found = coverage(dense_file(keras.Model(inputs, x)).model, "test", MACHINES["arm64"])
     assert {layer.operator: layer.multiply_adds for layer in found.layers} == {
         "CONV_2D": 4 * 4 * 6 * 3 * 3 * 3,
         "DEPTHWISE_CONV_2D": 4 * 4 * 12 * 3 * 3,
@@ -156,7 +156,7 @@ def test_constant_matrices_are_layers_and_products_of_activations_a_note():
 @pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU, layers.SimpleRNN])
 def test_loop_bodies_count_once_a_step(layer):
     model = keras.Sequential([keras.Input((7, 12)), layer(16)])
-    found = coverage(parsed(dense_file(model)), "test", MACHINES["x86"])
+    found = coverage(dense_file(model).model, "test", MACHINES["x86"])
     kernels = [weight for weight in model.weights if weight.name.endswith("kernel")]
     assert found.multiply_adds == 7 * sum(int(np.prod(kernel.shape)) for kernel in kernels)
     assert all(row.graph > 0 for row in found.layers) and found.notes == ()
@@ -164,7 +164,7 @@ def test_loop_bodies_count_once_a_step(layer):
 
 def test_a_loop_of_free_length_counts_one_step_and_says_so():
     model = keras.Sequential([keras.Input((None, 12)), layers.LSTM(16)])
-    found = coverage(parsed(dense_file(model)), "test", MACHINES["x86"])
+    found = coverage(dense_file(model).model, "test", MACHINES["x86"])
     assert found.multiply_adds == 4 * 16 * (12 + 16)
     assert found.notes == ("A loop of unknown length is counted as one step.",)
 
@@ -174,7 +174,7 @@ def test_a_sparse_loop_body_is_covered():
     cell = model.layers[0].cell
     for weight in (cell.kernel, cell.recurrent_kernel):
         weight.assign(blocks((512, 128), 4, 0.95).T)
-    found = coverage(parsed(sparse.encode_weights(dense_file(model))[0]), "test", MACHINES["x86"])
+    found = coverage(sparse.encode_model(dense_file(model).model)[0], "test", MACHINES["x86"])
     assert [layer.kernel for layer in found.layers] == ["sparse 1x4"] * 2
     assert found.sparse_multiply_adds == 1.0 and found.blockers == {}
 
@@ -182,7 +182,7 @@ def test_a_sparse_loop_body_is_covered():
 @pytest.fixture(scope="module")
 def content():
     inputs = image()
-    return dense_file(pruned(inputs, head(body(inputs))))
+    return dense_file(pruned(inputs, head(body(inputs)))).content
 
 
 def test_lint_reads_a_file_and_goes_to_json(content, tmp_path):
@@ -226,7 +226,7 @@ def test_an_int8_file_of_others_is_read(tmp_path):
 
 def test_damaged_content_is_read_or_is_a_value_error(content):
     rng = random.Random(0)
-    encoded, _ = sparse.encode_weights(content)
+    encoded = flatbuffer.pack(sparse.encode_model(parsed(content))[0])
     outcomes = set()
     for _ in range(300):
         damaged = bytearray(rng.choice([content, encoded]))
@@ -248,6 +248,6 @@ def test_graphs_that_run_each_other_are_an_error():
     inner.tensors, inner.inputs, inner.outputs = [], np.array([]), np.array([])
     options = schema.WhileOptionsT()
     options.condSubgraphIndex = options.bodySubgraphIndex = 1
-    inner.operators = [Graph(model, inner).operator(OPERATORS.WHILE, [], [], options)]
+    inner.operators = [Subgraph(model, inner).operator(OPERATORS.WHILE, [], [], options)]
     with pytest.raises(ValueError, match="damaged.*graph 1 calls itself"):
         coverage(model, "circle", MACHINES["arm64"])

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras import layers
 
 from tests.support.export.lint_models import CHANNELS, body, head, image, lint_of, row
-from tfprune.export.file.graph import OPERATORS, TYPES
+from tfprune.export.file.subgraph import OPERATORS, TYPES
 from tfprune.export.predict import delegation
 
 

@@ -7,7 +7,7 @@ from keras import layers
 from tfprune.export.convert import converter, signature
 from tfprune.export.encode import layouts
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, graphs
+from tfprune.export.file.subgraph import OPERATORS, subgraphs
 from tfprune.export.predict.linting import coverage
 from tfprune.targets.target import MACHINES
 
@@ -53,10 +53,10 @@ def parsed(content):
     return flatbuffer.parse(content, "the test's model")
 
 
-def densified(content, *, edit=None):
+def densified(file, *, edit=None):
     """The parsed model in which each 1x1 weight comes from a DENSIFY, however small it is."""
-    model = parsed(content)
-    graph = graphs(model)[0]
+    model = flatbuffer.copied(file.model)
+    graph = subgraphs(model)[0]
     if edit is not None:
         edit(graph)
     made = {}
@@ -81,8 +81,8 @@ def _densify(graph, weight):
 
 
 def lint_of(inputs, outputs, *, sparsity=0.9, target="arm64", edit=None):
-    content = dense_file(pruned(inputs, outputs, sparsity))
-    return coverage(densified(content, edit=edit), "test", MACHINES[target])
+    file = dense_file(pruned(inputs, outputs, sparsity))
+    return coverage(densified(file, edit=edit), "test", MACHINES[target])
 
 
 def row(found, name):

@@ -11,7 +11,7 @@ from keras import layers
 from tfprune.export import rewrites
 from tfprune.export.convert import converter, signature
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import Graph
+from tfprune.export.file.subgraph import Subgraph
 
 EXACT = 1e-5  # the largest difference that rounding in another order may make
 
@@ -28,7 +28,7 @@ class Rewritten:
     def graph(self):
         """The graph after the rewrites."""
         model = flatbuffer.parse(self.after, "after")
-        return Graph(model, model.subgraphs[0])
+        return Subgraph(model, model.subgraphs[0])
 
     @property
     def operators(self):
@@ -75,9 +75,8 @@ def rewrite(model, *, sparsity=0.0, quantize=None, free_batch=False, **options):
         ]
         signed = dataclasses.replace(signed, inputs=tuple(free))
     before = converter.convert(model, signed, quantize=quantize)
-    parsed = flatbuffer.parse(before, "before")
-    said = rewrites.apply(parsed, **options)
-    return Rewritten(before, flatbuffer.pack(parsed), said)
+    after, said = rewrites.apply(before.model, **options)
+    return Rewritten(before.content, flatbuffer.pack(after), said)
 
 
 def run(content, batch=1):

@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.encode import layouts
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
 
 
 def empty_graph():
@@ -15,7 +15,7 @@ def empty_graph():
     model.subgraphs = [graph]
     graph.tensors, graph.operators = [], []
     graph.inputs, graph.outputs = np.zeros(0, np.int32), np.zeros(0, np.int32)
-    return Graph(model, graph)
+    return Subgraph(model, graph)
 
 
 def linear(weight):
@@ -32,8 +32,8 @@ def linear(weight):
         schema.FullyConnectedOptionsT(),
     )
     graph.operators.append(operator)
-    graph.graph.inputs = np.array([source], np.int32)
-    graph.graph.outputs = np.array([target], np.int32)
+    graph.table.inputs = np.array([source], np.int32)
+    graph.table.outputs = np.array([target], np.int32)
     return graph.model
 
 
@@ -47,7 +47,7 @@ def expanding(weight, layout):
     tensor.buffer = flatbuffer.add_buffer(graph.model, encoded.values)
     target = graph.add_tensor(weight.shape, schema.TensorType.FLOAT32, name="dense")
     graph.operators.append(graph.operator(OPERATORS.DENSIFY, [constant], [target]))
-    graph.graph.outputs = np.array([target], np.int32)
+    graph.table.outputs = np.array([target], np.int32)
     return graph.model
 
 

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.convert import signature
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.tables import SignatureDef, TensorMap
 from tfprune.support import quiet
 
 SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives
@@ -28,7 +29,7 @@ def convert(
     *,
     quantize: str | None = None,
     representative: Sequence[np.ndarray] | None = None,
-) -> bytes:
+) -> flatbuffer.File:
     """Converts a model to a dense .tflite file.
 
     Args:
@@ -116,28 +117,28 @@ def _output_names(model: keras.Model, paths: list[tuple[Any, ...]]) -> list[str]
     return names
 
 
-def _signed(content: bytes, inputs: list[str], outputs: list[str]) -> bytes:
+def _signed(content: bytes, inputs: list[str], outputs: list[str]) -> flatbuffer.File:
     """The file with a signature definition, which the converter writes for SavedModels only."""
     model = flatbuffer.parse(content, "the converted model")
-    graph = model.subgraphs[0]
-    if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(outputs):
+    main = model.subgraphs[0]
+    if len(main.inputs) != len(inputs) or len(main.outputs) != len(outputs):
         raise ValueError(
             "`model` must use every one of its inputs. Received: a model with "
-            f"{len(inputs)} inputs, of which the conversion kept {len(graph.inputs)}."
+            f"{len(inputs)} inputs, of which the conversion kept {len(main.inputs)}."
         )
-    definition = schema.SignatureDefT()
-    definition.signatureKey = SIGNATURE_KEY
+    definition: SignatureDef = schema.SignatureDefT()
+    definition.signatureKey = SIGNATURE_KEY.encode()
     definition.subgraphIndex = 0
-    definition.inputs = _tensor_maps(inputs, graph.inputs)
-    definition.outputs = _tensor_maps(outputs, graph.outputs)
+    definition.inputs = _tensor_maps(inputs, main.inputs)
+    definition.outputs = _tensor_maps(outputs, main.outputs)
     model.signatureDefs = [definition]
-    return flatbuffer.pack(model)
+    return flatbuffer.File(model, flatbuffer.pack(model))
 
 
-def _tensor_maps(names: list[str], indices: np.ndarray) -> list[Any]:
-    maps = []
+def _tensor_maps(names: list[str], indices: np.ndarray) -> list[TensorMap]:
+    maps: list[TensorMap] = []
     for name, index in zip(names, indices):
-        entry = schema.TensorMapT()
-        entry.name, entry.tensorIndex = name, int(index)
+        entry: TensorMap = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name.encode(), int(index)
         maps.append(entry)
     return maps

@@ -8,10 +8,11 @@ axis and are stored whole, zeros included.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.file.tables import IndexVector, Level, Sparsity
 
 _DENSIFY_BLOCKS = (2, 4, 8, 16)
 
@@ -92,17 +93,17 @@ def smallest(weight: np.ndarray) -> Encoded:
     return encode(weight, min(_layouts(weight.shape), key=lambda layout: _cost(weight, layout)))
 
 
-def parameters(encoded: Encoded) -> Any:
+def parameters(encoded: Encoded) -> Sparsity:
     """The schema's `SparsityParametersT` of an encoded weight."""
     layout = encoded.layout
     order = _order(encoded.rank, layout)
     blocks = [layout.block_axis] if layout.block > 1 else []
-    compressed = schema.DimensionMetadataT()
+    compressed: Level = schema.DimensionMetadataT()
     compressed.format = schema.DimensionType.SPARSE_CSR
     compressed.denseSize = 0
     compressed.arraySegmentsType, compressed.arraySegments = _vector(encoded.segments)
     compressed.arrayIndicesType, compressed.arrayIndices = _vector(encoded.indices)
-    result = schema.SparsityParametersT()
+    result: Sparsity = schema.SparsityParametersT()
     result.traversalOrder = np.array(order + [encoded.rank] * len(blocks), np.int32)
     result.blockMap = np.array(blocks, np.int32)
     result.dimMetadata = [_dense_level(size) for size in encoded.sizes] + [compressed]
@@ -154,7 +155,7 @@ def _narrow(numbers: np.ndarray) -> np.ndarray:
     return numbers.astype(types[_width(int(numbers.max(initial=0)))])
 
 
-def _vector(numbers: np.ndarray) -> tuple[int, Any]:
+def _vector(numbers: np.ndarray) -> tuple[int, IndexVector]:
     values = _narrow(numbers)
     kind, vector = {
         1: (schema.SparseIndexVector.Uint8Vector, schema.Uint8VectorT()),
@@ -165,8 +166,8 @@ def _vector(numbers: np.ndarray) -> tuple[int, Any]:
     return kind, vector
 
 
-def _dense_level(size: int) -> Any:
-    level = schema.DimensionMetadataT()
+def _dense_level(size: int) -> Level:
+    level: Level = schema.DimensionMetadataT()
     level.format = schema.DimensionType.DENSE
     level.denseSize = int(size)
     return level

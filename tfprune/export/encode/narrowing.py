@@ -6,13 +6,13 @@ stays exactly zero.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file.constants import Weight
-from tfprune.export.file.graph import TYPES
+from tfprune.export.file.subgraph import TYPES
+from tfprune.export.file.tables import Quantization
 
 _LEVELS = 127
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -36,11 +36,11 @@ class Narrowed:
     axis: int = 0
     dequantize_version: int = 0
 
-    def quantization(self) -> Any:
+    def quantization(self) -> Quantization | None:
         """The schema's `QuantizationParametersT`; None without scales."""
         if self.scales is None:
             return None
-        parameters = schema.QuantizationParametersT()
+        parameters: Quantization = schema.QuantizationParametersT()
         parameters.scale = self.scales
         parameters.zeroPoint = np.zeros(self.scales.size, np.int64)
         parameters.quantizedDimension = self.axis

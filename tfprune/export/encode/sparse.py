@@ -16,7 +16,6 @@ files grow, and writes operator versions that some runtimes crash on.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -24,7 +23,8 @@ from ai_edge_litert import schema_py_generated as schema
 from tfprune.export.encode import costs, layouts, narrowing
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import Use, Weight, constant_weights
-from tfprune.export.file.graph import OPERATORS, TYPES
+from tfprune.export.file.subgraph import OPERATORS, TYPES
+from tfprune.export.file.tables import Model, Operator
 from tfprune.targets.target import TARGETS, Target
 
 _NATIVE_VERSION = 8
@@ -85,44 +85,26 @@ class _Plan:
         return "densify rows" if block == 1 else f"densify block {block}"
 
 
-def encode_weights(
-    content: bytes, *, target: Target = TARGETS["auto"], quantize: str | None = None
-) -> tuple[bytes, tuple[EncodedTensor, ...]]:
-    """Encodes each constant that becomes smaller by it.
-
-    Args:
-        content: A .tflite file.
-        target: It decides which native kernels pay.
-        quantize: "float16" or "int8_weights" to store float32 constants in fewer bits; anything
-            else leaves every value as it is.
-
-    Returns:
-        The new file, and one entry per encoded constant. Where nothing becomes smaller, `content`
-        itself and no entries.
-    """
-    model = flatbuffer.parse(content, "the dense model")
-    encoded = encode_model(model, target=target, quantize=quantize)
-    return (flatbuffer.pack(model), encoded) if encoded else (content, ())
-
-
 def encode_model(
-    model: Any,
+    model: Model,
     *,
     target: Target = TARGETS["auto"],
     quantize: str | None = None,
     densify: bool = True,
-) -> tuple[EncodedTensor, ...]:
-    """`encode_weights` on a parsed model, which is changed in place.
+) -> tuple[Model, tuple[EncodedTensor, ...]]:
+    """Encodes each constant that becomes smaller by it.
 
     Args:
-        model: A parsed model.
-        target: As in `encode_weights`.
-        quantize: As in `encode_weights`.
+        model: A parsed model, which stays as it is.
+        target: It decides which native kernels pay.
+        quantize: "float16" or "int8_weights" to store float32 constants in fewer bits; anything
+            else leaves every value as it is.
         densify: Whether weights that no native kernel reads may be sparse too.
 
     Returns:
-        One entry per encoded constant.
+        The new model, and one entry per encoded constant.
     """
+    model = flatbuffer.copied(model)
     weights = list(constant_weights(model))
     plans = {weight: _plan(weight, target, quantize, densify) for weight in weights}
     # LiteRT.js computes garbage where an operator has one constant in float16 and one in float32,
@@ -139,7 +121,7 @@ def encode_model(
             continue
         _store(model, weight, plan)
         entries.append(_entry(weight, plan, size))
-    return tuple(entries)
+    return model, tuple(entries)
 
 
 def _entry(weight: Weight, plan: _Plan, size: int) -> EncodedTensor:
@@ -172,47 +154,49 @@ def _plan(weight: Weight, target: Target, quantize: str | None, densify: bool) -
     return _Plan(narrowed, encoded, native=False)
 
 
-def _store(model: Any, weight: Weight, plan: _Plan) -> None:
+def _store(model: Model, weight: Weight, plan: _Plan) -> None:
     """Puts the planned values in the place of the dense ones, for every tensor over them."""
     model.buffers[weight.buffer].data = None
     stored = plan.narrowed.values if plan.encoded is None else plan.encoded.values
     buffer = flatbuffer.add_buffer(model, stored)
     for use in weight.uses:
-        graph, tensor, readers = use.graph, use.graph.tensor(use.index), use.readers
+        subgraph, tensor, readers = use.subgraph, use.subgraph.tensor(use.index), use.readers
         if plan.narrowed.kind is not None:
             readers = [_insert_dequantize(use, readers, plan.narrowed)]
         if plan.encoded is not None:
             tensor.sparsity = layouts.parameters(plan.encoded)
             if plan.native:
                 for reader in readers:
-                    graph.set_version(reader, _NATIVE_VERSION)
+                    subgraph.set_version(reader, _NATIVE_VERSION)
             else:
                 _insert_densify(use, readers)
         tensor.buffer = buffer
 
 
-def _insert_dequantize(use: Use, readers: list[Any], narrowed: narrowing.Narrowed) -> Any:
+def _insert_dequantize(use: Use, readers: list[Operator], narrowed: narrowing.Narrowed) -> Operator:
     """Makes the tensor narrow, with a DEQUANTIZE that gives its readers float32."""
-    graph, tensor = use.graph, use.graph.tensor(use.index)
-    name = f"{graph.name(use.index)}/dequantized"
-    wide = graph.add_tensor(graph.shape(use.index), TYPES.FLOAT32, name=name)
-    tensor.type = narrowed.kind
+    subgraph, tensor = use.subgraph, use.subgraph.tensor(use.index)
+    name = f"{subgraph.name(use.index)}/dequantized"
+    wide = subgraph.add_tensor(subgraph.shape(use.index), TYPES.FLOAT32, name=name)
+    tensor.type = TYPES.FLOAT32 if narrowed.kind is None else narrowed.kind
     tensor.quantization = narrowed.quantization()
     version = narrowed.dequantize_version
     options = schema.DequantizeOptionsT()
-    made = graph.operator(OPERATORS.DEQUANTIZE, [use.index], [wide], options, version=version)
+    made = subgraph.operator(OPERATORS.DEQUANTIZE, [use.index], [wide], options, version=version)
     for reader in readers:
-        graph.replace_input(reader, use.index, wide)
-    graph.operators.insert(0, made)
+        subgraph.replace_input(reader, use.index, wide)
+    subgraph.operators.insert(0, made)
     return made
 
 
-def _insert_densify(use: Use, readers: list[Any]) -> None:
+def _insert_densify(use: Use, readers: list[Operator]) -> None:
     """Puts a DENSIFY between the tensor, which is sparse, and its readers."""
-    graph, kind = use.graph, use.graph.tensor(use.index).type
-    name = f"{graph.name(use.index)}/densified"
-    dense = graph.add_tensor(graph.shape(use.index), kind, name=name, like=use.index)
+    subgraph, kind = use.subgraph, use.subgraph.tensor(use.index).type
+    name = f"{subgraph.name(use.index)}/densified"
+    dense = subgraph.add_tensor(subgraph.shape(use.index), kind, name=name, like=use.index)
     for reader in readers:
-        graph.replace_input(reader, use.index, dense)
+        subgraph.replace_input(reader, use.index, dense)
     options = schema.DensifyOptionsT()
-    graph.operators.insert(0, graph.operator(OPERATORS.DENSIFY, [use.index], [dense], options))
+    subgraph.operators.insert(
+        0, subgraph.operator(OPERATORS.DENSIFY, [use.index], [dense], options)
+    )

@@ -1,16 +1,16 @@
 """The constants of a .tflite model that can be stored in another form.
 
-Tensors, in one graph or in several, may share a buffer. They are stored anew together or not at
+Tensors, in one subgraph or in several, may share a buffer. They are stored anew together or not at
 all: otherwise the dense values would stay in the file beside the new ones.
 """
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from tfprune.export.file.graph import OPERATORS, Graph, graphs
+from tfprune.export.file.subgraph import OPERATORS, Subgraph, subgraphs
+from tfprune.export.file.tables import Model, Operator
 
 # For each operator: the input that holds its weight, its bias, and the axis of the weight along
 # which every output channel has a scale of its own.
@@ -26,11 +26,11 @@ _INPUTS: dict[int, tuple[int, int | None, int]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Use:
-    """A tensor over a buffer: its graph, its index there, and the operators that read it."""
+    """A tensor over a buffer: its subgraph, its index there, and the operators that read it."""
 
-    graph: Graph
+    subgraph: Subgraph
     index: int
-    readers: list[Any]
+    readers: list[Operator]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class _Role:
     channel_axis: int | None
 
 
-def constant_weights(model: Any) -> Iterator[Weight]:
+def constant_weights(model: Model) -> Iterator[Weight]:
     """The constants that can be stored in another form, in the order of their buffers' tensors.
 
     Args:
@@ -79,12 +79,12 @@ def constant_weights(model: Any) -> Iterator[Weight]:
     uses: dict[int, list[Use]] = {}
     roles: dict[int, set[_Role]] = {}
     blocked = {entry.buffer for entry in model.metadata or ()}
-    for graph in graphs(model):
-        readers = graph.readers()
-        ends = {int(index) for index in (*graph.graph.inputs, *graph.graph.outputs)}
-        for index, tensor in enumerate(graph.graph.tensors):
-            reading = [_role(graph, operator, index) for operator in readers.get(index, ())]
-            uses.setdefault(tensor.buffer, []).append(Use(graph, index, readers.get(index, [])))
+    for subgraph in subgraphs(model):
+        readers = subgraph.readers()
+        ends = {*subgraph.inputs, *subgraph.outputs}
+        for index, tensor in enumerate(subgraph.table.tensors):
+            reading = [_role(subgraph, operator, index) for operator in readers.get(index, ())]
+            uses.setdefault(tensor.buffer, []).append(Use(subgraph, index, readers.get(index, [])))
             if index in ends or not reading or None in reading or tensor.sparsity is not None:
                 blocked.add(tensor.buffer)
             else:
@@ -96,9 +96,9 @@ def constant_weights(model: Any) -> Iterator[Weight]:
                 yield weight
 
 
-def _role(graph: Graph, operator: Any, index: int) -> _Role | None:
+def _role(subgraph: Subgraph, operator: Operator, index: int) -> _Role | None:
     """How an operator reads a tensor; None if not as its weight or bias alone."""
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     positions = [place for place, read in enumerate(operator.inputs) if read == index]
     weight, bias, axis = _INPUTS.get(code, (None, None, None))
     if positions == [weight]:
@@ -108,10 +108,10 @@ def _role(graph: Graph, operator: Any, index: int) -> _Role | None:
 
 def _weight(buffer: int, uses: list[Use], roles: set[_Role]) -> Weight | None:
     first = uses[0]
-    values = first.graph.constant(first.index)
+    values = first.subgraph.constant(first.index)
     axes = {role.channel_axis for role in roles}
-    shapes = {use.graph.shape(use.index) for use in uses}
-    kinds = {use.graph.tensor(use.index).type for use in uses}
+    shapes = {use.subgraph.shape(use.index) for use in uses}
+    kinds = {use.subgraph.tensor(use.index).type for use in uses}
     if values is None or values.dtype not in (np.float32, np.int8):
         return None
     if len(axes) != 1 or len(shapes) != 1 or len(kinds) != 1:
@@ -120,7 +120,7 @@ def _weight(buffer: int, uses: list[Use], roles: set[_Role]) -> Weight | None:
     if axis is not None and axis >= values.ndim:
         return None
     return Weight(
-        name=first.graph.name(first.index),
+        name=first.subgraph.name(first.index),
         buffer=buffer,
         uses=tuple(uses),
         values=values,

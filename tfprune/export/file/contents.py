@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import os
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.tables import Model, Operator, Sparsity, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,7 @@ class TensorInfo:
 
     Attributes:
         name: The tensor's name.
-        graph: The index of its graph; 0 is the main one, others are loop bodies and conditions.
+        graph: The index of its subgraph; 0 is the main one, others are loop bodies and conditions.
         shape: Its dense shape.
         dtype: Its type, such as "float32".
         stored_bytes: Bytes of its values, segments and indices. Tensors may share values.
@@ -106,13 +108,13 @@ def inspect_tflite(path: str | os.PathLike[str]) -> Inspection:
     model, content = flatbuffer.read(path)
     operators = collections.Counter(
         _operator_name(model, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators or ()
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators or ()
     )
     constants = [
         found
-        for index, graph in enumerate(model.subgraphs)
-        for tensor in graph.tensors or ()
+        for index, subgraph in enumerate(model.subgraphs)
+        for tensor in subgraph.tensors or ()
         if (found := _constant(model, tensor, index)) is not None
     ]
     return Inspection(
@@ -120,18 +122,18 @@ def inspect_tflite(path: str | os.PathLike[str]) -> Inspection:
         bytes=len(content),
         gzip_bytes=flatbuffer.gzip_size(content),
         operators=dict(operators.most_common()),
-        tensor_count=sum(len(graph.tensors or ()) for graph in model.subgraphs),
+        tensor_count=sum(len(subgraph.tensors or ()) for subgraph in model.subgraphs),
         constants=tuple(sorted(constants, key=lambda tensor: -tensor.stored_bytes)),
     )
 
 
-def _operator_name(model: Any, operator: Any) -> str:
+def _operator_name(model: Model, operator: Operator) -> str:
     code = flatbuffer.builtin_code(model, operator)
     version = model.operatorCodes[operator.opcodeIndex].version
     return f"{flatbuffer.OPERATOR_NAMES.get(code, code)} v{version}"
 
 
-def _constant(model: Any, tensor: Any, graph: int) -> TensorInfo | None:
+def _constant(model: Model, tensor: Tensor, subgraph: int) -> TensorInfo | None:
     values = flatbuffer.constant(model, tensor)
     if values is None:
         return None
@@ -140,7 +142,7 @@ def _constant(model: Any, tensor: Any, graph: int) -> TensorInfo | None:
         encoding, metadata = _encoding(tensor.sparsity)
     return TensorInfo(
         name=(tensor.name or b"").decode(errors="replace"),
-        graph=graph,
+        graph=subgraph,
         shape=flatbuffer.shape(tensor),
         dtype=flatbuffer.TYPE_NAMES[tensor.type],
         stored_bytes=values.nbytes + metadata,
@@ -149,16 +151,17 @@ def _constant(model: Any, tensor: Any, graph: int) -> TensorInfo | None:
     )
 
 
-def _encoding(sparsity: Any) -> tuple[str, int]:
+def _encoding(sparsity: Sparsity) -> tuple[str, int]:
     """The name of a sparse encoding, and the bytes of its segments and indices."""
-    levels = sparsity.dimMetadata
+    levels = sparsity.dimMetadata or []
     vectors = [
         vector.values
         for level in levels
         if level.format == schema.DimensionType.SPARSE_CSR
         for vector in (level.arraySegments, level.arrayIndices)
+        if vector is not None
     ]
-    blocks = [] if sparsity.blockMap is None else list(sparsity.blockMap)
-    size = int(np.prod([level.denseSize for level in levels[len(levels) - len(blocks) :]]))
+    blocks = 0 if sparsity.blockMap is None else len(sparsity.blockMap)
+    size = math.prod(level.denseSize for level in levels[len(levels) - blocks :])
     name = f"block {size}" if blocks else "rows"
     return name, sum(np.asarray(values).nbytes for values in vectors if values is not None)

@@ -8,13 +8,13 @@ may be compressed, the inside of a block too.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file import flatbuffer, integrity
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Level, Operator, Quantization, Sparsity
 
 # Dense elements per stored number: damaged sizes must not allocate what no real file describes.
 _LARGEST_EXPANSION = 1024
@@ -33,7 +33,7 @@ class _Level:
 
 
 def decode(
-    parameters: Any, values: np.ndarray, shape: Sequence[int], *, name: str = ""
+    parameters: Sparsity, values: np.ndarray, shape: Sequence[int], *, name: str = ""
 ) -> np.ndarray:
     """Expands a sparse tensor.
 
@@ -58,10 +58,10 @@ def decode(
         ) from error
 
 
-def _decode(parameters: Any, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _decode(parameters: Sparsity, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     rank = len(shape)
-    order = _integers(parameters.traversalOrder)
-    blocks = _integers(parameters.blockMap)
+    order = integers(parameters.traversalOrder)
+    blocks = integers(parameters.blockMap)
     levels = parameters.dimMetadata or []
     _require(sorted(order) == list(range(rank + len(blocks))), f"traversal order {order}")
     _require(len(levels) == len(order), f"{len(levels)} levels for the traversal order {order}")
@@ -102,14 +102,15 @@ def _sizes(
     return sizes
 
 
-def _level(level: Any, size: int) -> _Level:
+def _level(level: Level, size: int) -> _Level:
     if level.format == schema.DimensionType.DENSE:
         _require(level.denseSize == size, f"a dense level of {level.denseSize}, expected {size}")
         return _Level(size)
     _require(level.format == schema.DimensionType.SPARSE_CSR, f"level format {level.format}")
-    segments = np.asarray(level.arraySegments.values, np.int64).ravel()
-    stored = level.arrayIndices.values
-    indices = np.asarray([] if stored is None else stored, np.int64).ravel()
+    segments, indices = (
+        integrity.numbers(vector).astype(np.int64).ravel()
+        for vector in (level.arraySegments, level.arrayIndices)
+    )
     return _Level(size, segments, indices)
 
 
@@ -146,7 +147,8 @@ def _offsets(walk: list[_Level]) -> np.ndarray:
     return offsets
 
 
-def _integers(vector: Any) -> list[int]:
+def integers(vector: np.ndarray | None) -> list[int]:
+    """The numbers of a vector; none of one that is absent."""
     return [] if vector is None else [int(value) for value in vector]
 
 
@@ -156,24 +158,24 @@ def _require(condition: bool, otherwise: str) -> None:
 
 
 class Constants:
-    """The constants of one graph, DENSIFY and DEQUANTIZE of constants among them.
+    """The constants of one subgraph, DENSIFY and DEQUANTIZE of constants among them.
 
     Args:
-        graph: The graph. It must not change while this object is in use.
+        subgraph: The subgraph. It must not change while this object is in use.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._made_by: dict[int, Any] = {}
+    def __init__(self, subgraph: Subgraph) -> None:
+        self._subgraph = subgraph
+        self._made_by: dict[int, Operator] = {}
         self._zeros: dict[int, int | None] = {}
-        for operator in graph.operators:
-            if graph.code(operator) in _EXPANDING and int(operator.inputs[0]) in self:
+        for operator in subgraph.operators:
+            if subgraph.code(operator) in _EXPANDING and int(operator.inputs[0]) in self:
                 self._made_by[int(operator.outputs[0])] = operator
 
     def __contains__(self, index: int) -> bool:
         if index < 0:
             return False
-        data = self._graph.model.buffers[self._graph.tensor(index).buffer].data
+        data = self._subgraph.model.buffers[self._subgraph.tensor(index).buffer].data
         return index in self._made_by or (data is not None and len(data) > 0)
 
     def source(self, index: int) -> tuple[int, tuple[int, ...]]:
@@ -181,11 +183,11 @@ class Constants:
         steps: list[int] = []
         while index in self._made_by:
             operator = self._made_by[index]
-            steps.insert(0, self._graph.code(operator))
+            steps.insert(0, self._subgraph.code(operator))
             index = int(operator.inputs[0])
         return index, tuple(steps)
 
-    def is_expanded(self, operator: Any) -> bool:
+    def is_expanded(self, operator: Operator) -> bool:
         """Whether an operator only expands a constant, once, when the file is loaded."""
         outputs = [int(index) for index in operator.outputs]
         return len(outputs) == 1 and self._made_by.get(outputs[0]) is operator
@@ -194,27 +196,27 @@ class Constants:
         """The number of zeros in a constant; None for types that NumPy has not."""
         source, _ = self.source(index)
         if source not in self._zeros:
-            values = _dense(self._graph, source)
-            zero = _zero_point(self._graph.tensor(source).quantization, values)
+            values = _dense(self._subgraph, source)
+            zero = _zero_point(self._subgraph.tensor(source).quantization, values)
             self._zeros[source] = None if values is None else int(np.sum(values == zero))
         return self._zeros[source]
 
 
-def _dense(graph: Graph, index: int) -> np.ndarray | None:
+def _dense(subgraph: Subgraph, index: int) -> np.ndarray | None:
     """A stored tensor in its shape."""
-    tensor = graph.tensor(index)
-    values = flatbuffer.constant(graph.model, tensor)
+    tensor = subgraph.tensor(index)
+    values = flatbuffer.constant(subgraph.model, tensor)
     if values is None or tensor.sparsity is None:
-        return None if values is None else values.reshape(graph.shape(index))
-    return decode(tensor.sparsity, values, graph.shape(index), name=graph.name(index))
+        return None if values is None else values.reshape(subgraph.shape(index))
+    return decode(tensor.sparsity, values, subgraph.shape(index), name=subgraph.name(index))
 
 
-def _zero_point(quantization: Any, values: np.ndarray | None) -> Any:
+def _zero_point(quantization: Quantization | None, values: np.ndarray | None) -> np.ndarray:
     """The stored number that means 0, in a shape that broadcasts against `values`."""
     if values is None or quantization is None or quantization.zeroPoint is None:
-        return 0
+        return np.array(0)
     points = np.asarray(quantization.zeroPoint)
     axis = quantization.quantizedDimension
     if points.size <= 1 or not 0 <= axis < values.ndim or values.shape[axis] != points.size:
-        return points[0] if points.size else 0
+        return points[:1] if points.size else np.array(0)
     return points.reshape([-1 if place == axis else 1 for place in range(values.ndim)])

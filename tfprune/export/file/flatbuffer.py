@@ -4,16 +4,18 @@ Everything else in `tfprune.export` works on the schema's object API (`ModelT`),
 only module that knows bytes.
 """
 
+import copy
 import gzip
 import os
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import integrity
+from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
 
 FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
@@ -48,6 +50,13 @@ _PARSE_ERRORS = (
     OverflowError,
     MemoryError,
 )
+
+
+class File(NamedTuple):
+    """A file: what it says, and its bytes."""
+
+    model: Model
+    content: bytes
 
 
 class _AlignedBuilder(flatbuffers.Builder):
@@ -97,7 +106,7 @@ _NESTING = ("Subgraphs", "Tensors", "SignatureDefs")
 _TABLE_BYTES = 8  # the smallest table: its offset in a vector and the offset of its fields
 
 
-def parse(content: bytes, name: str) -> Any:
+def parse(content: bytes, name: str) -> Model:
     """Parses the bytes of a .tflite file.
 
     Args:
@@ -119,7 +128,7 @@ def parse(content: bytes, name: str) -> Any:
     try:
         root = schema.Model.GetRootAs(_Content(content), 0)
         _count_tables(root, len(content) // _TABLE_BYTES)
-        model = schema.ModelT.InitFromObj(root)
+        model: Model = schema.ModelT.InitFromObj(root)
         _fill_gaps(model, content)
         integrity.check(model, _ITEM_SIZES)
     except _PARSE_ERRORS as error:
@@ -130,14 +139,14 @@ def parse(content: bytes, name: str) -> Any:
     return model
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Any, bytes]:
+def read(path: str | os.PathLike[str]) -> File:
     """Reads a .tflite file.
 
     Args:
         path: The file.
 
     Returns:
-        Its `ModelT` and its bytes.
+        The file, parsed.
 
     Raises:
         ValueError: If the file cannot be read, or is empty, foreign or truncated.
@@ -150,10 +159,16 @@ def read(path: str | os.PathLike[str]) -> tuple[Any, bytes]:
         raise ValueError(
             f"`path` must name a readable TFLite file. Received: path={name!r} ({error.strerror})."
         ) from error
-    return parse(content, name), content
+    return File(parse(content, name), content)
 
 
-def pack(model: Any) -> bytes:
+def copied(model: Model) -> Model:
+    """A copy of a model to edit; it shares the bytes of constants, which are never changed."""
+    shared: dict[int, object] = {id(buffer.data): buffer.data for buffer in model.buffers}
+    return copy.deepcopy(model, shared)
+
+
+def pack(model: Model) -> bytes:
     """Writes a `ModelT` as the bytes of a .tflite file, weights on 16-byte boundaries."""
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = _AlignedBuilder(size + (1 << 16))
@@ -169,18 +184,18 @@ def gzip_size(content: bytes) -> int:
     return len(gzip.compress(content, compresslevel=6, mtime=0))
 
 
-def builtin_code(model: Any, operator: Any) -> int:
+def builtin_code(model: Model, operator: Operator) -> int:
     """The `BuiltinOperator` value of an operator, from the wide or the old narrow field."""
     code = model.operatorCodes[operator.opcodeIndex]
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
-def shape(tensor: Any) -> tuple[int, ...]:
+def shape(tensor: Tensor) -> tuple[int, ...]:
     """The shape of a tensor; () for a scalar."""
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
-def constant(model: Any, tensor: Any) -> np.ndarray | None:
+def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
     """The stored values of a tensor as a flat array, or None where nothing is stored.
 
     A sparse tensor stores its kept values only, zero elements of kept blocks included.
@@ -191,7 +206,7 @@ def constant(model: Any, tensor: Any) -> np.ndarray | None:
     return np.frombuffer(np.asarray(data, np.uint8).tobytes(), NUMPY_TYPES[tensor.type])
 
 
-def add_buffer(model: Any, values: np.ndarray) -> int:
+def add_buffer(model: Model, values: np.ndarray) -> int:
     """Appends the bytes of an array as a new buffer and returns its index."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
@@ -226,14 +241,15 @@ def _count_tables(table: Any, room: int) -> int:
     return room
 
 
-def _fill_gaps(model: Any, content: bytes) -> None:
+def _fill_gaps(model: Model, content: bytes) -> None:
     """Puts empty vectors where the file has none, and data stored behind the flatbuffer inside."""
-    for graph in model.subgraphs or ():
-        graph.tensors, graph.operators = graph.tensors or [], graph.operators or []
-        for holder in (graph, *graph.operators):
+    for subgraph in model.subgraphs or ():
+        subgraph.tensors, subgraph.operators = subgraph.tensors or [], subgraph.operators or []
+        holders: list[SubgraphTable | Operator] = [subgraph, *subgraph.operators]
+        for holder in holders:
             holder.inputs = _EMPTY if holder.inputs is None else holder.inputs
             holder.outputs = _EMPTY if holder.outputs is None else holder.outputs
-        for operator in graph.operators:
+        for operator in subgraph.operators:
             if operator.largeCustomOptionsOffset > 1:
                 place = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
                 operator.customOptions = _behind(content, *place)

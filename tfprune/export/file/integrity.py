@@ -5,16 +5,17 @@ on, so that damage is one error on reading and never a wrong table or a crash la
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.file.tables import IndexVector, Model, Quantization, Sparsity, Tensor
 
 _MOST_DIMENSIONS = 64
 _SPARSE = schema.DimensionType.SPARSE_CSR
 
 
-def check(model: Any, item_sizes: dict[int, int]) -> None:
+def check(model: Model, item_sizes: dict[int, int]) -> None:
     """Raises ValueError where a parsed model contradicts itself.
 
     Args:
@@ -27,20 +28,20 @@ def check(model: Any, item_sizes: dict[int, int]) -> None:
     if not model.subgraphs or not model.buffers:
         raise ValueError("no subgraph or no buffer")
     codes = range(len(model.operatorCodes or ()))
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
             _check_tensor(model, tensor, item_sizes)
-        tensors = range(len(graph.tensors))
-        _require_indices(graph.inputs, tensors, "a graph")
-        _require_indices(graph.outputs, tensors, "a graph")
-        optional = range(-1, len(graph.tensors))  # -1 stands for an absent tensor
-        for operator in graph.operators:
+        tensors = range(len(subgraph.tensors))
+        _require_indices(subgraph.inputs, tensors, "a graph")
+        _require_indices(subgraph.outputs, tensors, "a graph")
+        optional = range(-1, len(subgraph.tensors))  # -1 stands for an absent tensor
+        for operator in subgraph.operators:
             _require(operator.opcodeIndex in codes, "an operator names a code that is not there")
             for indices in (operator.inputs, operator.outputs, operator.intermediates):
                 _require_indices(indices, optional, "an operator")
 
 
-def _check_tensor(model: Any, tensor: Any, item_sizes: dict[int, int]) -> None:
+def _check_tensor(model: Model, tensor: Tensor, item_sizes: dict[int, int]) -> None:
     name = repr((tensor.name or b"").decode(errors="replace"))
     known = tensor.buffer in range(len(model.buffers))
     _require(known, f"tensor {name} names a buffer that is not there")
@@ -62,7 +63,7 @@ def _check_tensor(model: Any, tensor: Any, item_sizes: dict[int, int]) -> None:
     )
 
 
-def _check_quantization(quantization: Any, shape: list[int], name: str) -> None:
+def _check_quantization(quantization: Quantization | None, shape: list[int], name: str) -> None:
     """One scale for the whole tensor, or one for each index of its quantized dimension."""
     if quantization is None or quantization.scale is None or len(quantization.scale) < 2:
         return
@@ -76,7 +77,7 @@ def _check_quantization(quantization: Any, shape: list[int], name: str) -> None:
     )
 
 
-def _stored_values(sparsity: Any, shape: list[int], name: str) -> int:
+def _stored_values(sparsity: Sparsity, shape: list[int], name: str) -> int:
     """The number of values that a sparse layout stores, after checking the layout."""
     levels = sparsity.dimMetadata or []
     order, blocks = _integers(sparsity.traversalOrder), _integers(sparsity.blockMap)
@@ -96,7 +97,7 @@ def _stored_values(sparsity: Any, shape: list[int], name: str) -> int:
             _require(level.denseSize == sizes[axis], f"a dense level of {name} has a wrong size")
             count *= sizes[axis]
             continue
-        segments, indices = _numbers(level.arraySegments), _numbers(level.arrayIndices)
+        segments, indices = numbers(level.arraySegments), numbers(level.arrayIndices)
         fits = (
             len(segments) == count + 1
             and segments[0] == 0
@@ -109,13 +110,13 @@ def _stored_values(sparsity: Any, shape: list[int], name: str) -> int:
     return count
 
 
-def _numbers(vector: Any) -> np.ndarray:
+def numbers(vector: IndexVector | None) -> np.ndarray:
     """The values of a segment or index vector, an empty array where there are none."""
     values = None if vector is None else vector.values
     return np.zeros(0, np.int32) if values is None else np.asarray(values)
 
 
-def _integers(values: Any) -> list[int]:
+def _integers(values: np.ndarray | None) -> list[int]:
     """One number for each dimension of a tensor, from a vector that may be absent."""
     if values is None:
         return []
@@ -123,7 +124,7 @@ def _integers(values: Any) -> list[int]:
     return [int(value) for value in values]
 
 
-def _require_indices(indices: Any, allowed: range, owner: str) -> None:
+def _require_indices(indices: np.ndarray | None, allowed: range, owner: str) -> None:
     values = np.zeros(0, np.int32) if indices is None else np.asarray(indices)
     inside = len(values) == 0 or (values.min() >= allowed.start and values.max() < allowed.stop)
     _require(bool(inside), f"{owner} names a tensor that is not there")

@@ -2,9 +2,9 @@
 
 With a DENSIFY before any weight, XNNPACK looks for clusters of operators that can all compute with
 channels first, from a stem convolution to a MEAN. A cluster with more than 2/3 zeros in its 1x1
-weights switches to that layout and to sparse kernels; otherwise all of it stays dense. The search
-is that of `xnn_subgraph_rewrite_for_nchw` in XNNPACK's src/subgraph.c, after the delegate has taken
-the operators that it knows, in as few parts as it can.
+weights switches to that order of axes and to sparse kernels; otherwise all of it stays dense. The
+search is that of `xnn_subgraph_rewrite_for_nchw` in XNNPACK's src/subgraph.c, after the delegate
+has taken the operators that it knows, in as few parts as it can.
 
 Two properties of the search are worth knowing. A value that two operators read, one inside and one
 outside, blocks its cluster. But a value that *only* operators outside read does not: XNNPACK then
@@ -13,11 +13,11 @@ hands them channels-first data for channels-last, and the outputs are wrong, or 
 
 import dataclasses
 import math
-from typing import Any
 
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.decoding import Constants
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.predict import delegation, nchw
 from tfprune.export.predict.nchw import Padding, Role, Setting
 
@@ -26,10 +26,10 @@ _NO_PADDING: Padding = (0, 0, 0, 0)
 
 @dataclasses.dataclass
 class Prediction:
-    """What XNNPACK makes of the 1x1 convolutions of a graph, and of Dense over images.
+    """What XNNPACK makes of the 1x1 convolutions of a subgraph, and of Dense over images.
 
     Attributes:
-        sparse: Positions in the graph's operators of those on sparse kernels.
+        sparse: Positions in the subgraph's operators of those on sparse kernels.
         broken: Positions of those in clusters that give wrong outputs or do not start.
         blockers: Position of any that is not sparse -> why.
     """
@@ -44,7 +44,7 @@ class _Node:
     """An operator as XNNPACK sees it.
 
     Attributes:
-        position: Its place in the graph's operators.
+        position: Its place in the subgraph's operators.
         operator: The operator.
         reads: The tensors that it reads and that are not constant; after a fused PAD, its input.
         able: The roles that its kind allows.
@@ -55,7 +55,7 @@ class _Node:
     """
 
     position: int
-    operator: Any
+    operator: Operator
     reads: list[int]
     able: Role
     roles: Role
@@ -64,11 +64,11 @@ class _Node:
     fault: str = ""
 
 
-def predict(graph: Graph, constants: Constants, *, mixed: bool) -> Prediction:
-    """Predicts what XNNPACK makes of a graph on ARM64 and in WebAssembly.
+def predict(subgraph: Subgraph, constants: Constants, *, mixed: bool) -> Prediction:
+    """Predicts what XNNPACK makes of a subgraph on ARM64 and in WebAssembly.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         constants: Its constants.
         mixed: Whether operators may mix float16 and float32 constants: on ARM64, not in
             WebAssembly.
@@ -76,10 +76,10 @@ def predict(graph: Graph, constants: Constants, *, mixed: bool) -> Prediction:
     Returns:
         The operators on sparse 1x1 kernels, and why others are not.
     """
-    setting = Setting(graph, constants, mixed)
+    setting = Setting(subgraph, constants, mixed)
     found = Prediction()
     parts = delegation.parts(setting)
-    for position, operator in enumerate(graph.operators):
+    for position, operator in enumerate(subgraph.operators):
         if position in parts:
             continue
         reason = delegation.refusal(setting, operator)
@@ -93,7 +93,7 @@ def predict(graph: Graph, constants: Constants, *, mixed: bool) -> Prediction:
 
 
 class _Search:
-    """XNNPACK's search for clusters in one delegated part of a graph."""
+    """XNNPACK's search for clusters in one delegated part of a subgraph."""
 
     def __init__(self, setting: Setting, positions: list[int]) -> None:
         self._setting = setting
@@ -105,8 +105,8 @@ class _Search:
         for node in self._nodes:
             for index in node.reads:
                 self._readers.setdefault(index, []).append(node)
-        self._producers = setting.graph.producers()
-        self._outside = _read_outside(setting.graph, set(positions))
+        self._producers = setting.subgraph.producers()
+        self._outside = _read_outside(setting.subgraph, set(positions))
 
     def add_to(self, found: Prediction) -> None:
         """Runs the search and adds what it finds to a prediction."""
@@ -165,7 +165,7 @@ class _Search:
         if writer is None and index in self._producers:
             outside = self._producers[index]
             reason = delegation.refusal(self._setting, outside) or "in another part of the graph"
-            return f"{_name(self._setting.graph, outside)}: {reason}"
+            return f"{_name(self._setting.subgraph, outside)}: {reason}"
         if writer is None:
             return f"{self._name(node)} reads an input, not a 3x3 stem convolution"
         if not writer.roles & (Role.ENTRY | Role.INSIDE):
@@ -204,7 +204,7 @@ class _Search:
             if node.leader == leader and nchw.is_product(self._setting, node.operator):
                 weight = int(node.operator.inputs[1])
                 zeros += self._setting.constants.zeros(weight) or 0
-                size += math.prod(self._setting.graph.shape(weight))
+                size += math.prod(self._setting.subgraph.shape(weight))
         if 3 * zeros > 2 * size:
             return ""
         return f"sparsity {zeros / max(1, size):.2f} is not above 2/3"
@@ -227,12 +227,12 @@ class _Search:
         return ""
 
     def _name(self, node: _Node) -> str:
-        return _name(self._setting.graph, node.operator)
+        return _name(self._setting.subgraph, node.operator)
 
 
 def _nodes(setting: Setting, positions: list[int]) -> list[_Node]:
     """The nodes of a part, with PADs fused into the convolutions that alone read them."""
-    operators = {position: setting.graph.operators[position] for position in positions}
+    operators = {position: setting.subgraph.operators[position] for position in positions}
     fused = _fused_pads(setting, operators)
     pads = [pad for pad, _ in fused.values()]
     nodes: list[_Node] = []
@@ -248,14 +248,16 @@ def _nodes(setting: Setting, positions: list[int]) -> list[_Node]:
     return nodes
 
 
-def _fused_pads(setting: Setting, operators: dict[int, Any]) -> dict[int, tuple[Any, Padding]]:
+def _fused_pads(
+    setting: Setting, operators: dict[int, Operator]
+) -> dict[int, tuple[Operator, Padding]]:
     """Position of a convolution -> the PAD fused into it, and what that adds."""
-    graph, fused = setting.graph, {}
-    readers, written = graph.readers(), {}
+    subgraph, fused = setting.subgraph, {}
+    readers, written = subgraph.readers(), {}
     for operator in operators.values():
-        if graph.code(operator) == OPERATORS.PAD:
+        if subgraph.code(operator) == OPERATORS.PAD:
             written[int(operator.outputs[0])] = operator
-    outputs = {int(index) for index in graph.graph.outputs}
+    outputs = set(subgraph.outputs)
     for position, operator in operators.items():
         index = int(operator.inputs[0]) if len(operator.inputs) else -1
         if index not in written or index in outputs or len(readers[index]) > 1:
@@ -266,18 +268,18 @@ def _fused_pads(setting: Setting, operators: dict[int, Any]) -> dict[int, tuple[
     return fused
 
 
-def _read_outside(graph: Graph, positions: set[int]) -> dict[int, str]:
+def _read_outside(subgraph: Subgraph, positions: set[int]) -> dict[int, str]:
     """The tensors read outside of a part -> what reads them, in words."""
-    outside = {int(index): "an output of the graph" for index in graph.graph.outputs}
-    for position, operator in enumerate(graph.operators):
+    outside = {int(index): "an output of the graph" for index in subgraph.outputs}
+    for position, operator in enumerate(subgraph.operators):
         if position not in positions:
-            who = _name(graph, operator)
+            who = _name(subgraph, operator)
             outside |= {int(index): who for index in operator.inputs}
     return outside
 
 
-def _name(graph: Graph, operator: Any) -> str:
+def _name(subgraph: Subgraph, operator: Operator) -> str:
     """What messages call an operator."""
-    code = graph.code(operator)
-    name = graph.name(int(operator.outputs[0])) if len(operator.outputs) else ""
+    code = subgraph.code(operator)
+    name = subgraph.name(int(operator.outputs[0])) if len(operator.outputs) else ""
     return f"{flatbuffer.OPERATOR_NAMES.get(code, code)} {name[-40:]!r}"

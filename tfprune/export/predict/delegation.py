@@ -1,10 +1,9 @@
-"""Which operators of a graph the XNNPACK delegate runs, and in which parts."""
-
-from typing import Any
+"""Which operators of a subgraph the XNNPACK delegate runs, and in which parts."""
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, TYPES
+from tfprune.export.file.subgraph import OPERATORS, TYPES
+from tfprune.export.file.tables import Operator
 from tfprune.export.predict.nchw import Setting
 
 MIXED = "float16 and float32 constants in one operator give wrong outputs in WebAssembly"
@@ -36,15 +35,15 @@ def parts(setting: Setting) -> dict[int, int]:
     whose inputs are there.
 
     Args:
-        setting: The graph.
+        setting: The subgraph.
 
     Returns:
         The parts. Operators that only expand constants are in none: they run once, on loading.
     """
-    graph = setting.graph
+    subgraph = setting.subgraph
     waiting = [
         (position, operator, not refusal(setting, operator))
-        for position, operator in enumerate(graph.operators)
+        for position, operator in enumerate(subgraph.operators)
         if not setting.constants.is_expanded(operator)
     ]
     missing = {int(index) for _, operator, _ in waiting for index in operator.outputs}
@@ -65,22 +64,22 @@ def parts(setting: Setting) -> dict[int, int]:
     return found
 
 
-def refusal(setting: Setting, operator: Any) -> str:
+def refusal(setting: Setting, operator: Operator) -> str:
     """Why XNNPACK does not run an operator; empty if it does.
 
     Args:
-        setting: Its graph.
+        setting: Its subgraph.
         operator: The operator.
     """
-    graph = setting.graph
+    subgraph = setting.subgraph
     inputs = setting.inputs(operator)
     activation = getattr(operator.builtinOptions, "fusedActivationFunction", 0)
     if (
-        graph.code(operator) not in _DELEGATED
+        subgraph.code(operator) not in _DELEGATED
         or activation not in _DELEGATED_ACTIVATIONS
         or not inputs
-        or graph.tensor(inputs[0]).type not in _DELEGATED_TYPES
-        or any(graph.tensor(index).sparsity is not None for index in inputs)
+        or subgraph.tensor(inputs[0]).type not in _DELEGATED_TYPES
+        or any(subgraph.tensor(index).sparsity is not None for index in inputs)
     ):
         return "not run by XNNPACK"
     if not setting.mixed and _is_mixed(setting, inputs):
@@ -93,7 +92,7 @@ def _is_mixed(setting: Setting, inputs: list[int]) -> bool:
     found = set()
     for index in inputs:
         source, steps = setting.constants.source(index)
-        kind = setting.graph.tensor(source).type
+        kind = setting.subgraph.tensor(source).type
         if kind == TYPES.FLOAT16 and OPERATORS.DEQUANTIZE in steps:
             found.add(kind)
         elif kind == TYPES.FLOAT32 and index in setting.constants:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tfprune.export.file import flatbuffer, loops
 from tfprune.export.file.decoding import Constants
-from tfprune.export.file.graph import graphs
+from tfprune.export.file.subgraph import subgraphs
+from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, verdicts
 from tfprune.support.validation import require_one_of
 from tfprune.targets.target import MACHINES, Target
@@ -30,7 +31,7 @@ class LayerCoverage:
 
     Attributes:
         name: The name of its weight, as stored.
-        graph: The index of its graph; 0 is the main one, others are loop bodies and conditions.
+        graph: The index of its subgraph; 0 is the main one, others are loop bodies and conditions.
         operator: Its operator, such as "CONV_2D".
         shape: The dense shape of its weight, in TFLite's order of axes.
         sparsity: The fraction of zeros in the weight, in [0, 1].
@@ -153,7 +154,7 @@ def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
     return coverage(model, os.fspath(path), MACHINES[target])
 
 
-def coverage(model: Any, name: str, target: Target) -> Coverage:
+def coverage(model: Model, name: str, target: Target) -> Coverage:
     """Tells the same of a parsed model.
 
     Args:
@@ -176,25 +177,25 @@ def coverage(model: Any, name: str, target: Target) -> Coverage:
         ) from error
 
 
-def _coverage(model: Any, name: str, target: Target) -> Coverage:
+def _coverage(model: Model, name: str, target: Target) -> Coverage:
     repeats, notes = loops.repeats(model)
     rows, defects, uncounted = [], [], collections.Counter[str]()
-    for number, (graph, times) in enumerate(zip(graphs(model), repeats)):
-        constants = Constants(graph)
-        found = verdicts.layers(graph, constants)
-        uncounted.update(verdicts.uncounted(graph, constants))
+    for number, (subgraph, times) in enumerate(zip(subgraphs(model), repeats)):
+        constants = Constants(subgraph)
+        found = verdicts.layers(subgraph, constants)
+        uncounted.update(verdicts.uncounted(subgraph, constants))
         predicted = None
         if target.sparse_convolutions:
-            predicted = clusters.predict(graph, constants, mixed=target.mixes_widths)
+            predicted = clusters.predict(subgraph, constants, mixed=target.mixes_widths)
         for layer in found:
-            verdict = verdicts.verdict(graph, constants, layer, predicted)
+            verdict = verdicts.verdict(subgraph, constants, layer, predicted)
             rows.append(
                 LayerCoverage(
-                    name=graph.name(constants.source(layer.weight)[0]),
+                    name=subgraph.name(constants.source(layer.weight)[0]),
                     graph=number,
-                    operator=flatbuffer.OPERATOR_NAMES[graph.code(layer.operator)],
-                    shape=graph.shape(layer.weight),
-                    sparsity=verdicts.sparsity(graph, constants, layer.weight),
+                    operator=flatbuffer.OPERATOR_NAMES[subgraph.code(layer.operator)],
+                    shape=subgraph.shape(layer.weight),
+                    sparsity=verdicts.sparsity(subgraph, constants, layer.weight),
                     multiply_adds=layer.multiply_adds * times,
                     kernel=verdict.kernel,
                     blocker=verdict.blocker,

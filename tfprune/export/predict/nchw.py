@@ -1,4 +1,4 @@
-"""Which operators XNNPACK can run with channels first, the layout of its sparse 1x1 kernels.
+"""Which operators XNNPACK can run with channels first, as its sparse 1x1 kernels do.
 
 The rules are those of `xnn_check_nchw_compatibility` in XNNPACK's src/subgraph.c, on TFLite's
 operators. An operator may stand inside a cluster of such operators, enter it from channels last
@@ -7,13 +7,13 @@ operators. An operator may stand inside a cluster of such operators, enter it fr
 
 import dataclasses
 import enum
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file.decoding import Constants
-from tfprune.export.file.graph import OPERATORS, TYPES, Graph
+from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
+from tfprune.export.file.tables import Operator
 
 _FLOATS = (TYPES.FLOAT32, TYPES.FLOAT16)
 _UNARY = frozenset(
@@ -59,53 +59,53 @@ class Setting:
     """What the rules look at.
 
     Attributes:
-        graph: The graph.
+        subgraph: The subgraph.
         constants: Its constants.
         mixed: Whether an operator may have one constant in float16 and another in float32. In
             WebAssembly (LiteRT.js 2.5.3) that gave wrong outputs, and slowly.
     """
 
-    graph: Graph
+    subgraph: Subgraph
     constants: Constants
     mixed: bool = True
 
-    def inputs(self, operator: Any) -> list[int]:
+    def inputs(self, operator: Operator) -> list[int]:
         """The tensors that XNNPACK reads, weights included."""
         indices = [int(index) for index in operator.inputs if index >= 0]
-        return indices[:1] if self.graph.code(operator) in _ONE_INPUT else indices
+        return indices[:1] if self.subgraph.code(operator) in _ONE_INPUT else indices
 
     def rank(self, index: int) -> int:
         """The number of axes of a tensor."""
-        return len(self.graph.shape(index))
+        return len(self.subgraph.shape(index))
 
 
-def is_product(setting: Setting, operator: Any) -> bool:
+def is_product(setting: Setting, operator: Operator) -> bool:
     """Whether XNNPACK's sparse kernel may run it: a 1x1 convolution or Dense over an image."""
-    code = setting.graph.code(operator)
+    code = setting.subgraph.code(operator)
     if code == OPERATORS.FULLY_CONNECTED:
         image = setting.rank(int(operator.inputs[0])) == 4
         return image and bool(operator.builtinOptions.keepNumDims)
     return code == OPERATORS.CONV_2D and _kernel(setting, operator) == (1, 1)
 
 
-def role(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
+def role(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
     """Where an operator may stand.
 
     Args:
-        setting: Its graph.
+        setting: Its subgraph.
         operator: The operator.
         padded: What a PAD before it adds, which XNNPACK fuses into it.
 
     Returns:
         Its roles and, where there are none, the reason.
     """
-    graph = setting.graph
-    code = graph.code(operator)
+    subgraph = setting.subgraph
+    code = subgraph.code(operator)
     inputs = setting.inputs(operator)
     values = inputs + [int(index) for index in operator.outputs]
     if not inputs:
         return Role.NONE, "has no input"
-    if any(graph.tensor(index).type not in _FLOATS for index in values):
+    if any(subgraph.tensor(index).type not in _FLOATS for index in values):
         return Role.NONE, "does not compute in float"
     rule = _RULES.get(code)
     if rule is not None:
@@ -120,7 +120,7 @@ def role(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
     return Role.NONE, "has no channels-first kernel"
 
 
-def own_padding(setting: Setting, operator: Any) -> Padding | None:
+def own_padding(setting: Setting, operator: Operator) -> Padding | None:
     """The explicit padding of a convolution; None for TensorFlow's SAME with strides."""
     options = operator.builtinOptions
     if options.padding == schema.Padding.VALID:
@@ -133,12 +133,12 @@ def own_padding(setting: Setting, operator: Any) -> Padding | None:
     return (rows // 2, rows - rows // 2, columns // 2, columns - columns // 2)
 
 
-def _convolution(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
-    graph, options = setting.graph, operator.builtinOptions
+def _convolution(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
+    subgraph, options = setting.subgraph, operator.builtinOptions
     kernel, stride = _kernel(setting, operator), (options.strideH, options.strideW)
-    channels = graph.shape(int(operator.inputs[0]))[-1]
+    channels = subgraph.shape(int(operator.inputs[0]))[-1]
     padding = _total(own_padding(setting, operator), padded)
-    if graph.shape(int(operator.inputs[1]))[-1] != channels:
+    if subgraph.shape(int(operator.inputs[1]))[-1] != channels:
         return Role.NONE, "grouped convolution"
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
         return Role.NONE, "dilated convolution"
@@ -157,12 +157,12 @@ def _convolution(setting: Setting, operator: Any, padded: Padding) -> tuple[Role
     return Role.ENTRY, ""
 
 
-def _depthwise(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
+def _depthwise(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
     options = operator.builtinOptions
     kernel, stride = _kernel(setting, operator), (options.strideH, options.strideW)
     padding = _total(own_padding(setting, operator), padded)
-    channels = setting.graph.shape(int(operator.inputs[0]))[-1]
-    if setting.graph.shape(int(operator.inputs[1]))[-1] != channels:
+    channels = setting.subgraph.shape(int(operator.inputs[0]))[-1]
+    if setting.subgraph.shape(int(operator.inputs[1]))[-1] != channels:
         return Role.NONE, "depthwise convolution with several filters a channel"
     if (options.dilationHFactor, options.dilationWFactor) != (1, 1):
         return Role.NONE, "dilated depthwise convolution"
@@ -176,28 +176,28 @@ def _depthwise(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, 
     return Role.INSIDE, ""
 
 
-def _fully_connected(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
+def _fully_connected(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
     del padded
     if is_product(setting, operator):
         return Role.INSIDE, ""
     return Role.NONE, "works on no image"
 
 
-def _binary(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
+def _binary(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
     del padded
-    graph, inputs = setting.graph, setting.inputs(operator)
+    subgraph, inputs = setting.subgraph, setting.inputs(operator)
     if len(inputs) != 2 or any(setting.rank(index) != 4 for index in inputs):
         return Role.NONE, "has an operand that is not of rank 4"
     # XNNPACK looks at the shape of the first operand whichever of the two is constant.
     constant = any(index in setting.constants for index in inputs)
-    if constant and sum(size != 1 for size in graph.shape(inputs[0])) > 1:
+    if constant and sum(size != 1 for size in subgraph.shape(inputs[0])) > 1:
         return Role.NONE, "has a constant as its second operand, or one that is no vector"
     return Role.INSIDE, ""
 
 
-def _resize(setting: Setting, operator: Any, padded: Padding) -> tuple[Role, str]:
+def _resize(setting: Setting, operator: Operator, padded: Padding) -> tuple[Role, str]:
     del padded
-    shape = setting.graph.shape(int(operator.inputs[0]))
+    shape = setting.subgraph.shape(int(operator.inputs[0]))
     if len(shape) == 4 and min(shape[1:3]) > 1:
         return Role.INSIDE, ""
     return Role.NONE, "resizes a single row or column"
@@ -213,21 +213,21 @@ _RULES = {
 }
 
 
-def fused_padding(setting: Setting, pad: Any, reader: Any) -> Padding | None:
+def fused_padding(setting: Setting, pad: Operator, reader: Operator) -> Padding | None:
     """What a PAD adds, if XNNPACK fuses it into its only reader.
 
     Args:
-        setting: Their graph.
+        setting: Their subgraph.
         pad: The PAD.
         reader: The operator that reads it.
 
     Returns:
         The padding, or None where it stays an operator of its own.
     """
-    graph = setting.graph
-    if graph.code(reader) not in (OPERATORS.CONV_2D, OPERATORS.DEPTHWISE_CONV_2D):
+    subgraph = setting.subgraph
+    if subgraph.code(reader) not in (OPERATORS.CONV_2D, OPERATORS.DEPTHWISE_CONV_2D):
         return None
-    amounts = graph.constant(int(pad.inputs[1])) if len(pad.inputs) == 2 else None
+    amounts = subgraph.constant(int(pad.inputs[1])) if len(pad.inputs) == 2 else None
     if amounts is None or amounts.shape != (4, 2) or np.any(amounts[[0, 3]]):
         return None
     if own_padding(setting, reader) is None or int(reader.inputs[0]) != int(pad.outputs[0]):
@@ -236,9 +236,9 @@ def fused_padding(setting: Setting, pad: Any, reader: Any) -> Padding | None:
     return (top, bottom, left, right)
 
 
-def _kernel(setting: Setting, operator: Any) -> tuple[int, int]:
+def _kernel(setting: Setting, operator: Operator) -> tuple[int, int]:
     """Height and width of a kernel, which lies (outputs, height, width, inputs)."""
-    _, height, width, _ = setting.graph.shape(int(operator.inputs[1]))
+    _, height, width, _ = setting.subgraph.shape(int(operator.inputs[1]))
     return (height, width)
 
 

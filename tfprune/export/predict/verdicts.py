@@ -1,15 +1,15 @@
-"""The layers of a graph that multiply by constant weights, and the kernel that each runs on."""
+"""The layers of a subgraph that multiply by constant weights, and the kernel that each runs on."""
 
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.decoding import Constants
-from tfprune.export.file.graph import OPERATORS, TYPES, Graph
+from tfprune.export.file.decoding import Constants, integers
+from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
+from tfprune.export.file.tables import Operator, Sparsity
 from tfprune.export.predict.clusters import Prediction
 
 BROKEN = "broken"
@@ -47,14 +47,14 @@ class Layer:
     """A layer with a constant weight.
 
     Attributes:
-        position: Its place in the graph's operators.
+        position: Its place in the subgraph's operators.
         operator: Its operator.
         weight: The tensor that it reads as weight.
         multiply_adds: Those of one run, zeros included.
     """
 
     position: int
-    operator: Any
+    operator: Operator
     weight: int
     multiply_adds: int
 
@@ -67,64 +67,64 @@ class Verdict:
     blocker: str = ""
 
 
-def layers(graph: Graph, constants: Constants) -> list[Layer]:
-    """The layers of a graph.
+def layers(subgraph: Subgraph, constants: Constants) -> list[Layer]:
+    """The layers of a subgraph.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         constants: Its constants.
 
     Returns:
         Its layers in running order.
     """
     found = []
-    for position, operator in enumerate(graph.operators):
-        weight = _weight(graph, constants, operator)
+    for position, operator in enumerate(subgraph.operators):
+        weight = _weight(subgraph, constants, operator)
         if weight is not None:
-            count = _multiply_adds(graph, operator, weight)
+            count = _multiply_adds(subgraph, operator, weight)
             found.append(Layer(position, operator, weight, count))
     return found
 
 
-def uncounted(graph: Graph, constants: Constants) -> Iterator[str]:
-    """What a graph computes beside its layers, one text an operator."""
-    for operator in graph.operators:
-        code = graph.code(operator)
+def uncounted(subgraph: Subgraph, constants: Constants) -> Iterator[str]:
+    """What a subgraph computes beside its layers, one text an operator."""
+    for operator in subgraph.operators:
+        code = subgraph.code(operator)
         name = flatbuffer.OPERATOR_NAMES.get(code, str(code))
         if code in _RECURRENT:
             yield f"{name} with dense weights, which are not in the table."
         elif code == OPERATORS.CUSTOM:
             yield "custom operator, whose weights, if any, are not in the table."
         elif code in (*_WEIGHT_INPUT, OPERATORS.BATCH_MATMUL):
-            if _weight(graph, constants, operator) is None:
+            if _weight(subgraph, constants, operator) is None:
                 yield f"{name} of two computed tensors, whose multiply-adds are not counted."
 
 
-def sparsity(graph: Graph, constants: Constants, weight: int) -> float:
+def sparsity(subgraph: Subgraph, constants: Constants, weight: int) -> float:
     """The fraction of zeros in a weight; 0 for types that NumPy has not."""
-    size = math.prod(graph.shape(weight))
+    size = math.prod(subgraph.shape(weight))
     return (constants.zeros(weight) or 0) / max(1, size)
 
 
 def verdict(
-    graph: Graph, constants: Constants, layer: Layer, predicted: Prediction | None
+    subgraph: Subgraph, constants: Constants, layer: Layer, predicted: Prediction | None
 ) -> Verdict:
     """The kernel that a layer runs on.
 
     Args:
-        graph: Its graph.
+        subgraph: Its subgraph.
         constants: The constants of that.
         layer: The layer.
-        predicted: What XNNPACK makes of the graph; None where it has no sparse 1x1 kernels.
+        predicted: What XNNPACK makes of the subgraph; None where it has no sparse 1x1 kernels.
 
     Returns:
         The kernel and what keeps it from being sparse.
     """
     source, steps = constants.source(layer.weight)
-    code = graph.code(layer.operator)
-    encoding = graph.tensor(source).sparsity
+    code = subgraph.code(layer.operator)
+    encoding = subgraph.tensor(source).sparsity
     if encoding is not None and OPERATORS.DENSIFY not in steps:
-        return _native(graph, layer, source)
+        return _native(subgraph, layer, source)
     if predicted is not None:
         if layer.position in predicted.sparse:
             return Verdict(SPARSE_1X1)
@@ -132,14 +132,16 @@ def verdict(
             return Verdict(BROKEN, predicted.blockers[layer.position])
         if layer.position in predicted.blockers and code == OPERATORS.CONV_2D:
             return Verdict(_DENSE, predicted.blockers[layer.position])
-    return Verdict(_DENSE, _dense_reason(graph, layer, steps, sparsity(graph, constants, source)))
+    return Verdict(
+        _DENSE, _dense_reason(subgraph, layer, steps, sparsity(subgraph, constants, source))
+    )
 
 
-def _native(graph: Graph, layer: Layer, source: int) -> Verdict:
+def _native(subgraph: Subgraph, layer: Layer, source: int) -> Verdict:
     """The kernel of an operator that reads a sparse tensor itself."""
-    tensor = graph.tensor(source)
-    code = graph.code(layer.operator)
-    block = _block(tensor.sparsity)
+    tensor = subgraph.tensor(source)
+    code = subgraph.code(layer.operator)
+    block = 0 if tensor.sparsity is None else _block(tensor.sparsity)
     kernel = _NATIVE.get((tensor.type, block)) if code == OPERATORS.FULLY_CONNECTED else None
     if kernel is not None and source == layer.weight:
         return Verdict(kernel)
@@ -150,11 +152,10 @@ def _native(graph: Graph, layer: Layer, source: int) -> Verdict:
     return Verdict(BROKEN, f"breaks the file: {refused}")
 
 
-def _block(encoding: Any) -> int:
+def _block(encoding: Sparsity) -> int:
     """The size of blocks along the input in a native layout, 1 for rows, 0 for any other layout."""
-    levels, dense = encoding.dimMetadata, schema.DimensionType.DENSE
-    order = [int(axis) for axis in encoding.traversalOrder]
-    blocks = [] if encoding.blockMap is None else [int(axis) for axis in encoding.blockMap]
+    levels, dense = encoding.dimMetadata or [], schema.DimensionType.DENSE
+    order, blocks = integers(encoding.traversalOrder), integers(encoding.blockMap)
     if order[:2] != [0, 1] or levels[0].format != dense or levels[1].format == dense:
         return 0
     if not blocks and len(levels) == 2:
@@ -163,12 +164,12 @@ def _block(encoding: Any) -> int:
     return int(levels[2].denseSize) if inside else 0
 
 
-def _dense_reason(graph: Graph, layer: Layer, steps: tuple[int, ...], zeros: float) -> str:
-    code = graph.code(layer.operator)
+def _dense_reason(subgraph: Subgraph, layer: Layer, steps: tuple[int, ...], zeros: float) -> str:
+    code = subgraph.code(layer.operator)
     if code == OPERATORS.DEPTHWISE_CONV_2D:
         return "depthwise: dense by design"
     if code == OPERATORS.CONV_2D:
-        _, height, width, _ = graph.shape(layer.weight)
+        _, height, width, _ = subgraph.shape(layer.weight)
         if (height, width) == (1, 1):
             return "XNNPACK has no sparse 1x1 kernels on x86 with AVX"
         return f"{height}x{width} convolution"
@@ -179,9 +180,9 @@ def _dense_reason(graph: Graph, layer: Layer, steps: tuple[int, ...], zeros: flo
     return f"stored dense, sparsity {zeros:.2f}" if zeros else "no zeros"
 
 
-def _weight(graph: Graph, constants: Constants, operator: Any) -> int | None:
+def _weight(subgraph: Subgraph, constants: Constants, operator: Operator) -> int | None:
     """The constant that an operator multiplies by."""
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     inputs = [int(index) for index in operator.inputs]
     if code == OPERATORS.BATCH_MATMUL:
         known = [index for index in inputs if index in constants]
@@ -192,14 +193,14 @@ def _weight(graph: Graph, constants: Constants, operator: Any) -> int | None:
     return inputs[place]
 
 
-def _multiply_adds(graph: Graph, operator: Any, weight: int) -> int:
+def _multiply_adds(subgraph: Subgraph, operator: Operator, weight: int) -> int:
     """Every weight times the positions that it is applied at."""
-    code, shape = graph.code(operator), graph.shape(weight)
-    output = graph.shape(int(operator.outputs[0]))
+    code, shape = subgraph.code(operator), subgraph.shape(weight)
+    output = subgraph.shape(int(operator.outputs[0]))
     if code == OPERATORS.BATCH_MATMUL:
         return _size(output) * shape[-1 if operator.inputs[0] == weight else -2]
     if code == OPERATORS.TRANSPOSE_CONV:
-        return math.prod(shape) * _size(graph.shape(int(operator.inputs[2]))[:-1])
+        return math.prod(shape) * _size(subgraph.shape(int(operator.inputs[2]))[:-1])
     return math.prod(shape) * _size(output[:-1])
 
 

@@ -4,66 +4,66 @@ Each computes the same function up to the rounding of float32. The mode and its 
 described in `tfprune.export.lint`; files keep running everywhere else.
 """
 
-import copy
-from typing import Any
-
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import TYPES, Graph
+from tfprune.export.file.subgraph import TYPES, Subgraph
+from tfprune.export.file.tables import Model
 from tfprune.export.rewrites import constants, head, lowering, pads, rotate, sweep, tensors, windows
 
 __all__ = ["apply"]
 
 
-def apply(model: Any, *, lower_conv3x3: bool = False) -> tuple[str, ...]:
-    """Rewrite the main graph of a model so that more of it meets XNNPACK's sparse kernels.
+def apply(model: Model, *, lower_conv3x3: bool = False) -> tuple[Model, tuple[str, ...]]:
+    """Rewrite the main subgraph of a model so that more of it meets XNNPACK's sparse kernels.
 
     Args:
-        model: A `ModelT` with dense float32 weights, changed in place.
+        model: A model with dense float32 weights, which stays as it is.
         lower_conv3x3: Whether to express larger and strided convolutions and max-pools by sparse
             1x1 convolutions and shifts. That pays only where the sparse kernels run.
 
     Returns:
-        A sentence for each rewrite that was made, or that the model would need and cannot have.
-        Empty for a model without convolutions.
+        The new model, and a sentence for each rewrite that was made, or that the model would need
+        and cannot have; for a model without convolutions itself and no sentence.
     """
-    graph = Graph(model, model.subgraphs[0])
-    if not any(graph.code(operator) in windows.CONVOLUTIONS for operator in graph.operators):
-        return ()
-    reason = _obstacle(graph)
+    subgraph = Subgraph(model, model.subgraphs[0])
+    if not any(subgraph.code(operator) in windows.CONVOLUTIONS for operator in subgraph.operators):
+        return model, ()
+    reason = _obstacle(subgraph)
     if reason is not None:
-        return (f"The graph is not rewritten: {reason}.",)
+        return model, (f"The operators are not rewritten: {reason}.",)
     if not lower_conv3x3:
-        return _rewritten(graph)
-    trial = copy.deepcopy(model)
+        return _rewritten(model)
     try:
-        said = _rewritten(Graph(trial, trial.subgraphs[0]), lower=True)
+        return _rewritten(model, lower=True)
     except lowering.NotApplicable as error:
-        return (*_rewritten(graph), f"No layer is lowered: {error}.")
-    vars(model).update(vars(trial))
-    return said
+        rewritten, said = _rewritten(model)
+        return rewritten, (*said, f"No layer is lowered: {error}.")
 
 
-def _rewritten(graph: Graph, *, lower: bool = False) -> tuple[str, ...]:
-    """Run the rewrites in order: padding depends on rotation, shifts on padding."""
-    said = [*rotate.apply(graph, grow=lower), *head.apply(graph)]
+def _rewritten(model: Model, *, lower: bool = False) -> tuple[Model, tuple[str, ...]]:
+    """Run the rewrites on a copy, in order: padding depends on rotation, shifts on padding."""
+    model = flatbuffer.copied(model)
+    subgraph = Subgraph(model, model.subgraphs[0])
+    said = [*rotate.apply(subgraph, grow=lower), *head.apply(subgraph)]
     if lower:
-        said += lowering.apply(graph)
-    said += [*constants.apply(graph), *pads.apply(graph)]
-    sweep.apply(graph)
-    return tuple(said)
+        said += lowering.apply(subgraph)
+    said += [*constants.apply(subgraph), *pads.apply(subgraph)]
+    sweep.apply(subgraph)
+    return model, tuple(said)
 
 
-def _obstacle(graph: Graph) -> str | None:
-    """Why a graph with convolutions cannot be rewritten, if so."""
-    for operator in graph.operators:
-        kind = flatbuffer.OPERATOR_NAMES[graph.code(operator)]
-        if graph.code(operator) in windows.CONVOLUTIONS:
+def _obstacle(subgraph: Subgraph) -> str | None:
+    """Why a subgraph with convolutions cannot be rewritten, if so."""
+    for operator in subgraph.operators:
+        kind = flatbuffer.OPERATOR_NAMES[subgraph.code(operator)]
+        if subgraph.code(operator) in windows.CONVOLUTIONS:
             weight = int(operator.inputs[1])
-            if graph.constant(weight) is None or graph.tensor(weight).type != TYPES.FLOAT32:
-                name = tensors.describe(graph, operator, kind)
+            if subgraph.constant(weight) is None or subgraph.tensor(weight).type != TYPES.FLOAT32:
+                name = tensors.describe(subgraph, operator, kind)
                 return f"the weights of {name} are not dense float32 constants"
-        if graph.code(operator) in windows.CONVOLUTIONS | windows.POOLS:
+        if subgraph.code(operator) in windows.CONVOLUTIONS | windows.POOLS:
             ends = (operator.inputs[0], operator.outputs[0])
-            if any(tensors.has_free_places(graph, index) for index in ends):
-                return f"the height or width of {tensors.describe(graph, operator, kind)} is free"
+            if any(tensors.has_free_places(subgraph, index) for index in ends):
+                return (
+                    f"the height or width of {tensors.describe(subgraph, operator, kind)} is free"
+                )
     return None

@@ -6,12 +6,11 @@ sparse mode, which ends at the MEAN, would take such a convolution in and fail o
 image again, are left alone: there the convolutions belong inside.
 """
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors
 
 _UNARY = frozenset(
@@ -31,73 +30,73 @@ _UNARY = frozenset(
 _BINARY = frozenset({OPERATORS.ADD, OPERATORS.MUL, OPERATORS.SUB})
 
 
-def apply(graph: Graph) -> tuple[str, ...]:
+def apply(subgraph: Subgraph) -> tuple[str, ...]:
     """Give what follows a global mean two axes where there is a 1x1 convolution in it.
 
     Args:
-        graph: The graph, changed in place.
+        subgraph: The subgraph, changed in place.
 
     Returns:
         One sentence if there was any.
     """
-    heads = [head for mean in graph.operators if (head := _head(graph, mean)) is not None]
-    dense = [op for head in heads for op in head if graph.code(op) == OPERATORS.CONV_2D]
+    heads = [head for mean in subgraph.operators if (head := _head(subgraph, mean)) is not None]
+    dense = [op for head in heads for op in head if subgraph.code(op) == OPERATORS.CONV_2D]
     if not dense:
         return ()
-    _flatten(graph, [operator for head in heads for operator in head])
+    _flatten(subgraph, [operator for head in heads for operator in head])
     return (f"1x1 convolutions of the head that became FULLY_CONNECTED: {len(dense)}.",)
 
 
-def _head(graph: Graph, mean: Any) -> list[Any] | None:
+def _head(subgraph: Subgraph, mean: Operator) -> list[Operator] | None:
     """A global mean and what of the operators after it needs no height and width.
 
     None for other operators, for a mean with no convolution to change, and for one whose result
     meets a spatial tensor again.
     """
-    if not _is_global_mean(graph, mean):
+    if not _is_global_mean(subgraph, mean):
         return None
     head, reached = [mean], {int(mean.outputs[0])}
-    for operator in graph.operators:
+    for operator in subgraph.operators:
         read = [int(index) for index in operator.inputs if index >= 0]
         if operator is mean or not reached & set(read):
             continue
-        if any(tensors.is_spatial(graph, index) for index in read):
+        if any(tensors.is_spatial(subgraph, index) for index in read):
             return None
-        if not _is_flattenable(graph, operator, reached):
+        if not _is_flattenable(subgraph, operator, reached):
             # What it writes may still meet the image, through operators that are not known here.
-            if len(graph.shape(operator.outputs[0])) == 4:
+            if len(subgraph.shape(operator.outputs[0])) == 4:
                 return None
             continue
         head.append(operator)
         reached.add(int(operator.outputs[0]))
-    found = any(graph.code(operator) == OPERATORS.CONV_2D for operator in head)
+    found = any(subgraph.code(operator) == OPERATORS.CONV_2D for operator in head)
     return head if found else None
 
 
-def _is_global_mean(graph: Graph, operator: Any) -> bool:
+def _is_global_mean(subgraph: Subgraph, operator: Operator) -> bool:
     """Whether an operator averages height and width away and keeps their axes."""
-    if graph.code(operator) != OPERATORS.MEAN or not operator.builtinOptions.keepDims:
+    if subgraph.code(operator) != OPERATORS.MEAN or not operator.builtinOptions.keepDims:
         return False
-    axes = graph.constant(int(operator.inputs[1]))
-    four = len(graph.shape(operator.inputs[0])) == 4
+    axes = subgraph.constant(int(operator.inputs[1]))
+    four = len(subgraph.shape(operator.inputs[0])) == 4
     return four and axes is not None and {int(axis) % 4 for axis in axes.ravel()} == {1, 2}
 
 
-def _is_flattenable(graph: Graph, operator: Any, reached: set[int]) -> bool:
+def _is_flattenable(subgraph: Subgraph, operator: Operator, reached: set[int]) -> bool:
     """Whether an operator does the same on (batch, channels) as on (batch, 1, 1, channels)."""
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     if code in _UNARY:
         return True
     if code in _BINARY:
         return all(
-            int(index) in reached or _is_vector(graph.constant(int(index)))
+            int(index) in reached or _is_vector(subgraph.constant(int(index)))
             for index in operator.inputs
         )
     if code != OPERATORS.CONV_2D or int(operator.inputs[0]) not in reached:
         return False
-    kernel = graph.shape(operator.inputs[1])
-    channels = graph.shape(operator.inputs[0])[3]
-    one = graph.shape(operator.outputs[0])[1:3] == (1, 1)
+    kernel = subgraph.shape(operator.inputs[1])
+    channels = subgraph.shape(operator.inputs[0])[3]
+    one = subgraph.shape(operator.outputs[0])[1:3] == (1, 1)
     return kernel[1:] == (1, 1, channels) and one
 
 
@@ -106,74 +105,74 @@ def _is_vector(values: np.ndarray | None) -> bool:
     return values is not None and values.size == (values.shape[-1] if values.ndim else 1)
 
 
-def _flatten(graph: Graph, head: list[Any]) -> None:
+def _flatten(subgraph: Subgraph, head: list[Operator]) -> None:
     """Let operators work on two axes, and others read the four that they know."""
     flat: dict[int, int] = {}
     for operator in head:
         index = int(operator.outputs[0])
-        batch, _, _, channels = graph.shape(index)
-        flat[index] = tensors.like(graph, index, (batch, channels), "flat")
+        batch, _, _, channels = subgraph.shape(index)
+        flat[index] = tensors.like(subgraph, index, (batch, channels), "flat")
     members = {id(operator) for operator in head}
-    kept = {int(index) for index in graph.graph.outputs}
-    for operator in graph.operators:
+    kept = set(subgraph.outputs)
+    for operator in subgraph.operators:
         if id(operator) not in members:
             kept |= {
                 int(index)
                 for index in operator.inputs
                 # RESHAPE does not look at the axes that it reads
-                if graph.code(operator) != OPERATORS.RESHAPE or index != operator.inputs[0]
+                if subgraph.code(operator) != OPERATORS.RESHAPE or index != operator.inputs[0]
             }
 
-    def rule(operator: Any) -> list[Any]:
+    def rule(operator: Operator) -> list[Operator]:
         for index in map(int, operator.inputs):
-            reshape = graph.code(operator) == OPERATORS.RESHAPE and index not in kept
+            reshape = subgraph.code(operator) == OPERATORS.RESHAPE and index not in kept
             if index in flat and (id(operator) in members or reshape):
-                graph.replace_input(operator, index, flat[index])
+                subgraph.replace_input(operator, index, flat[index])
         if id(operator) not in members:
             return [operator]
         index = int(operator.outputs[0])
-        made = _flattened(graph, operator)
+        made = _flattened(subgraph, operator)
         made.outputs = np.array([flat[index]], np.int32)
         if index not in kept:
             return [made]
-        return [made, _reshape(graph, flat[index], index)]
+        return [made, _reshape(subgraph, flat[index], index)]
 
-    graph.rewrite(rule)
+    subgraph.rewrite(rule)
 
 
-def _flattened(graph: Graph, operator: Any) -> Any:
+def _flattened(subgraph: Subgraph, operator: Operator) -> Operator:
     """The operator for two axes; its inputs and outputs are exchanged elsewhere."""
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     if code == OPERATORS.MEAN:
         operator.builtinOptions.keepDims = False
         return operator
     if code == OPERATORS.CONV_2D:
-        return _fully_connected(graph, operator)
+        return _fully_connected(subgraph, operator)
     for index in map(int, operator.inputs):
-        values = graph.constant(index)
+        values = subgraph.constant(index)
         if values is not None and values.ndim > 1:
-            name = f"{tensors.short_name(graph, index)}/flat"
-            made = graph.add_constant(values.reshape(values.shape[-1:]), name=name, like=index)
-            graph.replace_input(operator, index, made)
+            name = f"{tensors.short_name(subgraph, index)}/flat"
+            made = subgraph.add_constant(values.reshape(values.shape[-1:]), name=name, like=index)
+            subgraph.replace_input(operator, index, made)
     return operator
 
 
-def _fully_connected(graph: Graph, operator: Any) -> Any:
+def _fully_connected(subgraph: Subgraph, operator: Operator) -> Operator:
     """The same matrix product as a FULLY_CONNECTED, which sums like a 1x1 convolution."""
     index = int(operator.inputs[1])
-    kernel: Any = graph.constant(index)
-    name = f"{tensors.short_name(graph, index)}/flat"
-    weights = graph.add_constant(kernel.reshape(kernel.shape[0], -1), name=name, like=index)
+    kernel = subgraph.values(index)
+    name = f"{tensors.short_name(subgraph, index)}/flat"
+    weights = subgraph.add_constant(kernel.reshape(kernel.shape[0], -1), name=name, like=index)
     options = schema.FullyConnectedOptionsT()
     options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
     inputs = [operator.inputs[0], weights, *operator.inputs[2:]]
-    return graph.operator(OPERATORS.FULLY_CONNECTED, inputs, operator.outputs, options)
+    return subgraph.operator(OPERATORS.FULLY_CONNECTED, inputs, operator.outputs, options)
 
 
-def _reshape(graph: Graph, flat: int, index: int) -> Any:
+def _reshape(subgraph: Subgraph, flat: int, index: int) -> Operator:
     """A RESHAPE from two axes to the four of a tensor, for any batch."""
-    sizes = np.array([-1, 1, 1, graph.shape(index)[3]], np.int32)
-    made = graph.add_constant(sizes, name=f"{tensors.short_name(graph, index)}/shape")
+    sizes = np.array([-1, 1, 1, subgraph.shape(index)[3]], np.int32)
+    made = subgraph.add_constant(sizes, name=f"{tensors.short_name(subgraph, index)}/shape")
     options = schema.ReshapeOptionsT()
     options.newShape = sizes
-    return graph.operator(OPERATORS.RESHAPE, [flat, made], [index], options)
+    return subgraph.operator(OPERATORS.RESHAPE, [flat, made], [index], options)

@@ -5,12 +5,11 @@ its kernels, spatial constants and padding, rotates its output and changes nothi
 name the operators that do; whatever is in none of them does not.
 """
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
 
 _ELEMENTWISE = frozenset(
@@ -76,90 +75,92 @@ _RELU_LIKE = (
 )
 
 
-def commutes(graph: Graph, operator: Any, producers: dict[int, Any]) -> bool:
+def commutes(subgraph: Subgraph, operator: Operator, producers: dict[int, Operator]) -> bool:
     """Whether an operator that reads a spatial tensor commutes with the rotation.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         operator: One of its operators.
-        producers: `graph.producers()`.
+        producers: `subgraph.producers()`.
     """
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     if code in windows.CONVOLUTIONS:
         return True
     if code in windows.POOLS:
-        return _pool_commutes(graph, operator, producers)
+        return _pool_commutes(subgraph, operator, producers)
     if code in _CHANNELWISE or code == OPERATORS.SHAPE:
         return True
     if code in _ELEMENTWISE:
-        return all(_is_aligned(graph, int(index)) for index in operator.inputs)
+        return all(_is_aligned(subgraph, int(index)) for index in operator.inputs)
     if code in _REDUCTIONS:
-        return _reduction_commutes(graph, operator)
+        return _reduction_commutes(subgraph, operator)
     if code == OPERATORS.PAD:
-        return windows.zeros_of(graph, operator) is not None
+        return windows.zeros_of(subgraph, operator) is not None
     if code == OPERATORS.CONCATENATION:
-        spatial = all(tensors.is_spatial(graph, int(index)) for index in operator.inputs)
+        spatial = all(tensors.is_spatial(subgraph, int(index)) for index in operator.inputs)
         return spatial and operator.builtinOptions.axis % 4 in (0, 3)
     return False
 
 
-def rotated_constant(graph: Graph, index: int) -> np.ndarray | None:
+def rotated_constant(subgraph: Subgraph, index: int) -> np.ndarray | None:
     """The rotated values of a constant next to a spatial tensor; None if they are the same.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         index: A tensor whose last three axes, as far as it has them, are height, width, channels.
     """
-    values = graph.constant(index)
+    values = subgraph.constant(index)
     if values is None:
         return None
     axes = tuple(axis for axis in (-3, -2) if values.ndim >= -axis and values.shape[axis] > 1)
     return np.flip(values, axes) if axes else None
 
 
-def is_nonnegative(graph: Graph, index: int, producers: dict[int, Any]) -> bool:
+def is_nonnegative(subgraph: Subgraph, index: int, producers: dict[int, Operator]) -> bool:
     """Whether a tensor holds no negative value, as far as the operators before it tell."""
     producer = producers.get(index)
     if producer is None:
         return False
-    code = graph.code(producer)
+    code = subgraph.code(producer)
     if code in (OPERATORS.RELU, OPERATORS.RELU6, OPERATORS.LOGISTIC):
         return True
     if code in windows.POOLS or code == OPERATORS.PAD:
-        return is_nonnegative(graph, int(producer.inputs[0]), producers)
+        return is_nonnegative(subgraph, int(producer.inputs[0]), producers)
     options = producer.builtinOptions
     return getattr(options, "fusedActivationFunction", None) in _RELU_LIKE
 
 
-def zeros_may_pad(graph: Graph, window: windows.Window, producers: dict[int, Any]) -> bool:
+def zeros_may_pad(
+    subgraph: Subgraph, window: windows.Window, producers: dict[int, Operator]
+) -> bool:
     """Whether a max-pool may read zeros where it pads, instead of nothing."""
-    return not window.same or is_nonnegative(graph, window.source, producers)
+    return not window.same or is_nonnegative(subgraph, window.source, producers)
 
 
-def _pool_commutes(graph: Graph, operator: Any, producers: dict[int, Any]) -> bool:
+def _pool_commutes(subgraph: Subgraph, operator: Operator, producers: dict[int, Operator]) -> bool:
     """Pools that leave no input out, and whose padding is even or may be zeros."""
-    window = windows.read(graph, operator, producers)
+    window = windows.read(subgraph, operator, producers)
     if any(axis.end < 0 for axis in window.axes):
         return False
     if all(axis.begin == axis.end for axis in window.axes):
         return True
-    if graph.code(operator) == OPERATORS.AVERAGE_POOL_2D:
+    if subgraph.code(operator) == OPERATORS.AVERAGE_POOL_2D:
         return not window.same  # with SAME it divides by the inputs that are there
-    return zeros_may_pad(graph, window, producers)
+    return zeros_may_pad(subgraph, window, producers)
 
 
-def _reduction_commutes(graph: Graph, operator: Any) -> bool:
+def _reduction_commutes(subgraph: Subgraph, operator: Operator) -> bool:
     """Reductions that keep the axes or take height and width together."""
-    axes = graph.constant(int(operator.inputs[1]))
+    axes = subgraph.constant(int(operator.inputs[1]))
     if axes is None:
         return False
     reduced = {int(axis) % 4 for axis in axes.ravel()}
     return operator.builtinOptions.keepDims or {1, 2} <= reduced
 
 
-def _is_aligned(graph: Graph, index: int) -> bool:
+def _is_aligned(subgraph: Subgraph, index: int) -> bool:
     """Whether the height and width of an operand are where rotation looks for them."""
-    sizes = graph.shape(index)
-    if len(sizes) == 4 or graph.constant(index) is not None and len(sizes) < 4:
+    sizes = subgraph.shape(index)
+    if len(sizes) == 4 or subgraph.constant(index) is not None and len(sizes) < 4:
         return True
     return len(sizes) < 4 and all(size == 1 for size in sizes[-3:-1])

@@ -7,10 +7,10 @@ kernels, much more than before: this is for runtimes known to have them.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import pooling, shifts, stem, tensors, windows
 
 _MIN_SPARSITY = 2 / 3  # XNNPACK's own limit; must be exceeded
@@ -39,18 +39,18 @@ _TAKEN = frozenset(
     }
 )
 
-_Lowering = Callable[[], list[Any]]
+_Lowering = Callable[[], list[Operator]]
 
 
 class NotApplicable(Exception):
     """Which operator keeps the network out of the sparse mode, and why."""
 
 
-def apply(graph: Graph) -> tuple[str, ...]:
+def apply(subgraph: Subgraph) -> tuple[str, ...]:
     """Lower every convolution and pool that the sparse mode does not take as it is.
 
     Args:
-        graph: The graph, changed in place unless an error is raised.
+        subgraph: The subgraph, changed in place unless an error is raised.
 
     Returns:
         One sentence if anything was lowered.
@@ -58,86 +58,87 @@ def apply(graph: Graph) -> tuple[str, ...]:
     Raises:
         NotApplicable: If an operator can neither be lowered nor stay.
     """
-    producers = graph.producers()
-    emitter = shifts.Emitter(graph)
+    producers = subgraph.producers()
+    emitter = shifts.Emitter(subgraph)
     inside: set[int] = set()  # what the first convolution and those after it write
     lowered: dict[int, _Lowering] = {}
-    for operator in graph.operators:
-        code = graph.code(operator)
+    for operator in subgraph.operators:
+        code = subgraph.code(operator)
         behind = inside & set(map(int, operator.inputs))
         if code == OPERATORS.CONV_2D and not behind:
-            lowering = _first(graph, emitter, operator, producers)
-        elif not any(tensors.is_spatial(graph, index) for index in behind):
+            lowering = _first(subgraph, emitter, operator, producers)
+        elif not any(tensors.is_spatial(subgraph, index) for index in behind):
             continue
         else:
-            lowering = _following(graph, emitter, operator, producers)
+            lowering = _following(subgraph, emitter, operator, producers)
         if lowering is not None:
             lowered[id(operator)] = lowering
         inside |= set(map(int, operator.outputs))
-    for index in map(int, graph.graph.outputs):
-        if index in inside and tensors.is_spatial(graph, index):
-            name = tensors.short_name(graph, index)
+    for index in subgraph.outputs:
+        if index in inside and tensors.is_spatial(subgraph, index):
+            name = tensors.short_name(subgraph, index)
             raise NotApplicable(f"the output {name!r} has height and width")
     if not lowered:
         return ()
-    graph.rewrite(lambda operator: lowered.get(id(operator), lambda: [operator])())
+    subgraph.rewrite(lambda operator: lowered.get(id(operator), lambda: [operator])())
     return (f"Layers lowered to 1x1 convolutions and shifts: {len(lowered)}.",)
 
 
 def _first(
-    graph: Graph, emitter: shifts.Emitter, operator: Any, producers: dict[int, Any]
+    subgraph: Subgraph, emitter: shifts.Emitter, operator: Operator, producers: dict[int, Operator]
 ) -> _Lowering | None:
     """How to lower a convolution of the image; None if it may stay."""
-    window = windows.read(graph, operator, producers)
-    if stem.is_entry(graph, operator, window):
+    window = windows.read(subgraph, operator, producers)
+    if stem.is_entry(subgraph, operator, window):
         return None
-    taps = shifts.taps_of(graph, operator, window)
+    taps = shifts.taps_of(subgraph, operator, window)
     size = None if taps is None else stem.size_on_squares(taps, window)
     if taps is None or size is None:
         raise NotApplicable(
-            f"{_describe(graph, operator)} is the first convolution and has not stride 2 and three "
-            "channels of even height and width"
+            f"{_describe(subgraph, operator)} is the first convolution and has not stride 2 and "
+            "three channels of even height and width"
         )
     return lambda: stem.lower(emitter, operator, window, taps, size)
 
 
 def _following(
-    graph: Graph, emitter: shifts.Emitter, operator: Any, producers: dict[int, Any]
+    subgraph: Subgraph, emitter: shifts.Emitter, operator: Operator, producers: dict[int, Operator]
 ) -> _Lowering | None:
     """How to lower an operator after the first convolution; None if it may stay."""
-    code = graph.code(operator)
+    code = subgraph.code(operator)
     if code == OPERATORS.CONV_2D:
-        return _convolution(graph, emitter, operator, producers)
+        return _convolution(subgraph, emitter, operator, producers)
     if code == OPERATORS.MAX_POOL_2D:
-        return _pool(graph, emitter, operator, producers)
+        return _pool(subgraph, emitter, operator, producers)
     if code == OPERATORS.DEPTHWISE_CONV_2D:
-        taken = _depthwise_is_taken(graph, operator, producers)
+        taken = _depthwise_is_taken(subgraph, operator, producers)
     elif code == OPERATORS.MEAN:
-        axes: Any = graph.constant(int(operator.inputs[1]))
+        axes = subgraph.constant(int(operator.inputs[1]))
         taken = axes is not None and {int(axis) % 4 for axis in axes.ravel()} == {1, 2}
     else:
         taken = code in _TAKEN
     if not taken:
-        raise NotApplicable(f"{_describe(graph, operator)} has no sparse or lowered form")
+        raise NotApplicable(f"{_describe(subgraph, operator)} has no sparse or lowered form")
     return None
 
 
 def _convolution(
-    graph: Graph, emitter: shifts.Emitter, operator: Any, producers: dict[int, Any]
+    subgraph: Subgraph, emitter: shifts.Emitter, operator: Operator, producers: dict[int, Operator]
 ) -> _Lowering | None:
-    window = windows.read(graph, operator, producers)
-    taps = shifts.taps_of(graph, operator, window)
-    if taps is not None and graph.shape(operator.inputs[1])[1:3] == (1, 1) and taps.stride == 1:
+    window = windows.read(subgraph, operator, producers)
+    taps = shifts.taps_of(subgraph, operator, window)
+    if taps is not None and subgraph.shape(operator.inputs[1])[1:3] == (1, 1) and taps.stride == 1:
         return None
     size = None if taps is None else shifts.shift_size(taps.offsets, taps.stride, window.axes)
     if taps is None or size is None:
         raise NotApplicable(
-            f"{_describe(graph, operator)} is no sum of shifts by up to 2 places with stride 1 or 2"
+            f"{_describe(subgraph, operator)} is no sum of shifts by up to 2 places with stride 1 "
+            "or 2"
         )
     if len(taps.offsets) > 1 and taps.sparsity <= _MIN_SPARSITY:
         raise NotApplicable(
-            f"{_describe(graph, operator)} has {taps.sparsity:.0%} zeros, which must be more than "
-            "two thirds"
+            f"{_describe(subgraph, operator)} has {taps.sparsity:.0%} zeros, which must be more "
+            "than two thirds"
         )
     bias = int(operator.inputs[2]) if len(operator.inputs) > 2 else -1
     activation, output = operator.builtinOptions.fusedActivationFunction, int(operator.outputs[0])
@@ -145,31 +146,33 @@ def _convolution(
 
 
 def _pool(
-    graph: Graph, emitter: shifts.Emitter, operator: Any, producers: dict[int, Any]
+    subgraph: Subgraph, emitter: shifts.Emitter, operator: Operator, producers: dict[int, Operator]
 ) -> _Lowering:
-    window = windows.read(graph, operator, producers)
+    window = windows.read(subgraph, operator, producers)
     activation = operator.builtinOptions.fusedActivationFunction
-    size = pooling.size_of(graph, window, producers, activation)
+    size = pooling.size_of(subgraph, window, producers, activation)
     if size is None:
         raise NotApplicable(
-            f"{_describe(graph, operator)} is no maximum of shifts, or may pad negative inputs"
+            f"{_describe(subgraph, operator)} is no maximum of shifts, or may pad negative inputs"
         )
     return lambda: pooling.lower(emitter, window, size, int(operator.outputs[0]))
 
 
-def _depthwise_is_taken(graph: Graph, operator: Any, producers: dict[int, Any]) -> bool:
+def _depthwise_is_taken(
+    subgraph: Subgraph, operator: Operator, producers: dict[int, Operator]
+) -> bool:
     """Whether the sparse mode has a depthwise convolution, with padding on all sides alike."""
-    window = windows.read(graph, operator, producers)
+    window = windows.read(subgraph, operator, producers)
     rows, columns = window.axes
     return (
         window.symmetric
         and operator.builtinOptions.depthMultiplier == 1
         and rows.stride == columns.stride
         and rows.stride in (1, 2)
-        and graph.shape(operator.inputs[1])[1:3] in ((3, 3), (5, 5))
-        and rows.kernel == graph.shape(operator.inputs[1])[1]
+        and subgraph.shape(operator.inputs[1])[1:3] in ((3, 3), (5, 5))
+        and rows.kernel == subgraph.shape(operator.inputs[1])[1]
     )
 
 
-def _describe(graph: Graph, operator: Any) -> str:
-    return tensors.describe(graph, operator, flatbuffer.OPERATOR_NAMES[graph.code(operator)])
+def _describe(subgraph: Subgraph, operator: Operator) -> str:
+    return tensors.describe(subgraph, operator, flatbuffer.OPERATOR_NAMES[subgraph.code(operator)])

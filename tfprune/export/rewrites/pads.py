@@ -4,41 +4,40 @@ XNNPACK's sparse mode takes a strided convolution only with half a kernel of zer
 and merges a PAD into the convolution that reads it only if nothing else does.
 """
 
-from typing import Any
-
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import Graph
+from tfprune.export.file.subgraph import Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import windows
 
 
-def apply(graph: Graph) -> tuple[str, ...]:
+def apply(subgraph: Subgraph) -> tuple[str, ...]:
     """Give strided convolutions symmetric padding where that is exact, and each its own PAD.
 
     Args:
-        graph: The graph, changed in place.
+        subgraph: The subgraph, changed in place.
 
     Returns:
         One sentence if anything changed.
     """
-    producers, readers = graph.producers(), graph.readers()
-    kept = {int(index) for index in graph.graph.outputs}
+    producers, readers = subgraph.producers(), subgraph.readers()
+    kept = set(subgraph.outputs)
     changed = 0
 
-    def rule(operator: Any) -> list[Any]:
+    def rule(operator: Operator) -> list[Operator]:
         nonlocal changed
-        if graph.code(operator) not in windows.CONVOLUTIONS:
+        if subgraph.code(operator) not in windows.CONVOLUTIONS:
             return [operator]
-        window = windows.read(graph, operator, producers)
+        window = windows.read(subgraph, operator, producers)
         pads = _wanted(window)
         read = int(operator.inputs[0])
         shared = window.pad is not None and (len(readers[read]) > 1 or read in kept)
-        if not shared and (pads is None or pads == _written(graph, operator, window)):
+        if not shared and (pads is None or pads == _written(subgraph, operator, window)):
             return [operator]
         changed += 1
-        return windows.set_padding(graph, operator, window.source, pads or _exact(window))
+        return windows.set_padding(subgraph, operator, window.source, pads or _exact(window))
 
-    graph.rewrite(rule)
+    subgraph.rewrite(rule)
     if not changed:
         return ()
     return (f"Convolutions with an explicit PAD of their own: {changed}.",)
@@ -52,11 +51,11 @@ def _wanted(window: windows.Window) -> windows.Pads | None:
     return (height.begin, height.begin), (width.begin, width.begin)
 
 
-def _written(graph: Graph, operator: Any, window: windows.Window) -> windows.Pads | None:
+def _written(subgraph: Subgraph, operator: Operator, window: windows.Window) -> windows.Pads | None:
     """The explicit padding in the file; None if the operator pads by itself."""
     if operator.builtinOptions.padding != schema.Padding.VALID:
         return None
-    return ((0, 0), (0, 0)) if window.pad is None else windows.zeros_of(graph, window.pad)
+    return ((0, 0), (0, 0)) if window.pad is None else windows.zeros_of(subgraph, window.pad)
 
 
 def _exact(window: windows.Window) -> windows.Pads:

@@ -5,12 +5,11 @@ a 1 and a -1 per channel, so a pair of taps takes two convolutions and a sum; a 
 maxima joins the pairs. Equal to rounding: `b + (a - b)` may differ from a in the last place.
 """
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import invariance, shifts, tensors, windows
 
 _NONE = schema.ActivationFunctionType.NONE
@@ -28,64 +27,70 @@ def offsets_of(window: windows.Window) -> tuple[shifts.Offset, ...]:
 
 
 def size_of(
-    graph: Graph, window: windows.Window, producers: dict[int, Any], activation: int
+    subgraph: Subgraph, window: windows.Window, producers: dict[int, Operator], activation: int
 ) -> int | None:
     """The depthwise kernel that a max-pool needs; None if it cannot be lowered.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         window: The pool's windows.
-        producers: `graph.producers()`.
+        producers: `subgraph.producers()`.
         activation: Its fused activation, of which there must be none.
     """
     rows, columns = window.axes
     inside = all(axis.begin <= 0 and axis.end <= 0 for axis in window.axes)
     several = rows.kernel * columns.kernel > 1
-    zeros = inside or invariance.zeros_may_pad(graph, window, producers)
+    zeros = inside or invariance.zeros_may_pad(subgraph, window, producers)
     if activation != _NONE or rows.stride != columns.stride or not (several and zeros):
         return None
     return shifts.shift_size(offsets_of(window), rows.stride, window.axes)
 
 
-def lower(emitter: shifts.Emitter, window: windows.Window, size: int, output: int) -> list[Any]:
+def lower(
+    emitter: shifts.Emitter, window: windows.Window, size: int, output: int
+) -> list[Operator]:
     """The operators to run in place of a max-pool."""
     offsets, stride = offsets_of(window), window.axes[0].stride
     pairs = list(zip(offsets[::2], offsets[1::2]))
-    graph, made, values = emitter.graph, [], []
+    subgraph, made, values = emitter.subgraph, [], []
     for first, second in pairs:
-        kernel = np.zeros((size, size, graph.shape(window.source)[3]), np.float32)
+        kernel = np.zeros((size, size, subgraph.shape(window.source)[3]), np.float32)
         kernel[size // 2 + first[0], size // 2 + first[1]] = 1
         kernel[size // 2 + second[0], size // 2 + second[1]] = -1
         difference, positive = emitter.depthwise(window.source, kernel, stride, _RELU)
         shift, moved = emitter.shift_all(window.source, second, stride, size)
         alone = len(offsets) == 2
-        sizes = graph.shape(output)
-        values.append(output if alone else tensors.like(graph, output, sizes, "pair"))
-        made += [*difference, *shift, _add(graph, positive, moved, values[-1])]
+        sizes = subgraph.shape(output)
+        values.append(output if alone else tensors.like(subgraph, output, sizes, "pair"))
+        made += [*difference, *shift, _add(subgraph, positive, moved, values[-1])]
     if len(offsets) % 2:
         shift, moved = emitter.shift_all(window.source, offsets[-1], stride, size)
         made += shift
         values.append(moved)
     while len(values) > 1:
         first_value, second_value, *values = values
-        result = tensors.like(graph, output, graph.shape(output), "maximum") if values else output
-        made += _maximum(graph, first_value, second_value, result)
+        result = (
+            tensors.like(subgraph, output, subgraph.shape(output), "maximum") if values else output
+        )
+        made += _maximum(subgraph, first_value, second_value, result)
         values.append(result)
     return made
 
 
-def _maximum(graph: Graph, first: int, second: int, result: int) -> list[Any]:
-    sizes = graph.shape(result)
-    negative = tensors.like(graph, result, sizes, "negative")
-    positive = tensors.like(graph, result, sizes, "positive")
+def _maximum(subgraph: Subgraph, first: int, second: int, result: int) -> list[Operator]:
+    sizes = subgraph.shape(result)
+    negative = tensors.like(subgraph, result, sizes, "negative")
+    positive = tensors.like(subgraph, result, sizes, "positive")
     return [
-        graph.operator(OPERATORS.NEG, [second], [negative], schema.NegOptionsT()),
-        _add(graph, first, negative, positive, _RELU),
-        _add(graph, positive, second, result),
+        subgraph.operator(OPERATORS.NEG, [second], [negative], schema.NegOptionsT()),
+        _add(subgraph, first, negative, positive, _RELU),
+        _add(subgraph, positive, second, result),
     ]
 
 
-def _add(graph: Graph, first: int, second: int, result: int, activation: int = _NONE) -> Any:
+def _add(
+    subgraph: Subgraph, first: int, second: int, result: int, activation: int = _NONE
+) -> Operator:
     options = schema.AddOptionsT()
     options.fusedActivationFunction = activation
-    return graph.operator(OPERATORS.ADD, [first, second], [result], options)
+    return subgraph.operator(OPERATORS.ADD, [first, second], [result], options)

@@ -14,12 +14,12 @@ of its own.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
 
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
@@ -56,16 +56,16 @@ class Taps:
         return 1 - np.count_nonzero(self.kernel) / self.kernel.size
 
 
-def taps_of(graph: Graph, operator: Any, window: windows.Window) -> Taps | None:
+def taps_of(subgraph: Subgraph, operator: Operator, window: windows.Window) -> Taps | None:
     """The taps of a CONV_2D that have a weight.
 
     None where its windows are no shifts of the input: other strides than 1 and 2, several groups,
     or offsets and sizes beyond the depthwise kernels.
     """
     strides = {axis.stride for axis in window.axes}
-    kernel: Any = graph.constant(int(operator.inputs[1]))
+    kernel = subgraph.values(int(operator.inputs[1]))
     outputs, height, width, channels = kernel.shape
-    if len(strides) != 1 or channels != graph.shape(window.source)[3]:
+    if len(strides) != 1 or channels != subgraph.shape(window.source)[3]:
         return None
     options = operator.builtinOptions
     rows, columns = window.axes
@@ -77,7 +77,9 @@ def taps_of(graph: Graph, operator: Any, window: windows.Window) -> Taps | None:
     return Taps(kernel.reshape(outputs, -1, channels), offsets, strides.pop()).used
 
 
-def shift_size(offsets: tuple[Offset, ...], stride: int, axes: Any) -> int | None:
+def shift_size(
+    offsets: tuple[Offset, ...], stride: int, axes: tuple[windows.Axis, ...]
+) -> int | None:
     """The depthwise kernel, padded by half its size, that reaches all offsets; None without one.
 
     Args:
@@ -94,13 +96,13 @@ def shift_size(offsets: tuple[Offset, ...], stride: int, axes: Any) -> int | Non
 class Emitter:
     """Writes operators in XNNPACK's sparse vocabulary; makes each shift of one tensor once."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, subgraph: Subgraph) -> None:
+        self.subgraph = subgraph
         self.moved: dict[tuple[int, int, Offset], int] = {}
 
     def convolution(
         self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
-    ) -> list[Any]:
+    ) -> list[Operator]:
         """A convolution as 1x1 convolutions and a shift.
 
         Args:
@@ -121,33 +123,33 @@ class Emitter:
 
     def _centred(
         self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
-    ) -> list[Any]:
+    ) -> list[Operator]:
         """The tap that needs no moving as a 1x1 convolution, added to the others."""
         place = taps.offsets.index((0, 0))
         offsets = (*taps.offsets[:place], *taps.offsets[place + 1 :])
         others = Taps(np.delete(taps.kernel, place, axis=1), offsets, taps.stride)
-        sizes = self.graph.shape(output)
-        centre = tensors.like(self.graph, output, sizes, "centre")
-        around = tensors.like(self.graph, output, sizes, "around")
+        sizes = self.subgraph.shape(output)
+        centre = tensors.like(self.subgraph, output, sizes, "centre")
+        around = tensors.like(self.subgraph, output, sizes, "around")
         options = schema.AddOptionsT()
         options.fusedActivationFunction = activation
         return [
             *self.convolution(source, others, size, -1, _NO_ACTIVATION, around),
             self.pointwise(source, taps.kernel[:, place], bias, _NO_ACTIVATION, centre),
-            self.graph.operator(OPERATORS.ADD, [centre, around], [output], options),
+            self.subgraph.operator(OPERATORS.ADD, [centre, around], [output], options),
         ]
 
     def _moved(
         self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
-    ) -> list[Any]:
+    ) -> list[Operator]:
         """Several taps, gathered or scattered."""
-        first, last, used = _factors(taps, self.graph.shape(source), size)
+        first, last, used = _factors(taps, self.subgraph.shape(source), size)
         kernel = np.zeros((size, size, len(used)), np.float32)
         for position, tap in enumerate(used):
             y, x = taps.offsets[tap]
             kernel[size // 2 + y, size // 2 + x, position] = 1
-        _, height, width, _ = self.graph.shape(source)
-        name = f"{tensors.short_name(self.graph, output)}/pairs"
+        _, height, width, _ = self.subgraph.shape(source)
+        name = f"{tensors.short_name(self.subgraph, output)}/pairs"
         wide = self._tensor(source, height, width, len(used), name)
         start = self.pointwise(source, first, -1, _NO_ACTIVATION, wide)
         made, moved = self.depthwise(wide, kernel, taps.stride, _NO_ACTIVATION)
@@ -155,37 +157,37 @@ class Emitter:
 
     def shift_all(
         self, source: int, offset: Offset, stride: int, size: int
-    ) -> tuple[list[Any], int]:
+    ) -> tuple[list[Operator], int]:
         """All channels moved by one offset: the operators, and the tensor that they write."""
         if (key := (source, stride, offset)) in self.moved:
             return [], self.moved[key]
-        kernel = np.zeros((size, size, self.graph.shape(source)[3]), np.float32)
+        kernel = np.zeros((size, size, self.subgraph.shape(source)[3]), np.float32)
         kernel[size // 2 + offset[0], size // 2 + offset[1]] = 1
         made, self.moved[key] = self.depthwise(source, kernel, stride, _NO_ACTIVATION)
         return made, self.moved[key]
 
     def pointwise(
         self, source: int, weights: np.ndarray, bias: int, activation: int, output: int
-    ) -> Any:
+    ) -> Operator:
         """A 1x1 convolution with weights of shape (outputs, channels)."""
-        name = tensors.short_name(self.graph, output)
-        kernel = self.graph.add_constant(weights[:, None, None].copy(), name=f"{name}/weights")
+        name = tensors.short_name(self.subgraph, output)
+        kernel = self.subgraph.add_constant(weights[:, None, None].copy(), name=f"{name}/weights")
         if bias < 0:
             bias = self._no_bias(len(weights))
         options = schema.Conv2DOptionsT()
         options.padding = schema.Padding.VALID
         options.strideH = options.strideW = 1
         options.fusedActivationFunction = activation
-        return self.graph.operator(OPERATORS.CONV_2D, [source, kernel, bias], [output], options)
+        return self.subgraph.operator(OPERATORS.CONV_2D, [source, kernel, bias], [output], options)
 
     def depthwise(
         self, source: int, kernel: np.ndarray, stride: int, activation: int
-    ) -> tuple[list[Any], int]:
+    ) -> tuple[list[Operator], int]:
         """A depthwise convolution with half a kernel of zeros around, of shape (k, k, channels)."""
         size, _, channels = kernel.shape
-        _, height, width, _ = self.graph.shape(source)
-        name = f"{tensors.short_name(self.graph, source)}/moved"
-        weights = self.graph.add_constant(kernel[None], name=f"{name}/weights")
+        _, height, width, _ = self.subgraph.shape(source)
+        name = f"{tensors.short_name(self.subgraph, source)}/moved"
+        weights = self.subgraph.add_constant(kernel[None], name=f"{name}/weights")
         moved = self._tensor(source, -(-height // stride), -(-width // stride), channels, name)
         options = schema.DepthwiseConv2DOptionsT()
         options.padding = schema.Padding.SAME
@@ -193,20 +195,20 @@ class Emitter:
         options.depthMultiplier = 1
         options.fusedActivationFunction = activation
         inputs = [source, weights, self._no_bias(channels)]
-        made = self.graph.operator(OPERATORS.DEPTHWISE_CONV_2D, inputs, [moved], options)
+        made = self.subgraph.operator(OPERATORS.DEPTHWISE_CONV_2D, inputs, [moved], options)
         if stride == 1:
             return [made], moved
         half = (size // 2, size // 2)
-        return windows.set_padding(self.graph, made, source, (half, half)), moved
+        return windows.set_padding(self.subgraph, made, source, (half, half)), moved
 
     def _tensor(self, source: int, height: int, width: int, channels: int, name: str) -> int:
-        batch = self.graph.shape(source)[0]
-        made = tensors.like(self.graph, source, (batch, height, width, channels), "")
-        self.graph.tensor(made).name = name.encode()
+        batch = self.subgraph.shape(source)[0]
+        made = tensors.like(self.subgraph, source, (batch, height, width, channels), "")
+        self.subgraph.tensor(made).name = name.encode()
         return made
 
     def _no_bias(self, channels: int) -> int:
-        return self.graph.add_constant(np.zeros(channels, np.float32), name="no_bias")
+        return self.subgraph.add_constant(np.zeros(channels, np.float32), name="no_bias")
 
 
 def _factors(

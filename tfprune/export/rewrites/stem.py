@@ -5,21 +5,20 @@ gathers each square of 2x2 places into 12 channels (space to depth), followed by
 that is left over on the squares, with stride 1.
 """
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import shifts, tensors, windows
 
 _CHANNELS = 3
 _SQUARE = 2
 
 
-def is_entry(graph: Graph, operator: Any, window: windows.Window) -> bool:
+def is_entry(subgraph: Subgraph, operator: Operator, window: windows.Window) -> bool:
     """Whether a CONV_2D leads into the sparse mode as it is."""
-    kernel = graph.shape(operator.inputs[1])
+    kernel = subgraph.shape(operator.inputs[1])
     twice = all(axis.stride == 2 for axis in window.axes)
     return twice and window.symmetric and kernel[1:] == (3, 3, _CHANNELS)
 
@@ -51,10 +50,14 @@ def size_on_squares(taps: shifts.Taps, window: windows.Window) -> int | None:
 
 
 def lower(
-    emitter: shifts.Emitter, operator: Any, window: windows.Window, taps: shifts.Taps, size: int
-) -> list[Any]:
+    emitter: shifts.Emitter,
+    operator: Operator,
+    window: windows.Window,
+    taps: shifts.Taps,
+    size: int,
+) -> list[Operator]:
     """The operators to run in place of the first convolution."""
-    made, squares = _space_to_depth(emitter.graph, window)
+    made, squares = _space_to_depth(emitter.subgraph, window)
     options = operator.builtinOptions
     bias = int(operator.inputs[2]) if len(operator.inputs) > 2 else -1
     return made + emitter.convolution(
@@ -67,21 +70,21 @@ def lower(
     )
 
 
-def _space_to_depth(graph: Graph, window: windows.Window) -> tuple[list[Any], int]:
+def _space_to_depth(subgraph: Subgraph, window: windows.Window) -> tuple[list[Operator], int]:
     """2x2 squares as channels, by a 3x3 convolution of stride 2 with one 1 per output."""
-    batch, height, width, channels = graph.shape(window.source)
+    batch, height, width, channels = subgraph.shape(window.source)
     outputs = _SQUARE * _SQUARE * channels
     kernel = np.zeros((_SQUARE, _SQUARE, channels, 3, 3, channels), np.float32)
     for y, x, channel in np.ndindex(kernel.shape[:3]):
         kernel[y, x, channel, 1 + y, 1 + x, channel] = 1
     sizes = (batch, height // _SQUARE, width // _SQUARE, outputs)
-    squares = tensors.like(graph, window.source, sizes, "squares")
-    name = graph.name(squares)
-    weights = graph.add_constant(kernel.reshape(outputs, 3, 3, channels), name=f"{name}/weights")
-    bias = graph.add_constant(np.zeros(outputs, np.float32), name="no_bias")
+    squares = tensors.like(subgraph, window.source, sizes, "squares")
+    name = subgraph.name(squares)
+    weights = subgraph.add_constant(kernel.reshape(outputs, 3, 3, channels), name=f"{name}/weights")
+    bias = subgraph.add_constant(np.zeros(outputs, np.float32), name="no_bias")
     options = schema.Conv2DOptionsT()
     options.strideH = options.strideW = _SQUARE
     options.fusedActivationFunction = schema.ActivationFunctionType.NONE
     inputs = [window.source, weights, bias]
-    made = graph.operator(OPERATORS.CONV_2D, inputs, [squares], options)
-    return windows.set_padding(graph, made, window.source, ((1, 1), (1, 1))), squares
+    made = subgraph.operator(OPERATORS.CONV_2D, inputs, [squares], options)
+    return windows.set_padding(subgraph, made, window.source, ((1, 1), (1, 1))), squares

@@ -4,29 +4,29 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
 
 
-def apply(graph: Graph) -> None:
+def apply(subgraph: Subgraph) -> None:
     """Drop PADs, tensors and the bytes of constants that nothing reads.
 
     Args:
-        graph: The main graph of its model, changed in place.
+        subgraph: The main subgraph of its model, changed in place.
     """
-    given = {int(index) for index in (*graph.graph.inputs, *graph.graph.outputs)}
-    read = set(graph.readers()) | given
-    graph.rewrite(
+    given = {*subgraph.inputs, *subgraph.outputs}
+    read = set(subgraph.readers()) | given
+    subgraph.rewrite(
         lambda operator: (
             ()
-            if graph.code(operator) == OPERATORS.PAD and int(operator.outputs[0]) not in read
+            if subgraph.code(operator) == OPERATORS.PAD and int(operator.outputs[0]) not in read
             else (operator,)
         )
     )
-    used = set(graph.readers()) | set(graph.producers()) | given
-    for operator in graph.operators:
+    used = set(subgraph.readers()) | set(subgraph.producers()) | given
+    for operator in subgraph.operators:
         used |= {int(index) for index in _indices(operator.intermediates)}
-    _renumber(graph, sorted(used))
-    model = graph.model
+    _renumber(subgraph, sorted(used))
+    model = subgraph.model
     live = {tensor.buffer for other in model.subgraphs for tensor in other.tensors}
     live |= {entry.buffer for entry in model.metadata or ()}
     for position, buffer in enumerate(model.buffers):
@@ -34,22 +34,23 @@ def apply(graph: Graph) -> None:
             buffer.data = None
 
 
-def _renumber(graph: Graph, kept: list[int]) -> None:
+def _renumber(subgraph: Subgraph, kept: list[int]) -> None:
     """Keep some tensors, in their order, and let everything point at their new places."""
     places = {-1: -1, **{index: place for place, index in enumerate(kept)}}
 
     def moved(indices: Iterable[int]) -> np.ndarray:
         return np.array([places[int(index)] for index in indices], np.int32)
 
-    for operator in graph.operators:
+    for operator in subgraph.operators:
         operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
         if operator.intermediates is not None:
             operator.intermediates = moved(operator.intermediates)
-    graph.graph.inputs, graph.graph.outputs = moved(graph.graph.inputs), moved(graph.graph.outputs)
-    graph.graph.tensors = [graph.tensor(index) for index in kept]
-    for definition in graph.model.signatureDefs or ():
+    table = subgraph.table
+    table.inputs, table.outputs = moved(table.inputs), moved(table.outputs)
+    table.tensors = [subgraph.tensor(index) for index in kept]
+    for definition in subgraph.model.signatureDefs or ():
         if definition.subgraphIndex == 0:
-            for entry in (*definition.inputs, *definition.outputs):
+            for entry in (*(definition.inputs or ()), *(definition.outputs or ())):
                 entry.tensorIndex = places[int(entry.tensorIndex)]
 
 

@@ -1,48 +1,48 @@
 """Small questions about tensors, and new tensors like old ones."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from tfprune.export.file.graph import Graph
+from tfprune.export.file.subgraph import Subgraph
+from tfprune.export.file.tables import Operator
 
 
-def is_spatial(graph: Graph, index: int) -> bool:
+def is_spatial(subgraph: Subgraph, index: int) -> bool:
     """Whether a tensor is (batch, height, width, channels) with more than one place."""
-    sizes = graph.shape(index)
-    return len(sizes) == 4 and (sizes[1] * sizes[2] != 1 or has_free_places(graph, index))
+    sizes = subgraph.shape(index)
+    return len(sizes) == 4 and (sizes[1] * sizes[2] != 1 or has_free_places(subgraph, index))
 
 
-def has_free_places(graph: Graph, index: int) -> bool:
+def has_free_places(subgraph: Subgraph, index: int) -> bool:
     """Whether the height or width is known only when the model runs."""
-    signature = graph.tensor(index).shapeSignature
+    signature = subgraph.tensor(index).shapeSignature
     return signature is not None and len(signature) == 4 and -1 in signature[1:3]
 
 
-def like(graph: Graph, index: int, sizes: Sequence[int], suffix: str) -> int:
+def like(subgraph: Subgraph, index: int, sizes: Sequence[int], suffix: str) -> int:
     """Append a tensor of other sizes behind the batch and return its index.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         index: The tensor whose type, quantization, batch (which may be free) and name it takes.
         sizes: Its shape.
         suffix: What to append to the name.
     """
-    old = graph.tensor(index)
-    name = f"{short_name(graph, index)}/{suffix}"
-    made = graph.add_tensor(sizes, old.type, name=name, like=index)
+    old = subgraph.tensor(index)
+    name = f"{short_name(subgraph, index)}/{suffix}"
+    made = subgraph.add_tensor(sizes, old.type, name=name, like=index)
     if old.shapeSignature is not None and len(old.shapeSignature):
         signature = [int(old.shapeSignature[0]), *sizes[1:]]
-        graph.tensor(made).shapeSignature = np.array(signature, np.int32)
+        subgraph.tensor(made).shapeSignature = np.array(signature, np.int32)
     return made
 
 
-def short_name(graph: Graph, index: int) -> str:
+def short_name(subgraph: Subgraph, index: int) -> str:
     """The name of a tensor; of the many that the converter joins for fused layers, the first."""
-    return graph.name(index).split(";", maxsplit=1)[0]
+    return subgraph.name(index).split(";", maxsplit=1)[0]
 
 
-def describe(graph: Graph, operator: Any, kind: str) -> str:
+def describe(subgraph: Subgraph, operator: Operator, kind: str) -> str:
     """An operator in a sentence: its kind and the name of what it writes."""
-    return f"{kind} {short_name(graph, operator.outputs[0])!r}"
+    return f"{kind} {short_name(subgraph, operator.outputs[0])!r}"

@@ -6,12 +6,12 @@ which rotation and symmetric padding are one line each.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.graph import OPERATORS, Graph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
+from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors
 
 CONVOLUTIONS = frozenset({OPERATORS.CONV_2D, OPERATORS.DEPTHWISE_CONV_2D})
@@ -71,7 +71,7 @@ class Window:
 
     source: int
     axes: tuple[Axis, Axis]
-    pad: Any
+    pad: Operator | None
     same: bool
 
     @property
@@ -85,59 +85,59 @@ class Window:
         return all(axis.symmetric for axis in self.axes)
 
 
-def read(graph: Graph, operator: Any, producers: dict[int, Any]) -> Window:
+def read(subgraph: Subgraph, operator: Operator, producers: dict[int, Operator]) -> Window:
     """Read the windows of a convolution or pool off the file.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         operator: One of `CONVOLUTIONS` or `POOLS`.
-        producers: `graph.producers()`.
+        producers: `subgraph.producers()`.
     """
     source, options = int(operator.inputs[0]), operator.builtinOptions
     same = options.padding == schema.Padding.SAME
-    if graph.code(operator) in POOLS:
+    if subgraph.code(operator) in POOLS:
         sizes = (options.filterHeight, options.filterWidth)
     else:
-        height, width = graph.shape(operator.inputs[1])[1:3]
+        height, width = subgraph.shape(operator.inputs[1])[1:3]
         sizes = (
             (height - 1) * options.dilationHFactor + 1,
             (width - 1) * options.dilationWFactor + 1,
         )
-    padded = graph.shape(source)[1:3]
+    padded = subgraph.shape(source)[1:3]
     pad = producers.get(source)
-    before = None if pad is None else zeros_of(graph, pad)
-    if pad is None or before is None or (same and graph.code(operator) in POOLS):
+    before = None if pad is None else zeros_of(subgraph, pad)
+    if pad is None or before is None or (same and subgraph.code(operator) in POOLS):
         pad, before = None, ((0, 0), (0, 0))
     else:
         source = int(pad.inputs[0])
     axes = []
     for place in (0, 1):
         stride = (options.strideH, options.strideW)[place]
-        outputs = graph.shape(operator.outputs[0])[1 + place]
+        outputs = subgraph.shape(operator.outputs[0])[1 + place]
         missing = max((outputs - 1) * stride + sizes[place] - padded[place], 0) if same else 0
         begin = missing // 2 + before[place][0]
         axes.append(
-            Axis(graph.shape(source)[1 + place], outputs, sizes[place], stride, begin=begin)
+            Axis(subgraph.shape(source)[1 + place], outputs, sizes[place], stride, begin=begin)
         )
     return Window(source, (axes[0], axes[1]), pad, same)
 
 
-def zeros_of(graph: Graph, operator: Any) -> Pads | None:
+def zeros_of(subgraph: Subgraph, operator: Operator) -> Pads | None:
     """What a PAD adds above, below, left and right; None if it is no PAD or adds elsewhere too."""
-    if graph.code(operator) != OPERATORS.PAD:
+    if subgraph.code(operator) != OPERATORS.PAD:
         return None
-    pads = graph.constant(int(operator.inputs[1]))
+    pads = subgraph.constant(int(operator.inputs[1]))
     if pads is None or pads.shape != (4, 2) or pads[[0, 3]].any():
         return None
     (top, bottom), (left, right) = pads[1:3].tolist()
     return (top, bottom), (left, right)
 
 
-def set_padding(graph: Graph, operator: Any, source: int, pads: Pads) -> list[Any]:
+def set_padding(subgraph: Subgraph, operator: Operator, source: int, pads: Pads) -> list[Operator]:
     """Let an operator read a tensor through a PAD of its own.
 
     Args:
-        graph: The graph.
+        subgraph: The subgraph.
         operator: One of `CONVOLUTIONS` or `POOLS`, changed in place.
         source: The tensor to read.
         pads: Zeros above, below, left and right, all >= 0.
@@ -147,19 +147,19 @@ def set_padding(graph: Graph, operator: Any, source: int, pads: Pads) -> list[An
     """
     operator.builtinOptions.padding = schema.Padding.VALID
     if not any(map(any, pads)):
-        graph.replace_input(operator, operator.inputs[0], source)
+        subgraph.replace_input(operator, operator.inputs[0], source)
         return [operator]
-    made, padded = pad_operator(graph, source, pads)
-    graph.replace_input(operator, operator.inputs[0], padded)
+    made, padded = pad_operator(subgraph, source, pads)
+    subgraph.replace_input(operator, operator.inputs[0], padded)
     return [made, operator]
 
 
-def pad_operator(graph: Graph, source: int, pads: Pads) -> tuple[Any, int]:
+def pad_operator(subgraph: Subgraph, source: int, pads: Pads) -> tuple[Operator, int]:
     """A PAD of the height and width of a tensor, and the tensor that it writes."""
-    name = f"{tensors.short_name(graph, source)}/pads"
-    amounts = graph.add_constant(np.array([(0, 0), *pads, (0, 0)], np.int32), name=name)
-    batch, height, width, channels = graph.shape(source)
+    name = f"{tensors.short_name(subgraph, source)}/pads"
+    amounts = subgraph.add_constant(np.array([(0, 0), *pads, (0, 0)], np.int32), name=name)
+    batch, height, width, channels = subgraph.shape(source)
     sizes = (batch, height + sum(pads[0]), width + sum(pads[1]), channels)
-    padded = tensors.like(graph, source, sizes, "padded")
-    made = graph.operator(OPERATORS.PAD, [source, amounts], [padded], schema.PadOptionsT())
+    padded = tensors.like(subgraph, source, sizes, "padded")
+    made = subgraph.operator(OPERATORS.PAD, [source, amounts], [padded], schema.PadOptionsT())
     return made, padded

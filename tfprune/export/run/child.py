@@ -22,10 +22,12 @@ from ai_edge_litert import interpreter as litert
 
 XNNPACK = "XNNPACK"
 OWN_KERNELS = "LiteRT's own kernels"
+Json = dict[str, Any]  # an object of a JSON file
+
 TURN_S = 0.01  # how long a file runs before the turn of another one
 
 
-def load(path: str, *, threads: int = 1, kernels: str = XNNPACK) -> Any:
+def load(path: str, *, threads: int = 1, kernels: str = XNNPACK) -> litert.Interpreter:
     """Loads a file and allocates its tensors.
 
     Args:
@@ -51,7 +53,7 @@ def load(path: str, *, threads: int = 1, kernels: str = XNNPACK) -> Any:
     return interpreter
 
 
-def run(interpreter: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run(interpreter: litert.Interpreter, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Runs one inference.
 
     Args:
@@ -84,9 +86,9 @@ class _Job:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         with open(os.path.join(folder, "request.json"), encoding="utf-8") as file:
-            self.request: dict[str, Any] = json.load(file)
+            self.request: Json = json.load(file)
 
-    def write(self, name: str, content: dict[str, Any]) -> None:
+    def write(self, name: str, content: Json) -> None:
         """Writes a file of the folder, at once or not at all."""
         path = os.path.join(self.folder, name)
         with open(f"{path}.new", "w", encoding="utf-8") as file:
@@ -102,7 +104,7 @@ class _Job:
         os.utime(os.path.join(self.folder, "stage.json"))
 
 
-def _outputs(job: _Job) -> dict[str, Any]:
+def _outputs(job: _Job) -> Json:
     """Every output for given inputs, with each of the kernels asked for."""
     path, batch = job.request["path"], job.request["batch"]
     with np.load(os.path.join(job.folder, "inputs.npz"), allow_pickle=False) as file:
@@ -126,7 +128,7 @@ def _outputs(job: _Job) -> dict[str, Any]:
     return {}
 
 
-def _bench(job: _Job) -> dict[str, Any]:
+def _bench(job: _Job) -> Json:
     """The time of one inference on the clock and on the processors, for each file and turn.
 
     A turn runs a file for a while, so that its weights are in the processor's cache as they are
@@ -157,7 +159,7 @@ def _bench(job: _Job) -> dict[str, Any]:
     return {"wall": wall, "cpu": cpu}
 
 
-def _load(job: _Job) -> dict[str, Any]:
+def _load(job: _Job) -> Json:
     """The time and the memory that one file takes from the start to its first result."""
     path = job.request["path"]
     job.stage(path, "while loading")
@@ -174,7 +176,7 @@ def _load(job: _Job) -> dict[str, Any]:
     return {"seconds": seconds, "memory_bytes": grown}
 
 
-def _random_inputs(interpreter: Any) -> list[np.ndarray]:
+def _random_inputs(interpreter: litert.Interpreter) -> list[np.ndarray]:
     """Normal floats and zero integers, the same for every file of the same signature."""
     rng = np.random.default_rng(0)
     inputs = []

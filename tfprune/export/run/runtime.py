@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
 from tfprune.export.run import child
+from tfprune.export.run.child import Json
 
 KERNELS = (child.XNNPACK, child.OWN_KERNELS)
 
@@ -117,7 +118,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 1) -> tuple[float, int 
     return answer["seconds"], answer["memory_bytes"]
 
 
-def _ask(request: dict[str, Any], folder: str) -> dict[str, Any]:
+def _ask(request: Json, folder: str) -> Json:
     # -P: the program's own directory, which has modules named as the library's, stays off its path.
     command = [sys.executable, "-P", child.__file__]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -126,12 +127,12 @@ def _ask(request: dict[str, Any], folder: str) -> dict[str, Any]:
 
 def converse(
     command: Sequence[str],
-    request: dict[str, Any],
+    request: Json,
     folder: str,
     *,
     runtime: str,
     environment: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Starts a program that answers one request about .tflite files.
 
     Args:
@@ -168,7 +169,7 @@ def converse(
 
 
 def _wait(
-    command: list[str], folder: str, log: Any, environment: Mapping[str, str] | None
+    command: list[str], folder: str, log: BinaryIO, environment: Mapping[str, str] | None
 ) -> str | None:
     """Runs a program to its end; returns how it failed, None where it did not."""
     stage, seen = os.path.join(folder, "stage.json"), 0.0
@@ -199,7 +200,7 @@ def _wait(
         return f"was killed by signal {-status}"
 
 
-def _read(folder: str, name: str) -> dict[str, Any] | None:
+def _read(folder: str, name: str) -> Json | None:
     """A file of the folder; None where it is missing or damaged."""
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as file:

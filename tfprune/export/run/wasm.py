@@ -8,12 +8,13 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.tables import Model
 from tfprune.export.run import runtime
+from tfprune.export.run.child import Json
 
 PACKAGE = "@litertjs/core"
 VERSION = "2.5.3"
@@ -162,17 +163,17 @@ def load(path: str | os.PathLike[str]) -> float:
         return float(_ask({"job": "load", "path": os.path.abspath(path)}, folder)["seconds"])
 
 
-def _ask(request: dict[str, Any], folder: str) -> dict[str, Any]:
+def _ask(request: Json, folder: str) -> Json:
     node, modules = require()
     return runtime.converse([node, str(_PROGRAM), modules], request, folder, runtime="LiteRT.js")
 
 
-def _names(model: Any) -> tuple[list[str], list[str]]:
-    """What LiteRT.js calls the inputs and the outputs, in the order of the file's main graph."""
-    graph, signatures = model.subgraphs[0], model.signatureDefs or []
-    called: tuple[list[Any], list[Any]] = (graph.inputs, graph.outputs)
+def _names(model: Model) -> tuple[list[str], list[str]]:
+    """What LiteRT.js calls the inputs and the outputs, in the order of the file's main subgraph."""
+    main, signatures = model.subgraphs[0], model.signatureDefs or []
+    called = (main.inputs, main.outputs)
     if not signatures:
-        names = [[graph.tensors[index].name for index in indices] for indices in called]
+        names = [[main.tensors[index].name for index in indices] for indices in called]
     else:
         entries = (signatures[0].inputs or [], signatures[0].outputs or [])
         known = [{entry.tensorIndex: entry.name for entry in listed} for listed in entries]

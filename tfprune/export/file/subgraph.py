@@ -1,8 +1,8 @@
-"""Editing one graph of a parsed .tflite model: constants, tensors, operators.
+"""Editing one subgraph of a parsed .tflite model: constants, tensors, operators.
 
-The schema's objects hold indices into lists (`operator.inputs` into `graph.tensors`,
-`tensor.buffer` into `model.buffers`). `Graph` hides that bookkeeping; it holds no state of its own,
-so several may look at one graph.
+The schema's objects hold indices into lists (`operator.inputs` into `subgraph.tensors`,
+`tensor.buffer` into `model.buffers`). `Subgraph` hides that bookkeeping; it holds no state of its
+own, so several may look at one subgraph.
 """
 
 import copy
@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
 
 OPERATORS = schema.BuiltinOperator
 TYPES = schema.TensorType
@@ -23,29 +24,39 @@ _SCHEMA_TYPES = {np.dtype(kind): code for code, kind in flatbuffer.NUMPY_TYPES.i
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Graph:
-    """One graph of a model.
+class Subgraph:
+    """One subgraph of a model.
 
     Attributes:
         model: The `ModelT`.
-        graph: One of its `subgraphs`.
+        table: One of its `subgraphs`.
     """
 
-    model: Any
-    graph: Any
+    model: Model
+    table: SubgraphTable
 
     @property
-    def operators(self) -> list[Any]:
+    def operators(self) -> list[Operator]:
         """The operators in the order in which they run."""
-        return self.graph.operators  # type: ignore[no-any-return]
+        return self.table.operators
 
-    def code(self, operator: Any) -> int:
+    @property
+    def inputs(self) -> list[int]:
+        """The indices of the tensors that it is given."""
+        return [int(index) for index in self.table.inputs]
+
+    @property
+    def outputs(self) -> list[int]:
+        """The indices of the tensors that it gives."""
+        return [int(index) for index in self.table.outputs]
+
+    def code(self, operator: Operator) -> int:
         """The `BuiltinOperator` value of an operator."""
         return flatbuffer.builtin_code(self.model, operator)
 
-    def tensor(self, index: int) -> Any:
+    def tensor(self, index: int) -> Tensor:
         """The `TensorT` at an index."""
-        return self.graph.tensors[int(index)]
+        return self.table.tensors[int(index)]
 
     def shape(self, index: int) -> tuple[int, ...]:
         """The shape of a tensor, in TFLite's order of axes; () for a scalar."""
@@ -62,13 +73,20 @@ class Graph:
         values = flatbuffer.constant(self.model, self.tensor(index))
         return None if values is None else values.reshape(self.shape(index))
 
-    def producers(self) -> dict[int, Any]:
+    def values(self, index: int) -> np.ndarray:
+        """The values of what is known to be a dense constant."""
+        found = self.constant(index)
+        if found is None:
+            raise ValueError(f"{self.name(index)!r} is no dense constant")
+        return found
+
+    def producers(self) -> dict[int, Operator]:
         """Tensor index -> the operator that writes it."""
         return {int(index): operator for operator in self.operators for index in operator.outputs}
 
-    def readers(self) -> dict[int, list[Any]]:
+    def readers(self) -> dict[int, list[Operator]]:
         """Tensor index -> the operators that read it, each once, in running order."""
-        found: dict[int, list[Any]] = {}
+        found: dict[int, list[Operator]] = {}
         for operator in self.operators:
             for index in dict.fromkeys(int(i) for i in operator.inputs if i >= 0):
                 found.setdefault(index, []).append(operator)
@@ -90,25 +108,25 @@ class Graph:
         self, shape: Sequence[int], kind: int, *, name: str, like: int | None = None
     ) -> int:
         """Append a tensor without values and return its index; arguments as `add_constant`."""
-        tensor = schema.TensorT()
+        tensor: Tensor = schema.TensorT()
         tensor.name = name.encode()
         tensor.shape = np.array(shape, np.int32)
         tensor.type = kind
         tensor.buffer = 0  # by convention the empty buffer
         tensor.quantization = None if like is None else copy.copy(self.tensor(like).quantization)
         tensor.hasRank = True
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
+        self.table.tensors.append(tensor)
+        return len(self.table.tensors) - 1
 
     def operator(
         self,
         code: int,
-        inputs: Sequence[int],
-        outputs: Sequence[int],
+        inputs: Sequence[int] | np.ndarray,
+        outputs: Sequence[int] | np.ndarray,
         options: Any = None,
         *,
         version: int = 1,
-    ) -> Any:
+    ) -> Operator:
         """Return a new operator, which the caller puts into `operators`.
 
         Args:
@@ -118,7 +136,7 @@ class Graph:
             options: Its options, such as `schema.PadOptionsT()`.
             version: The version of the operator.
         """
-        made = schema.OperatorT()
+        made: Operator = schema.OperatorT()
         made.opcodeIndex = self._code_index(code, version)
         made.inputs = np.array(inputs, np.int32)
         made.outputs = np.array(outputs, np.int32)
@@ -127,17 +145,17 @@ class Graph:
             made.builtinOptionsType = getattr(OPTIONS, type(options).__name__.removesuffix("T"))
         return made
 
-    def set_version(self, operator: Any, version: int) -> None:
+    def set_version(self, operator: Operator, version: int) -> None:
         """Give one operator a version, whatever that of others of its kind."""
         operator.opcodeIndex = self._code_index(self.code(operator), version)
 
-    def replace_input(self, operator: Any, old: int, new: int) -> None:
+    def replace_input(self, operator: Operator, old: int, new: int) -> None:
         """Let an operator read `new` wherever it read `old`."""
         operator.inputs = np.array([new if i == old else i for i in operator.inputs], np.int32)
 
-    def rewrite(self, rule: Callable[[Any], Sequence[Any]]) -> None:
+    def rewrite(self, rule: Callable[[Operator], Sequence[Operator]]) -> None:
         """Replace each operator by those that `rule` returns for it, often the operator itself."""
-        self.graph.operators = [new for old in self.operators for new in rule(old)]
+        self.table.operators = [new for old in self.operators for new in rule(old)]
 
     def _code_index(self, code: int, version: int) -> int:
         """The index of an operator code, appended where there is none."""
@@ -153,6 +171,6 @@ class Graph:
         return len(self.model.operatorCodes) - 1
 
 
-def graphs(model: Any) -> list[Graph]:
-    """Every graph of a model, the main one first."""
-    return [Graph(model, graph) for graph in model.subgraphs]
+def subgraphs(model: Model) -> list[Subgraph]:
+    """Every subgraph of a model, the main one first."""
+    return [Subgraph(model, subgraph) for subgraph in model.subgraphs]
