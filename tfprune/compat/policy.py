@@ -9,6 +9,7 @@ from keras import layers
 
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
 from tfprune.keras_graph.sublayers import is_graph
+from tfprune.layer_classes.axes import own_weights
 from tfprune.wrapping.pruned_layer import PrunedLayer
 
 
@@ -81,10 +82,9 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
                 f"Model '{model.name}' must have a GlobalAveragePooling2D on every path to its "
                 "outputs."
             )
-        end_ids = {id(layer) for layer in ends}
 
         def checked_end(layer: Any) -> bool:
-            if id(layer) in end_ids:
+            if layer in ends:
                 return True
             if not _is_supported(layer, graph):
                 raise ValueError(
@@ -106,7 +106,7 @@ def _frontier(
     """Return the first goals on all paths from `origins`; none if a path ends without one."""
     goals = []
     waiting = list(origins)
-    seen = {id(layer) for layer in origins}
+    seen = set(origins)
     while waiting:
         layer = waiting.pop()
         if is_goal(layer):
@@ -115,8 +115,8 @@ def _frontier(
         further = following(layer)
         if not further:
             return []
-        waiting += {id(item): item for item in further if id(item) not in seen}.values()
-        seen |= {id(item) for item in further}
+        waiting += [item for item in dict.fromkeys(further) if item not in seen]
+        seen.update(further)
     return goals
 
 
@@ -151,12 +151,8 @@ def _is_supported_operation(operation: Any) -> bool:
 
 
 def _supports_convolution(layer: Any, graph: LayerGraph) -> bool:
-    return (
-        layer.groups == 1
-        and tuple(layer.dilation_rate) == (1, 1)
-        and tuple(layer.kernel_size) == (1, 1)
-        and tuple(layer.strides) == (1, 1)
-    )
+    pointwise = any(own.axes.is_pointwise for own in own_weights(layer))
+    return pointwise and tuple(layer.dilation_rate) == (1, 1)
 
 
 def _supports_depthwise(layer: Any, graph: LayerGraph) -> bool:

@@ -26,9 +26,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from tfprune.keras_graph.rebuilding import units
+from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.prune_model import joined, wrap_by_recipe
 from tfprune.sparsity.schedules import OneShot
@@ -38,9 +39,6 @@ from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _ALL_KEPT = OneShot(0.0)
 
 
@@ -70,7 +68,7 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
 
     Example:
         >>> import tfprune
-        >>> model = keras.Sequential([keras.Input((2,)), layers.Dense(1, use_bias=False)])
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
         >>> model.set_weights([np.array([[127.0], [2.6]])])
         >>> plain = tfprune.strip_pruning(quantize_aware(model))
         >>> plain.layers[0].kernel.numpy().ravel().tolist()
@@ -115,7 +113,7 @@ class ChannelQuantizer(Configurable):
         TypeError, ValueError: if it is not.
 
     Example:
-        >>> layer = layers.Dense(2)
+        >>> layer = keras.layers.Dense(2)
         >>> layer.build((None, 3))
         >>> list(ChannelQuantizer(8).assign(layer)) == [id(layer.kernel)]
         True
@@ -171,21 +169,17 @@ def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int
         weight: one of its prunable weights.
 
     Example:
-        >>> layer = layers.DepthwiseConv2D(3)
+        >>> layer = keras.layers.DepthwiseConv2D(3)
         >>> layer.build((None, 8, 8, 4))
         >>> channel_axes(layer, layer.kernel)
-        (-2, -1)
+        (2, 3)
     """
-    if isinstance(layer, layers.Embedding) and weight is layer.embeddings:
+    axes = axes_of(layer, weight)
+    if axes.is_lookup:
         return ()  # a table that is looked up has one scale
-    if isinstance(layer, layers.EinsumDense):
-        operands, output = layer.equation.replace(" ", "").split("->")
-        kernel = operands.split(",")[1]
-        return tuple(axis for axis, label in enumerate(kernel) if label in output)
-    separable = isinstance(layer, _SEPARABLE) and weight is layer.depthwise_kernel
-    if separable or isinstance(layer, _DEPTHWISE):
-        return (-2, -1)
-    return (-2,) if isinstance(layer, _TRANSPOSED) else (-1,)
+    if axes.product is None:
+        return (len(weight.shape) - 1,)
+    return tuple(sorted((*axes.depthwise, *axes.outputs)))
 
 
 def _check_model(model: Any) -> None:
@@ -203,9 +197,9 @@ def _check_model(model: Any) -> None:
         raise ValueError(f"Model '{model.name}' is quantization-aware already.")
     if not prunable_weights(model):
         raise ValueError(f"Model '{model.name}' has no weight that can be rounded.")
-    inside = {id(layer) for layer in wrappers} - {id(unit) for unit in units(model)}
-    if inside:
-        names = [layer.name for layer in wrappers if id(layer) in inside]
+    outer = set(units(model))
+    names = [layer.name for layer in wrappers if layer not in outer]
+    if names:
         raise ValueError(
             "A PrunedLayer inside another layer cannot be made quantization-aware: strip the model "
             f"first. Received: {names}."

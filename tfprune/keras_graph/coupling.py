@@ -6,8 +6,9 @@ model, nested models included, one pass over its calls. A subclassed model has n
 
 Only kernels whose output channels are their last axis (Dense, EinsumDense, convolutions, Embedding,
 the pointwise kernel of a separable convolution) or their last two (depthwise convolutions: channel
-i * multiplier + j is kernel[..., i, j]) are found. A transposed convolution has its input axis
-last and counts, like any layer that is not listed here, as a layer that makes new channels.
+i * multiplier + j is kernel[..., i, j]) are found, as the table of axes tells. A transposed
+convolution has its input axis last and counts, like any layer whose axes are not known, as a layer
+that makes new channels.
 """
 
 from typing import Any
@@ -16,12 +17,8 @@ import keras
 from keras import layers
 
 from tfprune.keras_graph.calls import Call, Value, flat_calls
-from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.layer_classes.axes import own_weights
 
-_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 # Names of Keras classes, layers and `keras.ops` alike, that compute each channel from that channel.
 _APART = frozenset("""
     Activation ReLU LeakyReLU PReLU ELU Identity ActivityRegularization Rescaling Masking
@@ -73,17 +70,17 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
             users.setdefault(value, []).append(call)
     found: dict[str, list[Any]] = {}
     for call in calls:
-        kernel = _kernel(call.operation)
+        kernel = _kernel(call)
         if kernel is not None:
             found.setdefault(kernel.path, []).append(_norm_behind(call, users))
-    norms = [id(c.operation) for c in calls if isinstance(c.operation, layers.BatchNormalization)]
+    norms = [c.operation for c in calls if isinstance(c.operation, layers.BatchNormalization)]
     return {
         path: behind[0]
         for path, behind in found.items()
         # Every call of the layer leads to this normalization, and every call of it comes from here.
         if behind[0] is not None
         and all(norm is behind[0] for norm in behind)
-        and norms.count(id(behind[0])) == len(behind)
+        and norms.count(behind[0]) == len(behind)
     }
 
 
@@ -112,16 +109,16 @@ def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
     of_kernel: dict[str, _Space] = {}
     for call in calls:
         space = _space_of(call, spaces)
-        kernel = _kernel(call.operation)
+        kernel = _kernel(call)
         if kernel is not None:
             space = space or _Space(_channel_axis(call.operation, call.outputs[0]))
             # A layer that is called twice makes the same channels twice.
             of_kernel.setdefault(kernel.path, space).join(space)
         if space is not None:
             spaces[call.outputs[0]] = space
-    groups: dict[int, list[str]] = {}
+    groups: dict[_Space, list[str]] = {}
     for path, space in of_kernel.items():
-        groups.setdefault(id(space.root()), []).append(path)
+        groups.setdefault(space.root(), []).append(path)
     return [frozenset(paths) for paths in groups.values() if len(paths) > 1]
 
 
@@ -153,7 +150,7 @@ def _space_of(call: Call, spaces: dict[Value, _Space]) -> _Space | None:
     space = spaces.get(call.inputs[0])
     if space is None:
         return None
-    if isinstance(call.operation, _DEPTHWISE) and call.operation.depth_multiplier == 1:
+    if _is_depthwise(call):
         return _Space(space.axis, space)
     axis = _axis_behind(call, space.axis, _APART | _ALIGNED)
     return None if axis is None else _Space(axis, space)
@@ -214,20 +211,28 @@ def _axis_behind(call: Call, axis: int, keeping: frozenset[str]) -> int | None:
     return moved if before[axis] == after[moved] else None
 
 
-def _kernel(layer: Any) -> keras.Variable | None:
-    """Return the variable whose last axis (or two, if depthwise) is the output channels."""
-    if isinstance(layer, layers.EinsumDense):
-        inputs, output = layer.equation.replace(" ", "").split("->")
-        if inputs[-1] != output[-1]:
-            return None
-    elif isinstance(layer, _TRANSPOSED) or not isinstance(
-        layer, (layers.Dense, layers.Embedding, *_CONVOLUTIONS, *_DEPTHWISE, *_SEPARABLE)
-    ):
+def _kernel(call: Call) -> keras.Variable | None:
+    """Return the variable whose last axis (or two, if depthwise) is the channels of the output."""
+    if not isinstance(call.operation, layers.Layer) or not call.outputs:
         return None
-    if isinstance(layer, layers.ReversibleEmbedding):
-        return None  # its second kernel makes no channels of the embedding
-    weights = prunable_weights(layer)
-    return weights[-1] if weights else None
+    value = call.outputs[0]
+    axis, rank = _channel_axis(call.operation, value), len(value.shape)
+    for own in own_weights(call.operation):
+        last = len(own.weight.shape) - 1
+        if own.axes.product and own.axes.gates == 1:
+            if last in own.axes.writing(axis, rank=rank):
+                return own.weight
+    return None
+
+
+def _is_depthwise(call: Call) -> bool:
+    """Return whether each channel of the output comes from that of the input alone."""
+    if not isinstance(call.operation, layers.Layer):
+        return False
+    return any(
+        own.axes.is_depthwise and own.axes.writes and own.weight.shape[-1] == 1
+        for own in own_weights(call.operation)
+    )
 
 
 def _channel_axis(layer: Any, value: Value) -> int:

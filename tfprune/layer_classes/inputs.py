@@ -1,21 +1,20 @@
-"""Which inputs each layer class shows to each of its prunable weights.
+"""Which inputs each weight of a layer sees, and where to read them from the call of the layer.
 
-The table mirrors that of `tfprune.prunable`: layer class -> a function that lists, for a built
-layer, its weights with their layout and a reader of the weight's inputs from the call's arguments.
-Subclasses inherit their parent's entry.
+What a weight is multiplied with stands in the table of axes; here is how each `Operand` is found in
+the arguments of a call.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
 
 from tfprune.keras_graph.private_keras import timestep_mask
-from tfprune.layer_classes import products
-from tfprune.layer_classes.products import Layout, transposed_table, window_table
+from tfprune.layer_classes.axes import own_weights
+from tfprune.layer_classes.products import Layout, layout
+from tfprune.layer_classes.weight_axes import Operand
 from tfprune.support.arrays import host_array
 
 
@@ -88,10 +87,19 @@ def sights(layer: keras.layers.Layer) -> list[Sight]:
         >>> sights(layer)[0].layout.size
         4
     """
-    for ancestor in type(layer).__mro__:
-        if ancestor in _TABLE:
-            return _TABLE[ancestor](layer)
-    return []
+    return [
+        Sight(
+            own.weight,
+            own.holder,
+            layout(own.axes, own.weight.shape),
+            _READERS[own.axes.operand](own.holder),
+        )
+        for own in own_weights(layer)
+        if own.axes.operand is not None
+    ]
+
+
+Reader = Callable[[Arguments], np.ndarray | None]
 
 
 def _inputs(arguments: Arguments) -> np.ndarray:
@@ -102,26 +110,22 @@ def _state(arguments: Arguments) -> np.ndarray:
     return arguments.visible(arguments.state)
 
 
-def _dense(layer: Any) -> list[Sight]:
-    return [Sight(layer.kernel, layer, products.dense(layer.kernel.shape), _inputs)]
+def _gated_state(cell: Any) -> Reader:
+    units = cell.units
+
+    def states(arguments: Arguments) -> np.ndarray:
+        h, ops = arguments.state, keras.ops
+        z = ops.matmul(arguments.inputs, cell.kernel[:, units : 2 * units])
+        z += ops.matmul(h, cell.recurrent_kernel[:, units : 2 * units])
+        if cell.use_bias:
+            z += cell.bias[units : 2 * units]
+        reset = arguments.visible(cell.recurrent_activation(z) * h)
+        return np.stack([arguments.visible(h)] * 2 + [reset])
+
+    return states
 
 
-def _einsum_dense(layer: Any) -> list[Sight]:
-    layout = products.einsum(layer.equation, layer.kernel.shape)
-    return [Sight(layer.kernel, layer, layout, _inputs)]
-
-
-def _convolution(layer: Any) -> list[Sight]:
-    layout = _window_layout(layer, layer.kernel, groups=layer.groups)
-    return [Sight(layer.kernel, layer, layout, _inputs)]
-
-
-def _depthwise(layer: Any) -> list[Sight]:
-    layout = _window_layout(layer, layer.kernel, depthwise=True)
-    return [Sight(layer.kernel, layer, layout, _inputs)]
-
-
-def _separable(layer: Any) -> list[Sight]:
+def _filtered(layer: Any) -> Reader:
     def between(arguments: Arguments) -> np.ndarray:
         found = keras.ops.depthwise_conv(
             arguments.inputs,
@@ -131,58 +135,12 @@ def _separable(layer: Any) -> list[Sight]:
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )
-        array = arguments.visible(found)
-        return np.moveaxis(array, 1, -1) if layer.data_format == "channels_first" else array
+        return arguments.visible(found)
 
-    pointwise = products.dense(layer.pointwise_kernel.shape)
-    depthwise = _window_layout(layer, layer.depthwise_kernel, depthwise=True)
-    return [
-        Sight(layer.depthwise_kernel, layer, depthwise, _inputs),
-        Sight(layer.pointwise_kernel, layer, pointwise, between),
-    ]
+    return between
 
 
-def _window_layout(layer: Any, kernel: Any, plain: bool = False, **options: Any) -> Layout:
-    """Return the layout of a convolution; `plain` is one of stride 1, "same", not dilated."""
-    rank = len(kernel.shape) - 2
-    strides = (1,) * rank if plain else _each(layer.strides, rank)
-    dilations = (1,) * rank if plain else _each(layer.dilation_rate, rank)
-    padding = "same" if plain else layer.padding
-
-    def tables(sizes: Sequence[int]) -> list[np.ndarray]:
-        return [
-            window_table(size, positions, stride=stride, padding=padding, dilation=dilation)
-            for size, positions, stride, dilation in zip(sizes, kernel.shape, strides, dilations)
-        ]
-
-    first = layer.data_format == "channels_first"
-    return products.convolution(kernel.shape, tables, channels_first=first, **options)
-
-
-def _transposed(layer: Any) -> list[Sight]:
-    rank = len(layer.kernel.shape) - 2
-    strides, dilations = _each(layer.strides, rank), _each(layer.dilation_rate, rank)
-    first = layer.data_format == "channels_first"
-    channels = layer.kernel.shape[-1]
-
-    def tables(sizes: Sequence[int]) -> list[np.ndarray]:
-        shape = (1, channels, *sizes) if first else (1, *sizes, channels)
-        found = layer.compute_output_shape(shape)
-        outputs = found[2:] if first else found[1:-1]
-        return [
-            transposed_table(
-                size, positions, output, stride=stride, padding=layer.padding, dilation=dilation
-            )
-            for size, positions, output, stride, dilation in zip(
-                sizes, layer.kernel.shape, outputs, strides, dilations
-            )
-        ]
-
-    layout = products.convolution(layer.kernel.shape, tables, transposed=True, channels_first=first)
-    return [Sight(layer.kernel, layer, layout, _inputs)]
-
-
-def _embedding(layer: Any) -> list[Sight]:
+def _tokens(layer: Any) -> Reader:
     def tokens(arguments: Arguments) -> np.ndarray | None:
         if arguments.get(1, "reverse", False):
             if layer.tie_weights:
@@ -191,73 +149,19 @@ def _embedding(layer: Any) -> list[Sight]:
         ids = np.asarray(host_array(arguments.inputs)).astype(np.int64)
         return ids[ids != 0] if layer.mask_zero else ids
 
-    def projected(arguments: Arguments) -> np.ndarray | None:
-        return _inputs(arguments) if arguments.get(1, "reverse", False) else None
-
-    table = products.embedding(tuple(layer.embeddings.shape))
-    found = [Sight(layer.embeddings, layer, table, tokens)]
-    if not getattr(layer, "tie_weights", True):
-        kernel = layer.reverse_embeddings
-        found.append(Sight(kernel, layer, products.dense(kernel.shape), projected))
-    return found
+    return tokens
 
 
-def _cell(layer: Any) -> list[Sight]:
-    recurrent = products.dense(layer.recurrent_kernel.shape)
-    return [
-        Sight(layer.kernel, layer, products.dense(layer.kernel.shape), _inputs),
-        Sight(layer.recurrent_kernel, layer, recurrent, _state),
-    ]
+def _reversed(arguments: Arguments) -> np.ndarray | None:
+    return _inputs(arguments) if arguments.get(1, "reverse", False) else None
 
 
-def _gru_cell(layer: Any) -> list[Sight]:
-    kernel, recurrent = _cell(layer)
-    if layer.reset_after:
-        return [kernel, recurrent]
-    units = layer.units
-
-    def states(arguments: Arguments) -> np.ndarray:
-        """Return what the update gate, the reset gate and the candidate multiply: h, h, r * h."""
-        h, ops = arguments.state, keras.ops
-        z = ops.matmul(arguments.inputs, layer.kernel[:, units : 2 * units])
-        z += ops.matmul(h, layer.recurrent_kernel[:, units : 2 * units])
-        if layer.use_bias:
-            z += layer.bias[units : 2 * units]
-        reset = arguments.visible(layer.recurrent_activation(z) * h)
-        return np.stack([arguments.visible(h)] * 2 + [reset])
-
-    layout = products.dense(layer.recurrent_kernel.shape, parts=3)
-    return [kernel, dataclasses.replace(recurrent, layout=layout, read=states)]
-
-
-def _conv_lstm(layer: Any) -> list[Sight]:
-    cell = layer.cell
-    return [
-        Sight(cell.kernel, cell, _window_layout(cell, cell.kernel), _inputs),
-        Sight(
-            cell.recurrent_kernel,
-            cell,
-            _window_layout(cell, cell.recurrent_kernel, plain=True),
-            _state,
-        ),
-    ]
-
-
-def _each(value: Any, rank: int) -> tuple[int, ...]:
-    return (value,) * rank if isinstance(value, int) else tuple(value)
-
-
-_TABLE: dict[type, Callable[[Any], list[Sight]]] = {
-    layers.Dense: _dense,
-    layers.EinsumDense: _einsum_dense,
-    **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _convolution),
-    **dict.fromkeys(
-        (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed
-    ),
-    **dict.fromkeys((layers.DepthwiseConv1D, layers.DepthwiseConv2D), _depthwise),
-    **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
-    **dict.fromkeys((layers.Embedding, layers.ReversibleEmbedding), _embedding),
-    **dict.fromkeys((layers.SimpleRNNCell, layers.LSTMCell), _cell),
-    layers.GRUCell: _gru_cell,
-    **dict.fromkeys((layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D), _conv_lstm),
+# Operand -> layer -> reader.
+_READERS: dict[Operand, Callable[[Any], Reader]] = {
+    Operand.INPUTS: lambda layer: _inputs,
+    Operand.STATE: lambda layer: _state,
+    Operand.GATED_STATE: _gated_state,
+    Operand.FILTERED: _filtered,
+    Operand.TOKENS: _tokens,
+    Operand.REVERSED: lambda layer: _reversed,
 }

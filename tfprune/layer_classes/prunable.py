@@ -1,7 +1,7 @@
 """Which weights of a layer can be pruned.
 
-The table maps a layer class to the attributes that hold its prunable weights. A layer that is not
-in the table itself is searched for sublayers that are (attention, bidirectional, stacked cells, any
+They are the kernels in the table of axes, and what a user registers. A layer that is not in the
+table itself is searched for sublayers that are (attention, bidirectional, stacked cells, any
 composite layer), so that only leaves need an entry. Subclasses inherit their parent's entry.
 """
 
@@ -12,29 +12,9 @@ import keras
 from keras import layers
 
 from tfprune.keras_graph.private_keras import sublayers
+from tfprune.layer_classes.axes import kernel_attributes, reach
 
-_TABLE: dict[type, tuple[str, ...]] = {
-    layers.Dense: ("kernel",),
-    layers.EinsumDense: ("kernel",),
-    layers.Conv1D: ("kernel",),
-    layers.Conv2D: ("kernel",),
-    layers.Conv3D: ("kernel",),
-    layers.Conv1DTranspose: ("kernel",),
-    layers.Conv2DTranspose: ("kernel",),
-    layers.Conv3DTranspose: ("kernel",),
-    layers.DepthwiseConv1D: ("kernel",),
-    layers.DepthwiseConv2D: ("kernel",),
-    layers.SeparableConv1D: ("depthwise_kernel", "pointwise_kernel"),
-    layers.SeparableConv2D: ("depthwise_kernel", "pointwise_kernel"),
-    layers.Embedding: ("embeddings",),
-    layers.ReversibleEmbedding: ("embeddings", "reverse_embeddings"),
-    layers.SimpleRNNCell: ("kernel", "recurrent_kernel"),
-    layers.LSTMCell: ("kernel", "recurrent_kernel"),
-    layers.GRUCell: ("kernel", "recurrent_kernel"),
-    layers.ConvLSTM1D: ("cell.kernel", "cell.recurrent_kernel"),
-    layers.ConvLSTM2D: ("cell.kernel", "cell.recurrent_kernel"),
-    layers.ConvLSTM3D: ("cell.kernel", "cell.recurrent_kernel"),
-}
+_REGISTERED: dict[type, tuple[str, ...]] = {}
 
 
 class PrunableLayer(abc.ABC):
@@ -78,7 +58,7 @@ def register_prunable(layer_class: type, *attributes: str) -> None:
         )
     if not attributes:
         raise ValueError("`attributes` must name at least one attribute. Received none.")
-    _TABLE[layer_class] = attributes
+    _REGISTERED[layer_class] = attributes
 
 
 def prunable_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -164,22 +144,16 @@ def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def _entry(layer: keras.layers.Layer) -> tuple[str, ...] | None:
     for ancestor in type(layer).__mro__:
-        if ancestor in _TABLE:
-            return _TABLE[ancestor]
+        attributes = _REGISTERED.get(ancestor, kernel_attributes(ancestor))
+        if attributes is not None:
+            return attributes or None
     return None
 
 
 def _own_weights(layer: keras.layers.Layer) -> list[Any]:
     if hasattr(layer, "get_prunable_weights"):
         return list(layer.get_prunable_weights())
-    return [_reach(layer, attribute) for attribute in _entry(layer) or ()]
-
-
-def _reach(layer: Any, attribute: str) -> Any:
-    for name in attribute.split("."):
-        # Unbuilt Keras layers lack the attribute; LoRA and int8 layers compute a tensor instead.
-        layer = getattr(layer, name, None)
-    return layer
+    return [reach(layer, attribute)[1] for attribute in _entry(layer) or ()]
 
 
 def _is_float(variable: keras.Variable) -> bool:

@@ -4,13 +4,11 @@ import warnings
 
 import keras
 import numpy as np
-from keras import layers
 
+from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights
 from tfprune.sparsity.masks import kept_count
 from tfprune.sparsity.structures import Block, Structure
-
-_LAYERS = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D)  # outputs on the last axis
 
 
 def cut_off_units(shape: tuple[int, ...], structure: Structure, sparsity: float) -> int:
@@ -49,7 +47,7 @@ def warn_cut_off(
     found = []
     for layer, weight in owned_weights(model):
         structure, final = structures[id(weight)], finals[id(weight)]
-        if structure is None or not final or not isinstance(layer, _LAYERS):
+        if structure is None or not final or not _has_units_last(layer, weight):
             continue
         shape = tuple(weight.shape)
         lost = cut_off_units(shape, structure, final)
@@ -63,3 +61,10 @@ def warn_cut_off(
             f"{'; '.join(found[:3])}{more}. Give such a layer smaller blocks, or a rule.",
             stacklevel=3,
         )
+
+
+def _has_units_last(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
+    """Whether each entry of the last axis has the weights of one unit that sums over inputs."""
+    axes = axes_of(layer, weight)
+    sums = bool(axes.inputs) and not axes.is_lookup and axes.gates == 1
+    return sums and axes.outputs == (len(weight.shape) - 1,)

@@ -18,21 +18,16 @@ import warnings
 from typing import Any
 
 import keras
-from keras import layers
 
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
 from tfprune.keras_graph.sublayers import is_graph
+from tfprune.layer_classes.axes import axes_of, own_weights
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.layer_classes.weight_axes import Operand, WeightAxes
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_one_of
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
-
-_CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
-_CELLS = (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell)
-_MATRICES = (layers.Dense, layers.EinsumDense, *_CELLS)
 
 _IMAGE_CHANNELS = 4
 
@@ -53,7 +48,7 @@ class TargetStructures(Configurable):
         ValueError: if one of them is unknown.
 
     Example:
-        >>> layer = layers.Dense(2)
+        >>> layer = keras.layers.Dense(2)
         >>> layer.build((None, 8))
         >>> TargetStructures("x86").for_weight(layer, layer.kernel)
         Block(height=4, width=1, pooling='avg')
@@ -76,9 +71,10 @@ class TargetStructures(Configurable):
             weight: one of its prunable weights.
             first: whether the layer is a convolution that sees the inputs of the model.
         """
-        if first or _is_depthwise(layer, weight):
+        axes = axes_of(layer, weight)
+        if first or axes.is_depthwise:
             return None
-        if not _is_matrix(layer, weight):
+        if not axes.is_matrix:
             return Unstructured()
         target = TARGETS[self.target]
         integers = self.quantize in INTEGER_ARITHMETIC
@@ -111,14 +107,15 @@ class TargetStructures(Configurable):
             layer: the layer that holds the weight.
             weight: one of its prunable weights.
         """
-        structure, target = self.for_weight(layer, weight), TARGETS[self.target]
+        structure, axes = self.for_weight(layer, weight), axes_of(layer, weight)
+        target = TARGETS[self.target]
         if structure is None:
             return 0.0
         integers = self.quantize in INTEGER_ARITHMETIC
-        if _is_pointwise(layer, weight):
+        if _is_pointwise(axes):
             return _XNNPACK_GATE if target.sparse_convolutions and not integers else 0.0
         # Converted back by DEQUANTIZE, a weight has reached its dense kernel.
-        if not _is_matrix(layer, weight) or self.quantize in ("float16", "int8_weights"):
+        if not axes.is_matrix or self.quantize in ("float16", "int8_weights"):
             return 0.0
         if integers and structure != target.integer_matrices:
             return 0.0  # there is no int8 kernel for rows
@@ -153,6 +150,7 @@ def structures_for(target: str, *, quantize: str | None = None) -> TargetStructu
 
     Example:
         >>> import tfprune
+        >>> from keras import layers
         >>> model = keras.Sequential([keras.Input((8,)), layers.Dense(16), layers.Dense(3)])
         >>> pruned = tfprune.prune(model, tfprune.OneShot(0.9), structure=structures_for("x86"))
         >>> pruned.layers[0].structure
@@ -178,7 +176,7 @@ def warn_below_min_sparsity(
         least, final = structures.min_sparsity(part, weight), finals[id(weight)]
         if chosen[id(weight)] is None or not least or final is None:
             continue
-        if _is_pointwise(part, weight):
+        if _is_pointwise(axes_of(part, weight)):
             pointwise.append(weight)
         elif 0.0 < final < least:
             found.append(f"'{weight.path}' is at {final:.1%} and needs {least:.0%}")
@@ -202,28 +200,9 @@ def _listed(items: list[str], most: int = 4) -> str:
     return ", ".join(items[:most]) + more
 
 
-def _is_depthwise(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
-    separable = isinstance(layer, _SEPARABLE) and weight is layer.depthwise_kernel
-    return separable or isinstance(layer, _DEPTHWISE)
-
-
-def _is_matrix(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
-    """Whether the weight becomes that of FULLY_CONNECTED, its first axis being the input."""
-    if not isinstance(layer, _MATRICES) or len(weight.shape) != 2:
-        return False
-    if isinstance(layer, layers.EinsumDense):
-        operands, output = layer.equation.replace(" ", "").split("->")
-        return operands.split(",")[1][0] not in output
-    return True
-
-
-def _is_pointwise(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
+def _is_pointwise(axes: WeightAxes) -> bool:
     """Whether the weight becomes that of a 1x1 CONV_2D of stride 1."""
-    if isinstance(layer, layers.SeparableConv2D):
-        return weight is layer.pointwise_kernel
-    if not isinstance(layer, layers.Conv2D) or layer.groups != 1:
-        return False
-    return tuple(layer.kernel_size) == tuple(layer.strides) == (1, 1)
+    return axes.is_pointwise and len(axes.spatial) == 2
 
 
 class _Graph:
@@ -231,22 +210,31 @@ class _Graph:
 
     def __init__(self, layer: keras.layers.Layer):
         self._graph = layer_graph(layer) if is_graph(layer) else LayerGraph([], [], [])
-        known = [*self._graph.inputs, *(part for edge in self._graph.edges for part in edge)]
-        self._known = {id(part) for part in known}
+        edges = self._graph.edges
+        self._known = {*self._graph.inputs, *(part for edge in edges for part in edge)}
 
     def sees_inputs(self, layer: keras.layers.Layer) -> bool:
-        if not isinstance(layer, _CONVOLUTIONS):
+        kernel = _convolution_kernel(layer)
+        if kernel is None:
             return False
-        if id(layer) in self._known:
+        if layer in self._known:
             return self._sees_inputs_only(layer)
-        positions, channels = math.prod(layer.kernel_size), layer.kernel.shape[-2]
-        return positions > 1 and channels <= _IMAGE_CHANNELS
+        *size, channels, _ = kernel.shape
+        return math.prod(size) > 1 and channels <= _IMAGE_CHANNELS
 
     def _sees_inputs_only(self, layer: Any) -> bool:
         return all(
             not _has_weights(producer) and self._sees_inputs_only(producer)
             for producer in self._graph.producers(layer)
         )
+
+
+def _convolution_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
+    """Return the kernel that becomes that of a convolution over the layer's own inputs."""
+    for own in own_weights(layer):
+        if own.axes.is_convolution and own.axes.operand is Operand.INPUTS and own.axes.gates == 1:
+            return own.weight
+    return None
 
 
 def _has_weights(operation: Any) -> bool:
