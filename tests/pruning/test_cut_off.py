@@ -1,5 +1,6 @@
 """The warning of prune where some unit is bound to lose all its inputs."""
 
+import re
 import warnings
 
 import numpy as np
@@ -39,6 +40,28 @@ def test_blocks_that_are_too_few_for_the_outputs_are_told_at_once():
 )
 def test_nothing_is_said_where_every_unit_may_keep_an_input(options):
     assert warned(0.9, **options) == []
+
+
+@pytest.mark.parametrize(
+    "layer, lost",
+    [
+        (layers.EinsumDense("abc,cd->abd", (None, 10)), "4 of 10 of '.*/kernel'"),
+        (layers.SeparableConv1D(10, 1), "4 of 10 of '.*/pointwise_kernel'"),
+        (layers.Conv1DTranspose(10, 1), None),  # blocks lie over inputs and outputs the other way
+        (layers.SimpleRNN(10), "4 of 10 of '.*/kernel'"),
+        (layers.LSTM(10), None),  # four of its columns are one unit's
+    ],
+)
+def test_every_kernel_with_one_unit_a_column_is_counted(layer, lost):
+    stack = Sequential([Input((3, 96)), layer])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rules = [(".*/depthwise_kernel", None)]
+        options = {"rules": rules} if isinstance(layer, layers.SeparableConv1D) else {}
+        tfprune.prune(stack, tfprune.OneShot(0.9), structure=tfprune.Block(16, 1), **options)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (lost is not None)
+    assert all(re.search(lost, message) for message in messages)
 
 
 def test_the_warning_is_true():

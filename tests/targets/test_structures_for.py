@@ -83,6 +83,19 @@ def test_other_weights_lose_single_weights():
     assert len(found) == 8 and set(found.values()) == {Block(4, 1), ELEMENTS}
 
 
+def test_a_projection_back_to_tokens_is_a_matrix_and_the_table_of_tokens_is_none():
+    tokens = keras.Input((6,), dtype="int32")
+    embedding = layers.ReversibleEmbedding(20, 16, tie_weights=False, name="words")
+    found = structures_of(keras.Model(tokens, embedding(embedding(tokens), reverse=True)), "x86")
+    assert found == {"words/embeddings": ELEMENTS, "words/reverse_embeddings": Block(4, 1)}
+
+
+def test_a_recurrent_convolution_over_images_is_no_first_convolution():
+    inputs = keras.Input((3, 8, 8, 3))
+    found = structures_of(keras.Model(inputs, layers.ConvLSTM2D(4, 3, name="rnn")(inputs)))
+    assert len(found) == 2 and set(found.values()) == {ELEMENTS}
+
+
 def test_each_input_has_its_first_convolutions():
     one, two = keras.Input((8, 8, 5)), keras.Input((8, 8, 3))
     scaled = layers.Normalization(mean=0.0, variance=1.0)(one)

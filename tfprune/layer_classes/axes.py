@@ -102,7 +102,7 @@ def kernel_attributes(layer_class: type) -> tuple[str, ...] | None:
 def own_weights(layer: layers.Layer) -> list[OwnWeight]:
     """Return the weights of a built layer, but not those of sublayers, whose axes are known.
 
-    Weights in a form that is no variable (LoRA, int8) are left out.
+    Weights in another form (quantized, LoRA) are left out.
 
     Example:
         >>> layer = layers.Dense(3)
@@ -114,7 +114,7 @@ def own_weights(layer: layers.Layer) -> list[OwnWeight]:
     found = []
     for attribute, axes in (*entry.kernels.items(), *entry.vectors.items()):
         holder, weight = reach(layer, attribute)
-        if isinstance(weight, keras.Variable):
+        if isinstance(weight, keras.Variable) and keras.backend.is_float_dtype(weight.dtype):
             known = axes if isinstance(axes, WeightAxes) else axes(holder, weight)
             found.append(OwnWeight(holder, weight, known))
     return found
@@ -210,6 +210,8 @@ def _gru_bias(cell: Any, bias: Any) -> WeightAxes:
 
 def _normalization(layer: Any, weight: Any) -> WeightAxes:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    if min(axes) < 0 <= max(axes):
+        return WeightAxes()  # Keras sorts them as numbers, but reads the weight in another order
     return elementwise(tuple(enumerate(axes)))
 
 

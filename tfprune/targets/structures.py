@@ -125,8 +125,9 @@ class TargetStructures(Configurable):
 def structures_for(target: str, *, quantize: str | None = None) -> TargetStructures:
     """Return what gives each weight the structure that is fast on a target, for `tfprune.prune`.
 
-    - Dense, EinsumDense of rank 2, LSTM, GRU, SimpleRNN: blocks of 4 along the input, of 16 with
-      "dynamic" or "int8"; single weights where the input axis is no multiple of that.
+    - Matrices (Dense, EinsumDense of rank 2, LSTM, GRU, SimpleRNN, the second kernel of a
+      ReversibleEmbedding): blocks of 4 along the input, of 16 with "dynamic" or "int8"; single
+      weights where the input axis is no multiple of that.
     - First convolutions and depthwise kernels: dense.
     - All others: single weights.
 
