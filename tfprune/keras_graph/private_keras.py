@@ -22,7 +22,7 @@ def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def functional_class() -> type:
     """Return the class of Functional models, `keras.Model(inputs, outputs)`."""
     tensor = keras.Input((1,))
-    return type(keras.Model(tensor, tensor))
+    return type(keras.Model(tensor, keras.layers.Identity()(tensor)))
 
 
 def functional_of(sequential: keras.Sequential) -> Any:
