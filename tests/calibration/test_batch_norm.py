@@ -56,3 +56,28 @@ def test_statistics_that_are_not_finite_leave_the_model_as_it_was(data):
 def test_one_example_is_too_few(data):
     with pytest.raises(ValueError, match="at least 2 examples. Received: 1"):
         tfprune.refresh_batch_norm(normalized(), data[0][:1])
+
+
+def several(kind, count):
+    """A model with `count` inputs, and data for them as a list, a tuple or a dictionary."""
+    inputs = [keras.Input((3,), name=f"i{number}") for number in range(count)]
+    joined = keras.layers.Concatenate()(inputs)
+    outputs = keras.layers.BatchNormalization(name="norm")(joined)
+    arrays = [np.full((8, 3), 5.0 + number, "float32") for number in range(count)]
+    named = {tensor.name: array for tensor, array in zip(inputs, arrays)}
+    data = {"list": arrays, "tuple": tuple(arrays), "dict": named}[kind]
+    model = keras.Model(named_inputs(inputs) if kind == "dict" else inputs, outputs)
+    return model, data
+
+
+def named_inputs(inputs):
+    return {tensor.name: tensor for tensor in inputs}
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_several_inputs_are_all_inputs_whatever_holds_them(kind, count):
+    model, data = several(kind, count)
+    assert tfprune.refresh_batch_norm(model, data) == 8
+    means = model.get_layer("norm").moving_mean.numpy()
+    assert np.allclose(means, np.repeat(5.0 + np.arange(count), 3))

@@ -135,3 +135,10 @@ def test_losses_that_do_not_fit_the_outputs_are_refused():
         loss_function(model, 3)
     with pytest.raises(ValueError, match="nonsense"):
         loss_function(model, "nonsense")
+
+
+def test_all_examples_of_data_without_an_end_are_refused_at_once():
+    endless = tf.data.Dataset.from_tensors((np.ones((2, 3)), np.ones(2))).repeat()
+    with pytest.raises(ValueError, match="`examples` must be given where the data has no end"):
+        ExampleSource(endless).take(None)
+    assert ExampleSource(endless).take(5).count == 5

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.layer_classes.prunable import flatten
-from tfprune.support.validation import require_integer
+from tfprune.support.validation import require_integer, require_model
 
 _Layers = list[keras.layers.BatchNormalization]
 
@@ -24,6 +24,7 @@ def refresh_batch_norm(
     Args:
         model: built model, pruned or plain.
         data: inputs, or (inputs, targets, ...); also batches of these, as in `tfprune.one_shot`.
+            Inputs of a model that takes several are a list, tuple or dictionary of as many arrays.
         examples: most examples used, >= 2; None uses all.
         batch_size: examples in a batch, >= 2.
 
@@ -31,6 +32,7 @@ def refresh_batch_norm(
         The number of examples used; 0 if there is no batch normalization to refresh.
 
     Raises:
+        TypeError: if `model` is not a `keras.Model`.
         ValueError: if the data has fewer than two examples or does not fit the model, or a
             statistic is not finite.
 
@@ -45,7 +47,9 @@ def refresh_batch_norm(
         [5.0, 5.0, 5.0]
     """
     require_integer("batch_size", batch_size, minimum=2)
-    taken = ExampleSource(data, targets=False).take(examples)
+    require_model("model", model)
+    inputs = len(keras.tree.flatten(getattr(model, "inputs", None) or [None]))
+    taken = ExampleSource(data, targets=False, inputs=inputs).take(examples)
     norms = [
         layer
         for layer in flatten(model)

@@ -68,6 +68,8 @@ class ExampleSource:
             batches, of which a generator is read once only. Inputs alone will do where no loss is
             computed.
         targets: whether there must be targets.
+        inputs: number of arrays that the model takes. Where no targets are needed, a list or tuple
+            of as many arrays is the inputs of a model with several.
 
     Raises:
         TypeError: if `data` is none of these; ValueError if it is None.
@@ -78,17 +80,18 @@ class ExampleSource:
         4
     """
 
-    def __init__(self, data: Any, *, targets: bool = True):
+    def __init__(self, data: Any, *, targets: bool = True, inputs: int = 1):
         if data is None:
             raise ValueError("`data` must hold examples. Received: data=None.")
         self._targets = targets
+        self._inputs = 1 if targets else inputs
         self._kept: Examples | None = None
         self._whole: Examples | None = None
         self._data = data
         if isinstance(data, Examples):
             self._whole = data
         elif _is_nest_of_arrays(data):
-            self._whole = _as_examples(data)
+            self._whole = _as_examples(data, self._inputs)
         elif not isinstance(data, Iterable | keras.utils.PyDataset):
             raise TypeError(
                 "`data` must be a tuple (x, y) of arrays, a tf.data.Dataset, a keras PyDataset or "
@@ -109,8 +112,8 @@ class ExampleSource:
             The examples; fewer than `limit` if the data has no more.
 
         Raises:
-            ValueError: if there are fewer than two, inputs and targets differ in number, or batches
-                differ in structure.
+            ValueError: if there are fewer than two, inputs and targets differ in number, batches
+                differ in structure, or all are asked of data without an end.
         """
         if limit is not None:
             require_integer("examples", limit, minimum=_FEWEST)
@@ -121,10 +124,15 @@ class ExampleSource:
         return self._kept
 
     def _read(self, limit: int | None) -> Examples:
+        if limit is None and _is_endless(self._data):
+            raise ValueError(
+                "`examples` must be given where the data has no end. Received: examples=None, "
+                f"data={self._data!r}."
+            )
         batches: list[Examples] = []
         count = 0
         for batch in _iterate(self._data):
-            batches.append(_as_examples(batch))
+            batches.append(_as_examples(batch, self._inputs))
             count += batches[-1].count
             if limit is not None and count >= limit:
                 break
@@ -168,8 +176,10 @@ def _is_nest_of_arrays(data: Any) -> bool:
     return bool(leaves) and arrays and not of_batches
 
 
-def _as_examples(batch: Any) -> Examples:
-    parts = keras.utils.unpack_x_y_sample_weight(batch)
+def _as_examples(batch: Any, inputs: int) -> Examples:
+    alone = isinstance(batch, list | tuple) and len(batch) == inputs > 1
+    alone = alone and all(hasattr(item, "shape") for item in batch)
+    parts = (batch,) if alone else keras.utils.unpack_x_y_sample_weight(batch)
     try:
         found = Examples(*(keras.tree.map_structure(_as_array, part) for part in parts))
         if all(leaf.ndim for leaf in found.leaves()):
@@ -185,6 +195,14 @@ def _as_array(value: Any) -> np.ndarray | None:
         return None
     array = np.asarray(keras.ops.convert_to_numpy(value))
     return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array
+
+
+def _is_endless(data: Any) -> bool:
+    """Whether the data says of itself that it goes on for ever: `repeat()`, or no length."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is None
+    cardinality = getattr(data, "cardinality", None)
+    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
 
 
 def _iterate(data: Any) -> Iterator[Any]:

@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 
 def require_sparsity(name: str, value: Any) -> float:
     """Return `value` as a float when it is a sparsity, a fraction in [0, 1)."""
@@ -38,4 +40,113 @@ def require_one_of(name: str, value: Any, known: Collection[Any]) -> Any:
     if value not in tuple(known):
         listed = ", ".join(repr(option) for option in known)
         raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}.")
+    return value
+
+
+def require_number(
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> float:
+    """Return `value` as a float when it is a finite number in this range; NumPy's scalars are.
+
+    Args:
+        name: of the argument, for the error.
+        value: as it was given.
+        above: the number must be greater.
+        minimum, maximum: smallest and largest number allowed.
+
+    Example:
+        >>> require_number("power", 3, above=0)
+        3.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"`{name}` must be a number. Received: {name}={value!r} (of type "
+            f"{type(value).__name__})."
+        )
+    found = float(value)
+    if not math.isfinite(found) or not (found > above and minimum <= found <= maximum):
+        limits = [
+            text
+            for limit, text in (
+                (above, f"> {above:g}"),
+                (minimum, f">= {minimum:g}"),
+                (maximum, f"<= {maximum:g}"),
+            )
+            if math.isfinite(limit)
+        ]
+        raise ValueError(
+            f"`{name}` must be {' and '.join(['finite', *limits])}. Received: {name}={value!r}."
+        )
+    return found
+
+
+def require_flag(name: str, value: Any) -> bool:
+    """Return `value` as a bool when it is True or False; texts and numbers are refused.
+
+    Example:
+        >>> require_flag("verbose", "no")
+        Traceback (most recent call last):
+        TypeError: `verbose` must be True or False. Received: verbose='no' (of type str).
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(
+            f"`{name}` must be True or False. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    return bool(value)
+
+
+def require_seed(name: str, value: Any) -> int:
+    """Return `value` as an int when it can seed random numbers: an integer in [0, 2^32).
+
+    Example:
+        >>> require_seed("seed", 7)
+        7
+    """
+    if require_integer(name, value, minimum=0) >= 2**32:
+        raise ValueError(f"`{name}` must be < 2^32. Received: {name}={value!r}.")
+    return int(value)
+
+
+def require_callable(name: str, value: Any) -> Any:
+    """Return `value` when it can be called.
+
+    Example:
+        >>> require_callable("on_stage", print) is print
+        True
+    """
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(
+            f"`{name}` must be a function. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    return value
+
+
+def require_model(name: str, value: Any, *, built: bool = True) -> Any:
+    """Return `value` when it is a `keras.Model`, and built unless it need not be.
+
+    Example:
+        >>> require_model("model", None)
+        Traceback (most recent call last):
+        TypeError: `model` must be a keras.Model. Received: model=None (of type NoneType).
+    """
+    import keras  # the command line checks its arguments before it needs Keras
+
+    if not isinstance(value, keras.Model):
+        hint = " Use tfprune.PrunedLayer for one layer." * isinstance(value, keras.layers.Layer)
+        raise TypeError(
+            f"`{name}` must be a keras.Model.{hint} "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    if built and not value.built:
+        raise ValueError(
+            f"Model '{value.name}' must be built: give it a keras.Input, or call it on a batch. "
+            f"Received: {name}={value!r}."
+        )
     return value
