@@ -222,7 +222,7 @@ def test_masked_weights_are_what_later_layers_see():
     first.pruned[0].mask.assign(mask)
     x = RNG.normal(size=(5, 3)).astype("float32")
     second = prunable_weights(pruned)[1]
-    inputs = layer_inputs(pruned, {id(second): "second"}, [x])["second"]
+    inputs = layer_inputs(pruned, {"second": second}, [x])["second"]
     hidden = x @ (np.array(first.layer.kernel) * mask)
     np.testing.assert_allclose(inputs.moments[0], explicit(hidden), rtol=1e-4, atol=1e-6)
 

@@ -11,12 +11,9 @@ def model_of(*stack, shape, dtype="float32"):
     return keras.Sequential([keras.Input(shape, dtype=dtype), *stack])
 
 
-def names_of(model):
-    return {id(weight): weight.path for weight in prunable_weights(model)}
-
-
 def watch(model, *batches):
-    return layer_inputs(model, names_of(model), batches)
+    weights = {weight.path: weight for weight in prunable_weights(model)}
+    return layer_inputs(model, weights, batches)
 
 
 def only(found):

@@ -91,11 +91,11 @@ class MeasuredEvidence:
         return self._own(self.passes.synaptic_flow(self.taken.x))
 
     def layer_inputs(self) -> dict[str, LayerInputs]:
-        names = {id(self.passes.weights[name]): name for name in self.masks}
+        weights = {name: self.passes.weights[name] for name in self.masks}
         batches = (batch.x for batch in self.taken.batches(_INPUT_BATCH))
         return self._once(
             "inputs " + " ".join(self.masks),
-            lambda: layer_inputs(self.passes.model, names, batches),
+            lambda: layer_inputs(self.passes.model, weights, batches),
         )
 
     def gates(self, size: int) -> Iterator[Arrays]:

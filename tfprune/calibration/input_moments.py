@@ -11,7 +11,7 @@ patches of at most 32 MiB. Time: that of the eager model plus 2 d^2 operations a
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -27,17 +27,17 @@ _MISSING = object()
 
 
 def layer_inputs(
-    model: keras.layers.Layer, names: dict[int, str], batches: Iterable[Any]
+    model: keras.layers.Layer, weights: Mapping[str, keras.Variable], batches: Iterable[Any]
 ) -> dict[str, LayerInputs]:
     """Return the second moments X^T X of the inputs of the named weights.
 
     Args:
         model: a built model or layer, called as model(x, training=False).
-        names: id of a variable -> its name; weights that are not named are left out.
+        weights: name -> variable of the model.
         batches: inputs x, each an array or a nest of arrays as the model takes it.
 
     Returns:
-        name -> LayerInputs, in the order of `names`.
+        name -> LayerInputs, in the order of `weights`.
 
     Raises:
         ValueError: naming the layer, if it is of a class whose inputs and weights are not known to
@@ -47,17 +47,17 @@ def layer_inputs(
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="out")])
         >>> kernel = model.layers[0].kernel
-        >>> found = layer_inputs(model, {id(kernel): "out/kernel"}, [np.array([[1.0, 2.0]])])
+        >>> found = layer_inputs(model, {"out/kernel": kernel}, [np.array([[1.0, 2.0]])])
         >>> found["out/kernel"].moments[0].tolist()
         [[1.0, 2.0], [2.0, 4.0]]
     """
-    watched = _watched(model, names)
+    watched = _watched(model, weights)
     totals = {name: _Total(sight) for name, sight in watched.items()}
     empty = True
     refused: list[ValueError] = []
     loops = [_Loop(part) for part in flatten(model) if isinstance(part, keras.layers.RNN)]
     with contextlib.ExitStack() as stack:
-        for callee in {id(sight.callee): sight.callee for sight in watched.values()}.values():
+        for callee in dict.fromkeys(sight.callee for sight in watched.values()):
             seen = [total for total in totals.values() if total.sight.callee is callee]
             stack.enter_context(_spied(callee, seen, loops, refused))
         for loop in loops:  # after the spies: a cell's step is counted before its spy looks
@@ -73,7 +73,7 @@ def layer_inputs(
                 raise
     if empty:
         raise ValueError("`batches` must hold at least one batch of inputs. Received none.")
-    return {name: totals[name].result(name) for name in names.values()}
+    return {name: totals[name].result(name) for name in weights}
 
 
 class _Total:
@@ -101,31 +101,35 @@ class _Total:
         return LayerInputs(self.moments, self.samples, layout.to_matrix, layout.from_matrix)
 
 
-def _watched(model: Any, names: dict[int, str]) -> dict[str, Sight]:
+def _watched(model: Any, weights: Mapping[str, keras.Variable]) -> dict[str, Sight]:
     """Return name -> where its inputs are seen, for every named weight, or raise."""
     parts = flatten(model)
     found: dict[str, Sight] = {}
     for part in parts:
-        if not any(id(variable) in names for variable in part.weights):
+        held = part.weights
+        named = [name for name, weight in weights.items() if _is_among(weight, held)]
+        if not named:
             continue
         try:
             seen = sights(part)
         except ValueError as error:
             raise _refusal(part, str(error)) from None
         for sight in seen:
-            name = names.get(id(sight.weight))
-            if name is None:
-                continue
-            if name in found and found[name].callee is not sight.callee:
-                raise _refusal(part, f"shares '{name}' with '{found[name].callee.name}'")
-            _check_size(part, sight)
-            found[name] = sight
-    for key, name in names.items():
+            for name in (name for name in named if weights[name] is sight.weight):
+                if name in found and found[name].callee is not sight.callee:
+                    raise _refusal(part, f"shares '{name}' with '{found[name].callee.name}'")
+                _check_size(part, sight)
+                found[name] = sight
+    for name, weight in weights.items():
         if name not in found:
-            owners = [part for part in parts if key in map(id, part.weights)]
+            owners = [part for part in parts if _is_among(weight, part.weights)]
             owner = min(owners, key=lambda part: len(flatten(part)), default=model)
             raise _refusal(owner, f"holds '{name}' in a form whose inputs are not known")
     return found
+
+
+def _is_among(weight: keras.Variable, variables: list[keras.Variable]) -> bool:
+    return any(weight is variable for variable in variables)
 
 
 def _check_size(part: Any, sight: Sight) -> None:
@@ -150,7 +154,7 @@ class _Loop:
     def __init__(self, layer: Any):
         self.layer = layer
         cell = layer.cell
-        self.inside = {id(p) for p in flatten(cell)} if isinstance(cell, keras.Layer) else set()
+        self.inside = set(flatten(cell)) if isinstance(cell, keras.Layer) else set()
         self.running = False
         self.mask: np.ndarray | None = None
         self.step = 0
@@ -173,7 +177,7 @@ def _spied(
 ) -> Iterator[None]:
     """Add what `call` of the layer is given to the totals; note why that cannot be done."""
     original = layer.call
-    around = [loop for loop in loops if id(layer) in loop.inside]
+    around = [loop for loop in loops if layer in loop.inside]
 
     def call(*args: Any, **kwargs: Any) -> Any:
         # Keras calls stacked cells once more before a loop, to prepare dropout masks.
