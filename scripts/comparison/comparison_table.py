@@ -52,21 +52,29 @@ def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
     by_how_much = "by more than two standard deviations of the difference"
     found = []
     for pruned in (row for row in rows if row["sparsity"]):
-        beaten = [
-            dense["method"]
-            for dense in rows
-            if not dense["sparsity"]
-            and pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
-            and _beats(family, pruned[family.measure], dense[family.measure])
-        ]
-        if beaten:
+        losers = [dense["method"] for dense in beaten(family, pruned, rows)]
+        if losers:
             found.append(
-                f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(beaten)}, with "
+                f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(losers)}, with "
                 f"no more nonzeros, {by_how_much}"
             )
     if not found and any(row[family.measure]["sd"] is None for row in rows):
         return ["One seed has no deviation: no model is said to beat another"]
     return found or [f"No pruned model beats a dense one with as many nonzeros {by_how_much}"]
+
+
+def beaten(
+    family: Family, pruned: dict[str, Any], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the dense rows that a pruned one beats as `wins` asks; none for a dense row."""
+    return [
+        dense
+        for dense in rows
+        if pruned["sparsity"]
+        and not dense["sparsity"]
+        and pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
+        and _beats(family, pruned[family.measure], dense[family.measure])
+    ]
 
 
 def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:

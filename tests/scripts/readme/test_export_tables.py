@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from scripts.readme import command, export_tables
+from scripts.readme import export_tables, markdown
 
 ORIGIN = {
     "command": "python x",
@@ -242,6 +242,6 @@ def test_files_are_set_against_the_accuracy_of_keras_on_the_same_images():
 def test_every_row_fits_its_headings_and_the_table_is_markdown(make, run):
     parts = make(run)
     assert {len(row) for row in parts[1]} == {len(parts[0])}
-    lines = command.experiment(parts).splitlines()
+    lines = markdown.with_caption(parts).splitlines()
     assert len(lines) == len(parts[1]) + 4  # headings, rule, empty line, about
     assert {line.count(" | ") for line in lines[:-2]} == {len(parts[0]) - 1}

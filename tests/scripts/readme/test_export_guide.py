@@ -1,23 +1,17 @@
-"""README.md on exporting: the options, tolerances and limits are those of the code."""
+"""The guide on exporting: the options, tolerances and limits are those of the code."""
 
 import inspect
 import re
-from pathlib import Path
 
 import keras
 
 import tfprune
+from tests.support import guides
 from tfprune.export.run import verify
 from tfprune.targets.structures import structures_for
 
-README = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
-
-
-def section(title: str) -> str:
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
-
-
-LIMITS = " ".join(section("Limits").split())
+EXPORT = guides.read("tfprune/export/README.md")
+LIMITS = " ".join(guides.section(EXPORT, "Limits").split())
 
 
 def dense(inputs: int) -> keras.layers.Dense:
@@ -27,14 +21,14 @@ def dense(inputs: int) -> keras.layers.Dense:
 
 
 def test_the_options_of_the_export_are_all_in_its_table():
-    table = section("Export").split("\n| option of ")[1].split("\n\n")[0]
+    table = EXPORT.split("\n| option of ")[1].split("\n\n")[0]
     named = re.findall(r"^\| `(\w+)[=`]", table, re.MULTILINE)
     known = set(inspect.signature(tfprune.export.to_tflite).parameters) - {"model", "path"}
     assert set(named) == known
     for kind in filter(None, tfprune.targets.structures.QUANTIZE):
-        assert f'"{kind}"' in section("Export")
+        assert f'"{kind}"' in EXPORT
     for target in tfprune.targets.structures.TARGETS:
-        assert f'"{target}"' in section("Export")
+        assert f'"{target}"' in EXPORT
 
 
 def test_the_tolerances_in_the_text_are_those_of_the_code():

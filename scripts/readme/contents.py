@@ -1,0 +1,83 @@
+"""Every generated table by its name, from the files in scripts/results."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scripts.comparison import comparison_table
+from scripts.comparison.families import FAMILIES
+from scripts.lab import tables
+from scripts.readme import export_tables, fashion_table, saliency_tables
+from scripts.readme.core_table import core, embedding
+from scripts.readme.gains_table import gains
+from scripts.readme.markdown import with_caption
+from scripts.readme.quickstart_table import DATA, quickstart
+from scripts.readme.scorer_table import scorers
+
+Read = Callable[[str], dict[str, Any]]  # name of a results file, without .json -> its content
+
+
+def reader(results: Path) -> Read:
+    """What reads the results files of a folder.
+
+    Raises, when called:
+        OSError: if the file is missing.
+        ValueError: if it is no JSON.
+    """
+
+    def read(name: str) -> dict[str, Any]:
+        file = results / f"{name}.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file} must be JSON ({error}).") from error
+
+    return read
+
+
+def _quickstart(read: Read) -> str:
+    return quickstart([read(f"quickstart-{name}/results") for name in DATA])
+
+
+def _scorers(read: Read) -> str:
+    names = ("one_shot_table", "gradual_comparison", "oracle_correlation")
+    return with_caption(scorers(*map(read, names)))
+
+
+def _one(
+    make: Callable[[dict[str, Any]], tables.Table], name: str, left: int = 1
+) -> Callable[[Read], str]:
+    """A table from one results file."""
+    return lambda read: with_caption(make(read(name)), left=left)
+
+
+def _mobilenet(read: Read) -> str:
+    """Accuracies, then files."""
+    run = read("mobilenet_imagenet")
+    accuracy = with_caption(export_tables.mobilenet_accuracy(run))
+    return f"{accuracy}\n{with_caption(export_tables.mobilenet_files(run), left=2)}"
+
+
+TABLES: dict[str, Callable[[Read], str]] = {
+    "gains": lambda read: with_caption(gains(read)),
+    "scorers": _scorers,
+    "quickstart": _quickstart,
+    "core": lambda read: core(read("bench_core")),
+    "embedding": lambda read: embedding(read("bench_embedding")),
+    "one_shot": _one(tables.one_shot, "one_shot_table"),
+    "gradual": _one(tables.gradual, "gradual_comparison"),
+    "schedules": _one(tables.gradual, "ablate_schedule"),
+    **{
+        name: _one(functools.partial(comparison_table.readme, family), f"{name}_cpu")
+        for name, family in FAMILIES.items()
+    },
+    "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
+    "fisher": _one(saliency_tables.fisher, "bench_fisher"),
+    "gradients": _one(saliency_tables.gradients, "bench_gradients"),
+    "bench_export": _one(export_tables.speed, "bench_export", left=4),
+    "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "mobilenet": _mobilenet,
+    "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),
+}

@@ -1,0 +1,62 @@
+"""The table of what pruning itself costs, with the targets beside the figures."""
+
+from typing import Any
+
+from scripts.readme.markdown import machine, table
+
+_MODELS = {
+    "mobilenet_0.25_96": "MobileNet 0.25, 96 x 96, batch 32",
+    "lstm_2x650": "LSTM 2 x 650, 20 tokens, batch 20, vocabulary 10,000",
+}
+_TARGETS = (  # measure, key without the package's name, largest value aimed at
+    ("training step / unpruned", "step_to_unpruned", 1.05),
+    ("the same with an update every 100 steps, beyond that", "amortised_every_100_steps", 1.03),
+    ("first `fit`, tracing included / unpruned", "first_fit_to_unpruned", 2.0),
+    ("bytes of all variables / unpruned", "variable_bytes_to_unpruned", 1.3),
+)
+_HEADINGS = ("measure", "target", "tfprune", "tensorflow-model-optimization")
+
+
+def core(run: dict[str, Any]) -> str:
+    """The table of the core benchmark, and a line about it."""
+    update = run["mask_update_10m"]
+    extra = "peak_extra_bytes_a_weight"
+    rows = [
+        _figures("mask update, 10 million weights / `np.partition`", update, "to_partition", 1.0),
+        _figures("the same, extra bytes a weight at its peak", update, extra, 4),
+        ("the same, mask exact", "yes", "yes" if update["tfprune_exact"] else "no, **missed**", ""),
+    ]
+    for key, model in _MODELS.items():
+        rows.append((f"**{model}**", "", "", ""))
+        rows += [_figures(measure, run[key], name, limit) for measure, name, limit in _TARGETS]
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    return table(_HEADINGS, rows) + f"\n`{run['command']}`, on {machine(run)}; {versions}.\n"
+
+
+def embedding(run: dict[str, Any]) -> str:
+    """The table of a step with a large embedding, and a line about it."""
+    seconds, ratio = run["cpu_seconds_a_step"], run["pruned_to_plain"]
+    rows = [(name, f"{1000 * value:.1f}") for name, value in seconds.items()]
+    low, *_, high = ratio["deciles"]
+    about = (
+        f"Pruned / plain {ratio['median']:g} ({low:g} to {high:g}), of SGD steps in turns. "
+        f"`{run['command']}`, on {machine(run)}."
+    )
+    return table(("embedding", "processor ms a step"), rows, left=1) + f"\n{about}\n"
+
+
+def _figures(
+    measure: str, values: dict[str, Any], name: str, limit: float
+) -> tuple[str, str, str, str]:
+    """One row; the other package's figure is empty where it was not measured."""
+    ours, theirs = values[f"tfprune_{name}"], values.get(f"tfmot_{name}")
+    number = ours["ratio_of_medians"] if isinstance(ours, dict) else ours
+    missed = "" if number <= limit else ", **missed**"
+    return measure, f"at most {limit:g}", _spread(ours) + missed, _spread(theirs)
+
+
+def _spread(value: Any) -> str:
+    """A figure as it is in the file, with the 10th and 90th percentile where they are known."""
+    if isinstance(value, dict):
+        return f"{value['ratio_of_medians']:g} ({value['p10']:g} to {value['p90']:g})"
+    return "" if value is None else f"{value:g}"
