@@ -37,6 +37,7 @@ from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
+from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 _ALL_KEPT = OneShot(0.0)
@@ -216,8 +217,8 @@ def _masks(unit: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
     weights = prunable_weights(unit)
     masks = [np.ones(weight.shape, bool) for weight in weights]
     if isinstance(unit, PrunedLayer):
-        found = {id(own.weight): host_array(own.mask.value) for own in unit.pruned}
-        return [found.get(id(weight), ones) for weight, ones in zip(weights, masks)]
+        pruned = _pruned_or_dense(unit)
+        return [host_array(own.mask.value) if own else ones for own, ones in zip(pruned, masks)]
     if not zeros_stay:
         return masks
     nonzeros = [host_array(weight.value) != 0 for weight in weights]
@@ -226,11 +227,18 @@ def _masks(unit: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
 
 def _options(wrapper: PrunedLayer) -> dict[str, Any]:
     """The arguments of a wrapper, with weights that it leaves dense as weights all kept."""
-    found = {id(own.weight): own for own in wrapper.pruned}
-    owned = [found.get(id(weight)) for weight in prunable_weights(wrapper.layer)]
+    owned = _pruned_or_dense(wrapper)
     return {
         "schedule": joined([own.schedule if own else _ALL_KEPT for own in owned]),
         "structure": joined([own.structure if own else Unstructured() for own in owned]),
         "scorer": wrapper.scorer,
         "distribution": wrapper.distribution,
     }
+
+
+def _pruned_or_dense(wrapper: PrunedLayer) -> list[PrunedWeight | None]:
+    """Return what is pruned of each prunable weight of the wrapped layer, None for a dense one."""
+    return [
+        next((own for own in wrapper.pruned if own.weight is weight), None)
+        for weight in prunable_weights(wrapper.layer)
+    ]
