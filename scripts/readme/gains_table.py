@@ -27,9 +27,10 @@ def gains(read: Callable[[str], dict[str, Any]]) -> Table:
         _cost(read("bench_core")),
     ]
     about = (
-        "Mean ± standard deviation over 3 seeds where there are any. Speed is that of random "
-        "weights: it does not depend on their values. Every figure stands with its command, seeds "
-        "and machine in [scripts/results](scripts/results/README.md), misses included."
+        "Mean ± standard deviation over 3 seeds where there are any. Dense files are float32. "
+        "Speed is that of random weights: it does not depend on their values. Every figure stands "
+        "with its command, seeds and machine in [scripts/results](scripts/results/README.md), "
+        "misses included."
     )
     return ["what was done", "dense", "with tfprune", "gain"], rows, about
 

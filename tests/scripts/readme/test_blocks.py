@@ -97,6 +97,8 @@ def test_the_example_of_the_readme_prunes_trains_and_exports(ran):
     plain.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     assert plain.evaluate(names["x"], names["y"], verbose=0)[1] > 0.8
     assert {file.name for file in example.folder.iterdir()} == {"digits.tflite", "report.html"}
+    dense = tfprune.export.to_tflite(plain, example.folder / "dense.tflite", sparse=False)
+    assert 5 < dense.bytes / (example.folder / "digits.tflite").stat().st_size < 7  # "a sixth"
 
 
 def test_the_example_of_the_readme_has_at_most_15_lines():
