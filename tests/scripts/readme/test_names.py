@@ -68,6 +68,15 @@ def test_every_link_and_picture_resolves(guide):
             assert anchor in anchors(file.read_text(encoding="utf-8")), target
 
 
+def test_every_guide_is_linked_from_another():
+    linked = set()
+    for guide in GUIDES:
+        for path in re.findall(r"\]\(([^)#:]+)", guides.prose(guide.read_text(encoding="utf-8"))):
+            target = (guide.parent / path).resolve()
+            linked.add(target / "README.md" if target.is_dir() else target)
+    assert {guides.name_of(guide) for guide in GUIDES[1:] if guide not in linked} == set()
+
+
 @EVERY_GUIDE
 def test_every_file_that_is_named_exists(guide):
     text = guides.prose(guide.read_text(encoding="utf-8"))
