@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.lab.folders import ROOT
 from scripts.readme.contents import TABLES, Read, reader
-from scripts.readme.guides import guides
+from scripts.readme.guides import guides_of
 
 _REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, compare only")
     check = parser.parse_args(arguments).check
     try:
-        old = {file: file.read_text(encoding="utf-8") for file in guides(root)}
+        old = {file: file.read_text(encoding="utf-8") for file in guides_of(root)}
         new = filled(old, reader(root / "scripts" / "results"))
     except (OSError, ValueError) as error:
         print(f"readme: error: {error}", file=sys.stderr)

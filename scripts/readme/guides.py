@@ -6,7 +6,7 @@ _FOLDERS = ("models", "scripts", "tests", "tfprune")
 _FOREIGN = "node_modules"
 
 
-def guides(root: Path) -> list[Path]:
+def guides_of(root: Path) -> list[Path]:
     """Return README.md of the root, then those of the folders with code, in the order of paths.
 
     Args:

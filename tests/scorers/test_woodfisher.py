@@ -7,25 +7,12 @@ import pytest
 
 import tfprune
 from tests.support.fake_evidence import FakeEvidence
-from tests.support.fisher_problems import STRUCTURES, fisher_of, problem
+from tests.support.fisher_problems import STRUCTURES, constrained_minimum, fisher_of, problem
 from tfprune.scorers.woodfisher.scorer import (
     WoodFisher,
     inverse_fisher_diagonal,
     scale_free_damping,
 )
-
-
-def constrained_minimum(fisher, linear, removed, values):
-    """argmin linear.delta + delta.F.delta/2 under delta = values where removed, by its KKT system.
-
-    Returns delta and the minimum.
-    """
-    pick = np.eye(len(fisher))[removed]
-    none = np.zeros((len(pick), len(pick)))
-    system = np.block([[fisher, pick.T], [pick, none]])
-    solution = np.linalg.lstsq(system, np.concatenate([-linear, values]), rcond=None)[0]
-    delta = solution[: len(fisher)]
-    return delta, linear @ delta + 0.5 * delta @ fisher @ delta
 
 
 @pytest.mark.parametrize("examples", [8, 60])

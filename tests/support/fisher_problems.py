@@ -29,3 +29,16 @@ def fisher_of(gradients, damping, name="w"):
     rows = gradients.per_example()[name]
     rows = rows.reshape(len(rows), -1)
     return rows.T @ rows / len(rows) + damping * np.eye(rows.shape[1])
+
+
+def constrained_minimum(fisher, linear, removed, values):
+    """argmin linear.delta + delta.F.delta/2 under delta = values where removed, by its KKT system.
+
+    Returns delta and the minimum.
+    """
+    pick = np.eye(len(fisher))[removed]
+    none = np.zeros((len(pick), len(pick)))
+    system = np.block([[fisher, pick.T], [pick, none]])
+    solution = np.linalg.lstsq(system, np.concatenate([-linear, values]), rcond=None)[0]
+    delta = solution[: len(fisher)]
+    return delta, linear @ delta + 0.5 * delta @ fisher @ delta

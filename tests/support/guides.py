@@ -9,11 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scripts.readme.guides import guides
+from scripts.readme.guides import guides_of
 from tests.support.guide_commands import run_commands
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = guides(ROOT)
+GUIDES = guides_of(ROOT)
 
 _FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _OUTPUT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.readme import command
-from scripts.readme.guides import guides
+from scripts.readme.guides import guides_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = "scripts/results/README.md"
@@ -22,7 +22,7 @@ def test_the_tables_are_those_of_the_results_files():
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """A folder with copies of the READMEs and the results files."""
-    for file in (*guides(ROOT), *(ROOT / "scripts" / "results").rglob("*.json")):
+    for file in (*guides_of(ROOT), *(ROOT / "scripts" / "results").rglob("*.json")):
         copy = tmp_path / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
