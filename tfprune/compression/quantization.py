@@ -116,8 +116,9 @@ class ChannelQuantizer(Configurable):
     Example:
         >>> layer = keras.layers.Dense(2)
         >>> layer.build((None, 3))
-        >>> list(ChannelQuantizer(8).assign(layer)) == [id(layer.kernel)]
-        True
+        >>> (rounding,) = ChannelQuantizer(8).assign(layer)
+        >>> ops.convert_to_numpy(rounding(ops.convert_to_tensor([[127.0], [2.6]]))).ravel().tolist()
+        [127.0, 3.0]
     """
 
     bits: int = 8
@@ -126,12 +127,12 @@ class ChannelQuantizer(Configurable):
         if require_integer("bits", self.bits, minimum=2) > 8:
             raise ValueError(f"`bits` must be in [2, 8]. Received: bits={self.bits!r}.")
 
-    def assign(self, layer: keras.layers.Layer) -> dict[int, Callable[[Any], Any]]:
-        """Return id -> rounding function, value -> value, of each prunable weight of a layer."""
-        return {
-            id(weight): partial(fake_quantize, bits=self.bits, channels=channel_axes(part, weight))
+    def assign(self, layer: keras.layers.Layer) -> list[Callable[[Any], Any]]:
+        """Return the rounding function, value -> value, of each prunable weight of a layer."""
+        return [
+            partial(fake_quantize, bits=self.bits, channels=channel_axes(part, weight))
             for part, weight in owned_weights(layer)
-        }
+        ]
 
 
 def fake_quantize(value: Any, *, bits: int = 8, channels: tuple[int, ...] = (-1,)) -> Any:

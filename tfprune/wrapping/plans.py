@@ -55,10 +55,12 @@ def weight_plans(
             )
     else:
         structures = _of_each("structure", structure, layer, len(weights))
-    roundings = {} if quantizer is None else quantizer.assign(layer)
+    roundings = [None] * len(weights) if quantizer is None else quantizer.assign(layer)
     return {
-        index: WeightPlan(weight, plan, kind, roundings.get(id(weight)))
-        for index, (weight, plan, kind) in enumerate(zip(weights, schedules, structures))
+        index: WeightPlan(weight, plan, kind, rounding)
+        for index, (weight, plan, kind, rounding) in enumerate(
+            zip(weights, schedules, structures, roundings, strict=True)
+        )
         if plan is not None and kind is not None
     }
 
