@@ -6,6 +6,7 @@ only module that knows bytes.
 
 import copy
 import gzip
+import hashlib
 import os
 import struct
 from typing import Any, NamedTuple
@@ -59,13 +60,27 @@ class File(NamedTuple):
     content: bytes
 
 
-class _AlignedBuilder(flatbuffers.Builder):
-    """A builder that aligns byte vectors, which hold the weights, as the runtime asks."""
+class _SharingBuilder(flatbuffers.Builder):
+    """A builder that writes equal vectors of numbers once, and aligns bytes as the runtime asks.
 
-    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
+    Quantized files repeat scales, zero points and shapes in every tensor of an unrolled loop.
+    Vectors of bytes hold the weights.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:
         if elemSize == 1:
             alignment = _ALIGNMENT
-        return super().StartVector(elemSize, numElems, alignment)
+        return int(super().StartVector(elemSize, numElems, alignment))
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, hashlib.sha256(x.tobytes()).digest())
+        if key not in self._written:
+            self._written[key] = int(super().CreateNumpyVector(x))
+        return self._written[key]
 
 
 class _Content(bytes):
@@ -171,7 +186,7 @@ def copied(model: Model) -> Model:
 def pack(model: Model) -> bytes:
     """Writes a `ModelT` as the bytes of a .tflite file, weights on 16-byte boundaries."""
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    builder = _AlignedBuilder(size + (1 << 16))
+    builder = _SharingBuilder(size + (1 << 16))
     builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
