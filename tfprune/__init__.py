@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
     from tfprune.pruning.callbacks import PruningSummaries, UpdatePruningStep
     from tfprune.pruning.one_shot_pruning import one_shot
-    from tfprune.pruning.prune_model import prune, strip_pruning
+    from tfprune.pruning.prune_model import prune
     from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
+    from tfprune.pruning.strip import strip_pruning
     from tfprune.pruning.updater import PruningUpdater
     from tfprune.reports.model_report import Report, report
     from tfprune.reports.one_shot_report import OneShotReport, StageResult
@@ -76,8 +77,9 @@ _NAMES = {
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["PruningSummaries", "UpdatePruningStep"],
     "pruning.one_shot_pruning": ["one_shot"],
-    "pruning.prune_model": ["prune", "strip_pruning"],
+    "pruning.prune_model": ["prune"],
     "pruning.sensitivity_analysis": ["Sensitivity", "sensitivity"],
+    "pruning.strip": ["strip_pruning"],
     "pruning.updater": ["PruningUpdater"],
     "reports.model_report": ["Report", "report"],
     "reports.one_shot_report": ["OneShotReport", "StageResult"],

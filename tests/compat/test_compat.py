@@ -76,6 +76,7 @@ def test_misspelled_keyword_of_a_layer_is_named():
         tfmot.prune_low_magnitude(keras.layers.Dense(2), shape=(3,))
 
 
+@pytest.mark.filterwarnings("ignore:The last groups of a pattern are shorter")
 def test_default_schedule_with_m_by_n_gives_the_complete_pattern_at_step_0():
     for zeros in (1, 2, 3):
         model = tfmot.prune_low_magnitude(small_model(), sparsity_m_by_n=(zeros, 4))
@@ -86,6 +87,7 @@ def test_default_schedule_with_m_by_n_gives_the_complete_pattern_at_step_0():
         assert (np.count_nonzero(dense.reshape(-1, 4, 8), axis=1) == 4 - zeros).all()
 
 
+@pytest.mark.filterwarnings("ignore:The last groups of a pattern are shorter")
 def test_m_by_n_ends_at_the_complete_pattern_whatever_the_final_sparsity():
     for final in (0.1, 0.9):
         schedule = tfmot.PolynomialDecay(0.0, final, 0, 4, frequency=2)

@@ -99,6 +99,7 @@ def test_masks_of_convolutions_are_the_same_over_training():
     assert_equal_masks(ours["used"], other["masks"])
 
 
+@pytest.mark.filterwarnings("ignore:The last groups of a pattern are shorter")
 @pytest.mark.parametrize("pattern", [(2, 4), (1, 4), (3, 4), (1, 2), (5, 8)])
 def test_m_by_n_masks_are_the_same(pattern):
     dense = reference.random_kernels((18, 12), (12, 6))

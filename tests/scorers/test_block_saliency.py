@@ -8,6 +8,7 @@ from tests.support.fisher_problems import STRUCTURES, fisher_of, problem
 from tfprune.scorers.woodfisher import sections
 from tfprune.scorers.woodfisher.saliency import best_subset, block_saliency
 from tfprune.scorers.woodfisher.scorer import WoodFisher
+from tfprune.sparsity.patterns import pattern_winners
 
 
 @pytest.mark.parametrize("examples", [20, 200])
@@ -16,8 +17,7 @@ def test_groups_score_by_their_joint_saliency_spread_evenly(structure, examples)
     weights, gradients = problem({"w": (7, 10)}, examples, structures={"w": structure})
     found = WoodFisher(block_size="layer", damping=0.01)(weights, gradients)["w"]
     inverse, w = np.linalg.inv(fisher_of(gradients, 0.01)), weights["w"].ravel()
-    groups = structure.group_scores(np.zeros((7, 10), np.float32)).shape
-    labels = structure.expand(np.arange(np.prod(groups)).reshape(groups), (7, 10)).ravel()
+    labels = structure.labels((7, 10)).ravel()
     for label in range(labels.max() + 1):
         members = np.flatnonzero(labels == label)
         saliency = 0.5 * w[members] @ np.linalg.solve(inverse[np.ix_(members, members)], w[members])
@@ -66,7 +66,7 @@ def test_patterns_remove_exactly_the_best_subset(structure, block_size):
     gradients.per_example()["w"] += np.random.default_rng(1).normal(size=(40, 1, 6))
     scorer = WoodFisher(block_size=block_size, damping=0.01)
     scores = scorer(weights, gradients)["w"]
-    removed = structure.removal_order(scores)
+    removed = ~pattern_winners(scores, structure.kept, structure.m, structure.axis)
     section = next(iter(sections.sections_of(weights, gradients, block_size)))
     fisher, w = fisher_of(gradients, 0.01), weights["w"].ravel()
     differs_from_single_scores = 0
@@ -99,7 +99,8 @@ def test_patterns_in_progress_remove_the_cheapest_groups_and_stay_consistent():
     weights, gradients = problem({"w": (16, 6)}, structures={"w": structure})
     scores = WoodFisher(damping=0.01)(weights, gradients)["w"]
     half = tfprune.masks.make_mask(scores, 0.25, structure=structure)
-    assert scores[~half].max() <= scores[half & structure.removal_order(scores)].min()
+    lost = ~pattern_winners(scores, 2, 4, -2)
+    assert scores[~half].max() <= scores[half & lost].min()
     weights, gradients = problem({"w": (16, 6)}, structures={"w": structure}, masks={"w": half})
     scores = WoodFisher(damping=0.01)(weights, gradients)["w"]
     full = tfprune.masks.make_mask(np.where(half, scores, -np.inf), 0.5, structure=structure)

@@ -15,6 +15,7 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
 from tfprune.scorers.reconstruction.scorer import Reconstruction
 from tfprune.sparsity.masks import make_mask
+from tfprune.sparsity.patterns import pattern_winners
 from tfprune.sparsity.structures import Block, Channel, NofM, Unstructured
 
 LINE = Windows((3,), (1,), (1,), "valid")
@@ -104,7 +105,7 @@ def test_row_masks_have_equal_counts(sparsity):
 def test_patterns_lose_what_greedy_removal_within_them_loses(pattern, rows):
     x, w = problem(shape=(18, 5))  # the last set of each column is shorter
     scores = Reconstruction(rows=rows)({"w": w}, evidence_for(x, w, structure=pattern))["w"]
-    lost = pattern.removal_order(scores)
+    lost = ~pattern_winners(scores, pattern.kept, pattern.m, pattern.axis)
     h = x.T @ x / len(x)
     h += 0.01 * np.mean(np.diag(h)) * np.eye(18)
     labels = np.arange(18) // pattern.m

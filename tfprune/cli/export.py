@@ -7,7 +7,7 @@ import numpy as np
 
 from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
-from tfprune.pruning.prune_model import strip_pruning
+from tfprune.pruning.strip import strip_pruning
 from tfprune.support.files import require_writable
 from tfprune.support.progress_bar import progress
 from tfprune.targets.target import QUANTIZE, TARGETS

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from tfprune.pruning.callbacks import UpdatePruningStep
-from tfprune.pruning.prune_model import prune, strip_pruning
+from tfprune.pruning.prune_model import prune
+from tfprune.pruning.strip import strip_pruning
 from tfprune.sparsity.schedules import PolynomialDecay
 from tfprune.support.progress_bar import progress
 

@@ -7,7 +7,8 @@ import keras
 
 from tfprune.cli import finetuning
 from tfprune.pruning.one_shot_pruning import one_shot
-from tfprune.pruning.prune_model import prune, strip_pruning
+from tfprune.pruning.prune_model import prune
+from tfprune.pruning.strip import strip_pruning
 from tfprune.pruning.updater import PruningUpdater
 from tfprune.reports.one_shot_report import OneShotReport
 from tfprune.sparsity.schedules import OneShot

@@ -13,9 +13,10 @@ from tfprune.keras_graph.copying import also_known
 from tfprune.keras_graph.private_keras import first_input_shape, set_first_input_shape
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes import prunable
-from tfprune.pruning import prune_model
+from tfprune.pruning import prune_model, strip
+from tfprune.sparsity.contract import Structure, pattern_sparsity
 from tfprune.sparsity.schedules import Schedule
-from tfprune.sparsity.structures import Block, NofM, Structure, Unstructured
+from tfprune.sparsity.structures import Block, NofM, Unstructured
 from tfprune.support.validation import require_integer, require_one_of
 from tfprune.wrapping.pruned_layer import PrunedLayer
 
@@ -63,8 +64,7 @@ def prune_low_magnitude(
         Block(height=4, width=1, pooling='avg')
     """
     structure = _structure(block_size, block_pooling_type, sparsity_m_by_n)
-    complete = 1.0 - structure.kept / structure.m if isinstance(structure, NofM) else None
-    schedule = to_core(pruning_schedule, pattern_sparsity=complete)
+    schedule = to_core(pruning_schedule, pattern_sparsity=pattern_sparsity(structure))
     if pruning_policy is not None and not isinstance(pruning_policy, PruningPolicy):
         raise TypeError(
             "`pruning_policy` must be a PruningPolicy. "
@@ -111,7 +111,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
         >>> type(strip_pruning(prune_low_magnitude(model)).layers[0]).__name__
         'Dense'
     """
-    return prune_model.strip_pruning(model)
+    return strip.strip_pruning(model)
 
 
 def _structure(block_size: Any, pooling: Any, m_by_n: Any) -> Structure:

@@ -31,13 +31,14 @@ from keras import ops
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
-from tfprune.pruning.prune_model import joined, wrap_by_recipe
+from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
 from tfprune.wrapping.masking import PrunedWeight
+from tfprune.wrapping.plans import joined
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 _ALL_KEPT = OneShot(0.0)

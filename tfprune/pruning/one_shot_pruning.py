@@ -10,7 +10,8 @@ from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
-from tfprune.pruning.prune_model import Rules, prune
+from tfprune.pruning.prune_model import prune
+from tfprune.pruning.rules import Rules
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
 from tfprune.sparsity.stages import Stages

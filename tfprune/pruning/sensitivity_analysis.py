@@ -16,7 +16,6 @@ from tfprune.sparsity.masks import make_mask
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import (
-    NofM,
     Structure,
     StructureChoice,
     Unstructured,
@@ -162,8 +161,6 @@ def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:
             "`sparsities` must be different numbers in [0, 1), at least one. "
             f"Received: sparsities={sparsities!r}."
         )
-    if isinstance(structure, NofM):
-        structure.check_sparsity(found[-1])
     return found
 
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights
-from tfprune.sparsity.masks import kept_count
-from tfprune.sparsity.structures import Block, Structure
+from tfprune.pruning.unit_plans import UnitPlan
+from tfprune.sparsity.contract import Structure, kept_in_group
+from tfprune.sparsity.selection import kept_count
+from tfprune.sparsity.structures import group_labels
 
 
 def cut_off_units(shape: tuple[int, ...], structure: Structure, sparsity: float) -> int:
@@ -16,44 +18,51 @@ def cut_off_units(shape: tuple[int, ...], structure: Structure, sparsity: float)
 
     Args:
         shape: of a kernel whose last axis is the outputs.
-        structure: laid over it. Only blocks can be so coarse that this happens at the sparsities
-            in use: `NofM` keeps weights everywhere, `Channel` removes units on purpose.
+        structure: laid over it. Only groups that are removed whole can be so few that this happens
+            at the sparsities in use. A structure that removes units on purpose is not counted.
         sparsity: fraction of its groups that are removed, in [0, 1).
 
     Example:
+        >>> from tfprune.sparsity.structures import Block
         >>> cut_off_units((96, 10), Block(16, 1), 0.9)  # 6 of 60 blocks are kept
         4
         >>> cut_off_units((96, 10), Block(4, 1), 0.9)
         0
     """
-    if not isinstance(structure, Block):
+    if kept_in_group(structure) or getattr(structure, "removes_units", False):
         return 0
-    blocks = structure.group_scores(np.zeros(shape, np.float32)).size
-    return max(0, shape[-1] - structure.width * kept_count(blocks, sparsity))
+    labels = group_labels(structure, shape)
+    if labels is None:
+        return 0
+    groups = int(labels.max()) + 1
+    kept = kept_count(groups, sparsity)
+    if kept >= shape[-1]:
+        return 0  # one group for each output
+    by_output = np.sort(labels.reshape(-1, shape[-1]), axis=0)
+    new = np.diff(by_output, axis=0, prepend=-1) != 0
+    fed = np.sort(np.bincount(by_output[new], minlength=groups))[-kept:]  # outputs of a group
+    return max(0, shape[-1] - int(fed.sum()))
 
 
-def warn_cut_off(
-    model: keras.Model,
-    structures: dict[int, Structure | None],
-    finals: dict[int, float | None],
-) -> None:
+def warn_cut_off(plans: list[UnitPlan]) -> None:
     """Warn once, of all layers in which units will certainly be cut off.
 
     Args:
-        model: plain, built model.
-        structures: id of a prunable weight -> structure, None for a dense one.
-        finals: id of a prunable weight -> final sparsity, 0 for a dense one, None if not known.
+        plans: of one model.
     """
-    found = []
-    for layer, weight in owned_weights(model):
-        structure, final = structures[id(weight)], finals[id(weight)]
-        if structure is None or not final or not _has_units_last(layer, weight):
-            continue
-        shape = tuple(weight.shape)
-        lost = cut_off_units(shape, structure, final)
-        if lost:
-            units = f"{lost} of {shape[-1]} of '{weight.path}'"
-            found.append(f"{units} (at {final:.1%} in {structure})")
+    found: list[str] = []
+    for plan in plans:
+        owners = [part for part, _ in owned_weights(plan.unit)]
+        for part, weight, structure, final in zip(
+            owners, plan.weights, plan.structures, plan.finals()
+        ):
+            if structure is None or not final or not _has_units_last(part, weight):
+                continue
+            shape = tuple(weight.shape)
+            lost = cut_off_units(shape, structure, final)
+            line = f"{lost} of {shape[-1]} of '{weight.path}' (at {final:.1%} in {structure})"
+            if lost and line not in found:
+                found.append(line)
     if found:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
         warnings.warn(

@@ -26,6 +26,7 @@ spread evenly over its weights, which any structure can then pool.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -33,7 +34,8 @@ import keras
 import numpy as np
 
 from tfprune.scorers.protocol import Arrays, Evidence
-from tfprune.sparsity.structures import Block, Channel, Structure
+from tfprune.sparsity.contract import Structure, kept_in_group
+from tfprune.sparsity.structures import group_labels
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer, require_one_of
 
@@ -216,23 +218,21 @@ def _mean_of_squares(batches: Iterator[Arrays]) -> Arrays:
 
 
 def _removes(channels: int, shape: tuple[int, ...], structure: Structure | None) -> bool:
-    """Return whether the structure removes the output channels of the layer, of this number.
-
-    They are the last axis, but the one before it for a depthwise kernel of multiplier 1.
-    """
-    if not isinstance(structure, Channel):
+    """Return whether the groups of the structure are the output channels, of this number."""
+    labels = _group_index(shape, structure)
+    if labels is None or int(labels.max()) + 1 != channels:
         return False
-    axis = structure.axis % len(shape)
-    output = axis == len(shape) - 1 or (axis == len(shape) - 2 and shape[-1] == 1)
-    return output and shape[axis] == channels
+    if channels not in (shape[-1], math.prod(shape[-2:])):
+        return False
+    pairs = labels * channels + _channel_index("", shape, channels)
+    return np.unique(pairs).size == channels  # each group meets one channel only
 
 
 def _group_index(shape: tuple[int, ...], structure: Structure | None) -> np.ndarray | None:
-    """Return the number of the group that each weight is in; None where each is its own."""
-    if not isinstance(structure, Block | Channel):
+    """Return the number of the group that each weight is in; None where none goes with others."""
+    if structure is None or kept_in_group(structure):
         return None
-    groups = structure.group_scores(np.zeros(shape)).shape
-    return structure.expand(np.arange(np.prod(groups)).reshape(groups), shape)
+    return group_labels(structure, shape)
 
 
 def _channel_index(name: str, shape: tuple[int, ...], channels: int) -> np.ndarray:

@@ -5,14 +5,13 @@ that `make_masks` turns into exact counts. Weights that a rule pins to a schedul
 not take part: the target holds over the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfprune.sparsity.masks import kept_count
-from tfprune.sparsity.selection import Scores, keep_largest
-from tfprune.sparsity.structures import NofM, Structure
+from tfprune.sparsity.contract import Structure, pattern_sparsity, pooled_scores
+from tfprune.sparsity.selection import Scores, count_largest, kept_count
 from tfprune.support.validation import require_one_of
 
 Distribution = Callable[[dict[str, Scores], float, dict[str, Structure]], dict[str, float]]
@@ -49,30 +48,62 @@ def erk(
     Args:
         scores: name -> array of any shape; only shapes are used.
         sparsity: target over all these weights together, fraction in [0, 1).
-        structures: name -> structure; not used.
+        structures: name -> structure; no weight gets more than its `largest_sparsity`, and the
+            others make up for it. A weight without one has no limit.
 
     Returns:
         name -> sparsity.
 
+    Raises:
+        ValueError: if all weights at their largest sparsities are not sparse enough together.
+
     Source: Evci et al., "Rigging the Lottery: Making All Tickets Winners", ICML 2020
-    (arXiv 1911.11134), section 3.
+    (arXiv 1911.11134), section 3. The largest sparsities are ours.
 
     Example:
         >>> wanted = erk({"small": np.ones((4, 4)), "large": np.ones((40, 40))}, 0.8, {})
         >>> wanted["small"] < wanted["large"]
         True
     """
-    dense: set[str] = set()
-    kept = (1.0 - sparsity) * sum(values.size for values in scores.values())
-    while True:
-        rest = {name: values for name, values in scores.items() if name not in dense}
-        budget = kept - sum(scores[name].size for name in dense)
-        scale = budget / sum(sum(values.shape) for values in rest.values()) if rest else 0.0
-        density = {name: scale * sum(v.shape) / v.size for name, v in rest.items()}
-        overfull = {name for name, value in density.items() if value > 1.0}
-        if not overfull:
-            return {name: 1.0 - density.get(name, 1.0) for name in scores}
-        dense |= overfull
+    names = list(scores)
+    sizes = np.array([scores[name].size for name in names], float)
+    raw = np.array([sum(scores[name].shape) for name in names]) / sizes
+    least = np.array([_least_density(name, scores[name].shape, structures) for name in names])
+    budget = (1.0 - sparsity) * sizes.sum()
+    require_total(sparsity, list(zip(names, sizes.tolist(), least.tolist())))
+    # The kept weights as a function of e rise along straight lines between these values of e, at
+    # which a density leaves its least or reaches 1.
+    turns = np.unique(np.append(least / raw, 1.0 / raw))
+    kept = np.array([float(sizes @ np.clip(turn * raw, least, 1.0)) for turn in turns])
+    density = np.clip(np.interp(budget, kept, turns) * raw, least, 1.0)
+    return {name: 1.0 - float(value) for name, value in zip(names, density)}
+
+
+def require_total(sparsity: float, weights: Sequence[tuple[str, float, float]]) -> None:
+    """Raise ValueError if the weights cannot be removed to this sparsity over all of them.
+
+    Args:
+        sparsity: fraction in [0, 1).
+        weights: (name, size, least density) of each; the last is 1 - largest sparsity.
+
+    Example:
+        >>> require_total(0.5, [("a", 60, 0.8), ("b", 40, 0.5)])
+        Traceback (most recent call last):
+        ValueError: `sparsity` must be <= 0.32, what the structure can remove over 2 weights ...
+    """
+    size = sum(size for _, size, _ in weights)
+    most = 1.0 - sum(size * least for _, size, least in weights) / size
+    if sparsity > most + 1e-9:
+        densest = sorted(weights, key=lambda weight: -weight[2])[:4]
+        listed = ", ".join(f"'{name}' at most {1.0 - least:.4g}" for name, _, least in densest)
+        raise ValueError(
+            f"`sparsity` must be <= {most:.4g}, what the structure can remove over {len(weights)} "
+            f"weights together. Received: sparsity={sparsity:.6g}; {listed}."
+        )
+
+
+def _least_density(name: str, shape: tuple[int, ...], structures: dict[str, Structure]) -> float:
+    return 1.0 - structures[name].largest_sparsity(shape) if name in structures else 0.0
 
 
 def global_(
@@ -86,13 +117,14 @@ def global_(
     Args:
         scores: name -> array of any shape, larger = keep.
         sparsity: target over all these weights together, fraction in [0, 1).
-        structures: name -> structure; `NofM` fixes a sparsity per weight and is refused.
+        structures: name -> structure; a pattern such as `NofM` fixes a sparsity per weight and is
+            refused.
 
     Returns:
         name -> sparsity.
 
     Raises:
-        ValueError: for an `NofM` structure.
+        ValueError: for a pattern, or a score that is NaN.
 
     Example:
         >>> from tfprune.sparsity.structures import Unstructured
@@ -100,45 +132,44 @@ def global_(
         >>> global_(scores, 0.5, dict.fromkeys("ab", Unstructured()))
         {'a': 0.75, 'b': 0.25}
     """
-    groups: dict[str, np.ndarray] = {}
+    groups: list[Scores] = []
     for name, values in scores.items():
-        structure = structures[name]
-        if isinstance(structure, NofM):
-            raise _fixed_sparsity(structure, f" for '{name}'")
-        groups[name] = np.asarray(structure.group_scores(values)).reshape(-1)
-    elements = {name: scores[name].size / group.size for name, group in groups.items()}
-    pooled = np.concatenate([group.astype(np.float32, copy=False) for group in groups.values()])
-    if np.isnan(pooled.max()):
-        named = next(name for name, group in groups.items() if np.isnan(group).any())
-        raise ValueError(f"Scores must not be NaN. Received: NaN in '{named}'.")
-    starts = np.cumsum([0, *(group.size for group in groups.values())])
-    best = starts[:-1] + [int(np.argmax(group)) for group in groups.values()]
-    pooled[best] = np.inf
-    if len(set(elements.values())) == 1:
-        mask = keep_largest(pooled, max(len(groups), kept_count(pooled.size, sparsity)))
-    else:
-        mask = _keep_by_elements(pooled, np.repeat([*elements.values()], np.diff(starts)), sparsity)
-    return {
-        name: 1.0 - int(np.count_nonzero(mask[start:stop])) / int(stop - start)
-        for name, start, stop in zip(groups, starts[:-1], starts[1:])
-    }
+        if pattern_sparsity(structures[name]) is not None:
+            raise _fixed_sparsity(structures[name], f" for '{name}'")
+        groups.append(pooled_scores(structures[name], values))
+    elements = [values.size / group.size for values, group in zip(scores.values(), groups)]
+    try:
+        if len(set(elements)) == 1:
+            total = sum(group.size for group in groups)
+            counts = count_largest(groups, max(len(groups), kept_count(total, sparsity)))
+        else:
+            counts = _count_by_elements(groups, elements, sparsity)
+    except FloatingPointError as error:
+        named = next(n for n, group in zip(scores, groups) if np.isnan(np.asarray(group)).any())
+        raise ValueError(f"Scores must not be NaN. Received: NaN in '{named}'.") from error
+    return {name: 1.0 - count / group.size for name, count, group in zip(scores, counts, groups)}
 
 
-def _fixed_sparsity(structure: NofM, where: str = "") -> ValueError:
+def _fixed_sparsity(structure: Structure, where: str = "") -> ValueError:
     return ValueError(
         "`distribution='global'` cannot be combined with an N:M structure, which removes the same "
         f"share of every weight. Received: {structure}{where}."
     )
 
 
-def _keep_by_elements(pooled: np.ndarray, elements: np.ndarray, sparsity: float) -> np.ndarray:
+def _count_by_elements(groups: list[Scores], elements: list[float], sparsity: float) -> list[int]:
     """Keep groups of unequal size, highest first, as many as come nearest to the element count."""
-    order = np.argsort(-pooled, kind="stable")
-    total = np.cumsum(elements[order])
-    groups = int(np.argmin(np.abs(total - (1.0 - sparsity) * total[-1]))) + 1
-    mask = np.zeros(pooled.size, bool)
-    mask[order[: max(groups, int(np.isinf(pooled).sum()))]] = True
-    return mask
+    flat = [np.asarray(group).reshape(-1).astype(np.float32) for group in groups]
+    for group in flat:
+        if np.isnan(group.max()):
+            raise FloatingPointError("a score is NaN")
+        group[int(np.argmax(group))] = np.inf  # kept in any case
+    sizes = [group.size for group in flat]
+    order = np.argsort(-np.concatenate(flat), kind="stable")
+    total = np.cumsum(np.repeat(elements, sizes)[order])
+    kept = int(np.argmin(np.abs(total - (1.0 - sparsity) * total[-1]))) + 1
+    of_part = np.repeat(np.arange(len(flat)), sizes)[order[: max(kept, len(flat))]]
+    return np.bincount(of_part, minlength=len(flat)).tolist()
 
 
 _REGISTRY: dict[str, Distribution] = {"uniform": uniform, "erk": erk, "global": global_}
@@ -183,19 +214,25 @@ def choose(distribution: Any, preferred: Any, *structures: Any) -> Any:
     Args:
         distribution: as the user gave it; None is `preferred`, or "uniform" for an N:M structure.
         preferred: what the scorer was made for.
-        *structures: which weights are removed together, in each weight.
+        *structures: which weights are removed together, in each weight; None and what chooses
+            structures are passed over.
 
     Raises:
         ValueError: for an unknown name, or "global" with an N:M structure; TypeError for anything
             that is no distribution.
 
     Example:
+        >>> from tfprune.sparsity.structures import NofM
         >>> choose(None, "global", NofM(2, 4)), choose("erk", "global", NofM(2, 4))
         ('uniform', 'erk')
     """
-    pattern = next((item for item in structures if isinstance(item, NofM)), None)
+    pattern = next((item for item in structures if _is_pattern(item)), None)
     if distribution is None:
         return "uniform" if pattern else preferred
     if get(distribution) is global_ and pattern:
         raise _fixed_sparsity(pattern)
     return distribution
+
+
+def _is_pattern(structure: Any) -> bool:
+    return isinstance(structure, Structure) and pattern_sparsity(structure) is not None

@@ -6,23 +6,12 @@ and among equal scores the lower flat index is kept, so that equal weights never
 
 import numpy as np
 
-from tfprune.sparsity.selection import Magnitude, Scores, keep_largest
-from tfprune.sparsity.structures import NofM, Structure, Unstructured, require_structure
+from tfprune.sparsity.contract import Structure, readable, require_structure, require_within
+from tfprune.sparsity.selection import Chunks, Magnitude, Scores, kept_count
+from tfprune.sparsity.structures import Unstructured
 from tfprune.support.validation import require_sparsity
 
-
-def kept_count(size: int, sparsity: float) -> int:
-    """Return how many of `size` weights are kept at `sparsity`: max(1, round((1 - s) size)).
-
-    Args:
-        size: number of weights (or groups of weights), >= 1.
-        sparsity: fraction to remove, in [0, 1).
-
-    Example:
-        >>> kept_count(10, 0.9), kept_count(3, 0.9)
-        (1, 1)
-    """
-    return max(1, round((1.0 - sparsity) * size))
+__all__ = ["kept_count", "make_mask", "make_masks"]
 
 
 def make_mask(
@@ -59,20 +48,24 @@ def make_mask(
         scores = np.asarray(scores)
     if scores.size == 0:
         raise ValueError(f"`{name}` must not be empty. Received: shape {scores.shape}.")
-    structure.check(scores.shape)
+    require_within(structure, sparsity, scores.shape)
     try:
-        if isinstance(structure, NofM):
-            return _pattern_mask(scores, sparsity, structure)
-        groups = structure.group_scores(scores)
-        return structure.expand(
-            keep_largest(groups, kept_count(groups.size, sparsity)), scores.shape
-        )
+        if not getattr(structure, "takes_magnitude", False):
+            Chunks(scores).check_no_nan()  # others find NaN on their way
+        mask = structure.mask(readable(structure, scores), sparsity)
     except FloatingPointError as error:
         count = int(np.isnan(np.asarray(scores).astype(np.float32)).sum())
         raise ValueError(
             f"Scores must not be NaN. Received: {count} NaN of {scores.size} in '{name}', "
             f"shape {scores.shape}."
         ) from error
+    if getattr(mask, "dtype", None) != bool or mask.shape != scores.shape:
+        received = f"{getattr(mask, 'dtype', type(mask))} of shape {np.shape(mask)}"
+        raise ValueError(
+            f"`structure.mask` must return booleans of shape {scores.shape} for '{name}'. "
+            f"Received: {received} from {structure}."
+        )
+    return mask
 
 
 def make_masks(
@@ -101,16 +94,3 @@ def make_masks(
         name: make_mask(scores[name], sparsities[name], structure=structures[name], name=name)
         for name in scores
     }
-
-
-def _pattern_mask(scores: Scores, sparsity: float, structure: NofM) -> np.ndarray:
-    """Return an N:M mask; on the way up to the full pattern, only its lowest scores are removed."""
-    structure.check_sparsity(sparsity)
-    values = np.asarray(scores)
-    if np.isnan(values).any():
-        raise FloatingPointError("a score is NaN")
-    losers = structure.removal_order(values)
-    surviving = np.where(losers, values.astype(np.float64), np.inf)
-    # Where m does not divide the axis the pattern may hold fewer removable weights than asked.
-    kept = max(kept_count(values.size, sparsity), int(values.size - np.count_nonzero(losers)))
-    return keep_largest(surviving, kept)

@@ -11,11 +11,11 @@ Both passes work on chunks that stay in the processor's cache, so that beyond th
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-_CHUNK = 1 << 16  # scores a chunk: 256 KiB of float32, inside a core's L2 cache
+CHUNK = 1 << 16  # scores a chunk: 256 KiB of float32, inside a core's L2 cache
 _SAMPLE = 1 << 14
 _DEVIATIONS = 6.0  # half-width of the bracket, in standard deviations of the sampled rank
 
@@ -49,7 +49,21 @@ class Magnitude:
 Scores = np.ndarray | Magnitude
 
 
-def keep_largest(scores: Scores, kept: int) -> np.ndarray:
+def kept_count(size: int, sparsity: float) -> int:
+    """Return how many of `size` weights are kept at `sparsity`: max(1, round((1 - s) size)).
+
+    Args:
+        size: number of weights (or groups of weights), >= 1.
+        sparsity: fraction to remove, in [0, 1).
+
+    Example:
+        >>> kept_count(10, 0.9), kept_count(3, 0.9)
+        (1, 1)
+    """
+    return max(1, round((1.0 - sparsity) * size))
+
+
+def keep_largest(scores: Scores, kept: int, *, first: np.ndarray | None = None) -> np.ndarray:
     """Return the boolean mask of the `kept` largest scores; among equals the lower index wins.
 
     Time O(n); memory one byte a score for the mask, plus the candidates.
@@ -57,6 +71,7 @@ def keep_largest(scores: Scores, kept: int) -> np.ndarray:
     Args:
         scores: array of any shape, integer or float, not NaN (+-inf is allowed).
         kept: number of True entries, in [0, scores.size].
+        first: boolean array of that shape; what it marks counts as larger than every score.
 
     Returns:
         Boolean array of the shape of `scores` with exactly `kept` True entries.
@@ -69,7 +84,7 @@ def keep_largest(scores: Scores, kept: int) -> np.ndarray:
         array([[False,  True],
                [ True, False]])
     """
-    source = _Chunks(scores)
+    source = Chunks(scores, first)
     if kept <= 0 or kept >= source.size:
         source.check_no_nan()
         return np.full(scores.shape, kept > 0)
@@ -77,25 +92,66 @@ def keep_largest(scores: Scores, kept: int) -> np.ndarray:
     return _mask(source, threshold, kept - above).reshape(scores.shape)
 
 
-class _Chunks:
+def count_largest(parts: Sequence[Scores], kept: int) -> list[int]:
+    """Return how many of each part are among the `kept` largest of all, at least one of each.
+
+    Among equals the earlier part wins. Time O(n), memory for the candidates only.
+
+    Args:
+        parts: non-empty arrays, as `keep_largest` takes them.
+        kept: number of scores, at least that of the parts.
+
+    Raises:
+        FloatingPointError: if a score is NaN.
+
+    Example:
+        >>> count_largest([np.array([4.0, 5.0, 6.0]), np.array([1.0, 2.0])], 3)
+        [2, 1]
+    """
+    pool = _Pool(parts)
+    rest = kept - len(parts)  # the best of each part is kept in any case
+    if rest <= 0:
+        return [1] * len(parts)
+    if kept >= pool.size:
+        return [part.size for part in parts]
+    threshold, above = _threshold(pool, rest)
+    return pool.counts(threshold, rest - above)
+
+
+class Chunks:
     """A flat view of the scores that hands out cache-sized pieces, magnitudes taken on the way."""
 
-    def __init__(self, scores: Scores):
+    def __init__(self, scores: Scores, first: np.ndarray | None = None):
         self.magnitude = isinstance(scores, Magnitude)
         array = scores.array if isinstance(scores, Magnitude) else scores
         self.flat = np.asarray(array).reshape(-1)
         self.size = self.flat.size
-        # Half-precision comparisons are slow and bfloat16 has none: widen chunk by chunk, exactly.
-        narrow = self.flat.dtype.itemsize < 4 or self.flat.dtype.kind not in "fiu"
-        self.dtype = np.dtype(np.float32) if narrow else self.flat.dtype
+        self.first = None if first is None else first.reshape(-1)
+        self.dtype = comparable(self.flat.dtype)
+        if first is not None and self.dtype.kind != "f":
+            self.dtype = np.dtype(np.float64)  # has an infinity
 
     def take(self, index: np.ndarray | slice) -> np.ndarray:
         values = self.flat[index].astype(self.dtype, copy=False)
-        return np.abs(values) if self.magnitude else values
+        values = np.abs(values) if self.magnitude else values
+        if self.first is None:
+            return values
+        return np.where(self.first[index], self.dtype.type(np.inf), values)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
-        for start in range(0, self.size, _CHUNK):
-            yield start, self.take(slice(start, start + _CHUNK))
+        for start in range(0, self.size, CHUNK):
+            yield start, self.take(slice(start, start + CHUNK))
+
+    def argmax(self) -> int:
+        """Return the first place of the largest score."""
+        found, best = 0, None
+        for start, chunk in self:
+            place = int(np.argmax(chunk))  # that of a NaN, if there is one
+            if np.isnan(chunk[place]):
+                raise FloatingPointError("a score is NaN")
+            if best is None or chunk[place] > best:
+                found, best = start + place, chunk[place]
+        return found
 
     def check_no_nan(self) -> None:
         for _, chunk in self:
@@ -103,7 +159,63 @@ class _Chunks:
                 raise FloatingPointError("a score is NaN")
 
 
-def _threshold(source: _Chunks, kept: int) -> tuple[np.generic, int]:
+class _Pool:
+    """Several parts as one list of scores, in which the best of each is -inf, the lowest."""
+
+    def __init__(self, parts: Sequence[Scores]):
+        self._parts = [Chunks(part) for part in parts]
+        self._starts = np.cumsum([0, *(part.size for part in self._parts)])
+        self._best = [part.argmax() for part in self._parts]
+        self.size = int(self._starts[-1])
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Return the scores at these places, in no order, the best of each part as they are."""
+        ends = np.searchsorted(np.sort(index), self._starts)
+        pieces = np.split(np.sort(index), ends[1:-1])
+        own = zip(self._parts, self._starts, pieces)
+        return np.concatenate([part.take(piece - start) for part, start, piece in own])
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for number in range(len(self._parts)):
+            yield from self._chunks(number)
+
+    def counts(self, threshold: np.generic, ties: int) -> list[int]:
+        """Return for each part 1 for its best, those above the threshold and its share of ties."""
+        found = []
+        for number, best in enumerate(self._best):
+            above = equal = 0
+            for _, chunk in self._chunks(number):
+                above += int(np.count_nonzero(chunk > threshold))
+                equal += int(np.count_nonzero(chunk == threshold))
+            equal -= bool(threshold == -np.inf)  # the best is counted already
+            found.append(1 + above + min(ties, equal))
+            ties -= min(ties, equal)
+        return found
+
+    def _chunks(self, number: int) -> Iterator[tuple[int, np.ndarray]]:
+        best = self._best[number]
+        for start, chunk in self._parts[number]:
+            if start <= best < start + chunk.size:
+                chunk = chunk.astype(np.result_type(chunk, np.float32))
+                chunk[best - start] = -np.inf
+            yield int(self._starts[number]) + start, chunk
+
+
+_Source = Chunks | _Pool
+
+
+def comparable(dtype: np.dtype) -> np.dtype:
+    """Return the dtype to compare scores in: half precision is slow and bfloat16 cannot.
+
+    Example:
+        >>> comparable(np.dtype("float16")), comparable(np.dtype("float64"))
+        (dtype('float32'), dtype('float64'))
+    """
+    narrow = dtype.itemsize < 4 or dtype.kind not in "fiu"
+    return np.dtype(np.float32) if narrow else dtype
+
+
+def _threshold(source: _Source, kept: int) -> tuple[np.generic, int]:
     """Return the value of the `kept`-th largest score and how many scores exceed it."""
     low, high = _bracket(source, kept)
     above, inside, candidates = _split(source, low, high)
@@ -119,7 +231,7 @@ def _threshold(source: _Chunks, kept: int) -> tuple[np.generic, int]:
     return threshold, above + int(np.count_nonzero(candidates[position:] > threshold))
 
 
-def _bracket(source: _Chunks, kept: int) -> tuple[np.generic | None, np.generic | None]:
+def _bracket(source: _Source, kept: int) -> tuple[np.generic | None, np.generic | None]:
     """Return values expected to enclose the `kept`-th largest score; None is unbounded."""
     if source.size <= 2 * _SAMPLE:
         return None, None
@@ -136,7 +248,7 @@ def _bracket(source: _Chunks, kept: int) -> tuple[np.generic | None, np.generic 
 
 
 def _split(
-    source: _Chunks, low: np.generic | None, high: np.generic | None
+    source: _Source, low: np.generic | None, high: np.generic | None
 ) -> tuple[int, int, np.ndarray | None]:
     """Return (count above `high`, count in [low, high], those inside; None if low == high)."""
     one_value = low is not None and low == high
@@ -160,7 +272,7 @@ def _split(
     return above, candidates.size, candidates
 
 
-def _mask(source: _Chunks, threshold: np.generic, ties: int) -> np.ndarray:
+def _mask(source: Chunks, threshold: np.generic, ties: int) -> np.ndarray:
     """Return the flat mask of scores above `threshold` and of the first `ties` equal to it."""
     mask = np.empty(source.size, bool)
     for start, chunk in source:

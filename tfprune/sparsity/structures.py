@@ -1,25 +1,47 @@
 """Structures: which weights are removed together.
 
-A structure groups the entries of one weight: it turns element scores into one score a group, and a
-mask over groups back into a mask over elements. Kernels are laid out as Keras lays them out, with
-the input axis second to last and the output axis last: (in, out), (height, width, in, out).
+Kernels are laid out as Keras lays them out, with the input axis second to last and the output axis
+last: (in, out), (height, width, in, out). `tfprune.sparsity.contract` says what a structure has to
+answer.
 """
 
 import dataclasses
-from typing import Any, Protocol, runtime_checkable
+import math
+from typing import ClassVar
 
 import keras
 import numpy as np
 
-from tfprune.sparsity.schedules import Schedule, final_sparsity
-from tfprune.sparsity.selection import Scores
+from tfprune.sparsity.contract import (
+    Structure,
+    StructureChoice,
+    require_choice,
+    require_structure,
+    require_within,
+)
+from tfprune.sparsity.patterns import pattern_winners
+from tfprune.sparsity.selection import CHUNK, Magnitude, Scores, keep_largest, kept_count
+from tfprune.sparsity.whole_groups import WholeGroups
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer, require_one_of
+
+__all__ = [
+    "Block",
+    "Channel",
+    "NofM",
+    "Structure",
+    "StructureChoice",
+    "Unstructured",
+    "WholeGroups",
+    "group_labels",
+    "require_choice",
+    "require_structure",
+]
 
 
 @keras.saving.register_keras_serializable("tfprune")
 @dataclasses.dataclass(frozen=True)
-class Unstructured(Configurable):
+class Unstructured(WholeGroups):
     """Every weight on its own.
 
     Example:
@@ -27,8 +49,10 @@ class Unstructured(Configurable):
         (2,)
     """
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raise nothing: every shape will do."""
+    takes_magnitude: ClassVar[bool] = True
+
+    def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.arange(math.prod(shape)).reshape(shape)
 
     def group_scores(self, scores: Scores) -> Scores:
         return scores
@@ -39,7 +63,7 @@ class Unstructured(Configurable):
 
 @keras.saving.register_keras_serializable("tfprune")
 @dataclasses.dataclass(frozen=True)
-class Block(Configurable):
+class Block(WholeGroups):
     """Blocks of `height` x `width` over the last two axes (input, output) of a weight.
 
     Blocks start at index 0 of both axes; where the axis is not a multiple of the block, the last
@@ -63,16 +87,29 @@ class Block(Configurable):
     width: int
     pooling: str = "avg"
 
+    takes_magnitude: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         require_integer("height", self.height, minimum=1)
         require_integer("width", self.width, minimum=1)
         require_one_of("pooling", self.pooling, ("avg", "max"))
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raise nothing: every shape will do."""
+    def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        return _boxes(shape, {-2: self.height, -1: self.width})
 
     def group_scores(self, scores: Scores) -> np.ndarray:
-        matrix = np.atleast_2d(np.asarray(scores))
+        magnitude = isinstance(scores, Magnitude)
+        array = scores.array if isinstance(scores, Magnitude) else np.asarray(scores)
+        matrix = np.atleast_2d(array)
+        # Piece by piece, so that |w| is never stored whole.
+        rows = self.height * max(1, CHUNK // (self.height * matrix.shape[-1]))
+        pieces = [
+            self._pooled(np.abs(piece) if magnitude else piece)
+            for piece in np.split(matrix, range(rows, matrix.shape[-2], rows), axis=-2)
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-2)
+
+    def _pooled(self, matrix: np.ndarray) -> np.ndarray:
         rows = np.arange(0, matrix.shape[-2], self.height)
         columns = np.arange(0, matrix.shape[-1], self.width)
         if self.pooling == "max":
@@ -119,6 +156,8 @@ class NofM(Configurable):
     m: int
     axis: int = -2
 
+    takes_magnitude: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         require_integer("kept", self.kept, minimum=1)
         require_integer("m", self.m, minimum=2)
@@ -130,44 +169,44 @@ class NofM(Configurable):
                 f"NofM(2, 4). Received: kept={self.kept}, m={self.m}."
             )
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError where a weight of this shape has no such axis."""
-        if len(shape) > 1:
-            _check_axis(self.axis, shape)
+    def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        return _boxes(shape, {_from_end(self._axis(shape), shape): self.m})
 
-    def check_sparsity(self, sparsity: float) -> None:
-        """Raise ValueError for a sparsity above 1 - kept/m, which the pattern cannot reach."""
-        complete = 1.0 - self.kept / self.m
-        if sparsity > complete + 1e-9:
-            raise ValueError(
-                f"`sparsity` must be <= 1 - kept/m = {complete:.4g} for {self}. "
-                f"Received: sparsity={sparsity}."
-            )
+    def largest_sparsity(self, shape: tuple[int, ...]) -> float:
+        """Return the share of the complete pattern, below 1 - kept/m where a group is short.
 
-    def removal_order(self, scores: Scores) -> np.ndarray:
-        """Return, for each weight, whether the complete pattern removes it (boolean array)."""
-        values = np.asarray(scores)
-        axis = self.axis if values.ndim > 1 else 0
-        rows = np.moveaxis(values, axis, -1)
-        losers = np.zeros(rows.shape, bool)
-        length = rows.shape[-1]
-        whole = length - length % self.m
-        for start, stop in ((0, whole), (whole, length)):
-            width = min(self.m, stop - start)
-            if width <= self.kept:
-                continue
-            groups = rows[..., start:stop].reshape(*rows.shape[:-1], -1, width)
-            # A stable sort of the negated scores: among equals the lower index is kept.
-            order = np.argsort(-groups, axis=-1, kind="stable")
-            lost = np.zeros(groups.shape, bool)
-            np.put_along_axis(lost, order[..., self.kept :], True, axis=-1)
-            losers[..., start:stop] = lost.reshape(*rows.shape[:-1], -1)
-        return np.moveaxis(losers, -1, axis)
+        Raises:
+            ValueError: if a weight of this shape has no such axis.
+        """
+        length = shape[self._axis(shape)]
+        whole, rest = divmod(length, self.m)
+        return (whole * (self.m - self.kept) + max(0, rest - self.kept)) / length
+
+    def mask(self, scores: Scores, sparsity: float) -> np.ndarray:
+        """Return the mask; on the way up to the full pattern, only its lowest scores are removed.
+
+        Raises:
+            ValueError: for a sparsity above 1 - kept/m, which the pattern cannot reach.
+            FloatingPointError: if a score is NaN.
+        """
+        require_within(self, sparsity, scores.shape)
+        winners = pattern_winners(scores, self.kept, self.m, self._axis(scores.shape))
+        kept = kept_count(scores.size, sparsity)
+        # Where m does not divide the axis the pattern may hold fewer removable weights than asked.
+        if kept <= np.count_nonzero(winners):
+            return winners
+        return keep_largest(scores, kept, first=winners)
+
+    def _axis(self, shape: tuple[int, ...]) -> int:
+        if len(shape) == 1:
+            return 0
+        _check_axis(self.axis, shape)
+        return self.axis
 
 
 @keras.saving.register_keras_serializable("tfprune")
 @dataclasses.dataclass(frozen=True)
-class Channel(Configurable):
+class Channel(WholeGroups):
     """Whole slices along one axis, such as the output channels of a convolution.
 
     A channel's score is the sum of its element scores. Masks keep the shape of the weight.
@@ -185,13 +224,21 @@ class Channel(Configurable):
 
     axis: int = -1
 
+    removes_units: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if isinstance(self.axis, bool) or not isinstance(self.axis, int):
             raise TypeError(f"`axis` must be an integer. Received: axis={self.axis!r}.")
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError where a weight of this shape has no such axis."""
+    def labels(self, shape: tuple[int, ...]) -> np.ndarray:
         _check_axis(self.axis, shape)
+        kept = _from_end(self.axis, shape)
+        return _boxes(shape, {axis: shape[axis] for axis in range(-len(shape), 0) if axis != kept})
+
+    def largest_sparsity(self, shape: tuple[int, ...]) -> float:
+        """Return 1.0, or raise ValueError where a weight of this shape has no such axis."""
+        _check_axis(self.axis, shape)
+        return 1.0
 
     def group_scores(self, scores: Scores) -> np.ndarray:
         values = np.asarray(scores)
@@ -204,47 +251,46 @@ class Channel(Configurable):
         return np.ascontiguousarray(np.broadcast_to(groups.reshape(aligned), shape))
 
 
-Structure = Unstructured | Block | NofM | Channel
+def group_labels(structure: Structure, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return `structure.labels(shape)`, or None where every entry is a group of its own.
 
-
-@runtime_checkable
-class StructureChoice(Protocol):
-    """What gives each weight a structure of its own, such as `tfprune.structures_for("wasm")`."""
-
-    def assign(self, layer: keras.layers.Layer) -> dict[int, Structure | None]:
-        """Return id -> structure of each prunable weight in a layer or model; None = dense."""
-
-
-def require_structure(structure: Any) -> Structure:
-    """Return `structure` when it is one of this module's, else raise TypeError."""
-    if not isinstance(structure, Structure):
-        raise TypeError(
-            "`structure` must be tfprune.Unstructured(), Block(height, width), NofM(kept, m), "
-            f"Channel(axis) or structures_for(target). Received: structure={structure!r} (of type "
-            f"{type(structure).__name__})."
-        )
-    return structure
-
-
-def require_choice(structure: Any) -> Structure | StructureChoice:
-    """Return `structure` when it is one, or chooses one for each weight; else raise TypeError."""
-    if isinstance(structure, StructureChoice) and not isinstance(structure, type):
-        return structure
-    return require_structure(structure)
-
-
-def require_reachable(structure: Structure, schedule: Schedule) -> None:
-    """Raise ValueError if the schedule ends at a sparsity that the structure cannot reach.
+    Raises:
+        ValueError: if the structure cannot be laid over this shape, or its labels have another
+            shape or are no integers.
 
     Example:
-        >>> from tfprune.sparsity.schedules import OneShot
-        >>> require_reachable(NofM(2, 4), OneShot(0.9))
-        Traceback (most recent call last):
-        ValueError: `sparsity` must be <= 1 - kept/m = 0.5 for NofM(kept=2, m=4, axis=-2). ...
+        >>> group_labels(Block(2, 1), (4, 2))
+        array([[0, 1],
+               [0, 1],
+               [2, 3],
+               [2, 3]])
+        >>> group_labels(Block(1, 1), (4, 2)) is None
+        True
     """
-    final = final_sparsity(schedule)
-    if isinstance(structure, NofM) and final is not None:
-        structure.check_sparsity(final)
+    if isinstance(structure, Unstructured):
+        return None  # what the general way finds too, without numbering every entry
+    labels = np.asarray(structure.labels(shape))
+    if labels.shape != shape or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"`labels(shape)` must return integers of shape {shape}. Received: {labels.dtype} of "
+            f"shape {labels.shape} from {structure}."
+        )
+    return None if int(labels.max()) + 1 == labels.size else labels
+
+
+def _boxes(shape: tuple[int, ...], extents: dict[int, int]) -> np.ndarray:
+    """Number the boxes of these extents (axis from the end -> entries, 1 by default) in order."""
+    axes = range(-len(shape), 0)
+    sides = {axis: extents.get(axis, 1) for axis in axes}
+    counts = [-(-shape[axis] // sides[axis]) for axis in axes]
+    labels = np.arange(math.prod(counts)).reshape(counts)
+    for axis in axes:
+        labels = np.take(labels, np.arange(shape[axis]) // sides[axis], axis=axis)
+    return labels
+
+
+def _from_end(axis: int, shape: tuple[int, ...]) -> int:
+    return axis - len(shape) if axis >= 0 else axis
 
 
 def _check_axis(axis: int, shape: tuple[int, ...]) -> None:

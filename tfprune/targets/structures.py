@@ -82,18 +82,18 @@ class TargetStructures(Configurable):
         fits = not isinstance(structure, Block) or weight.shape[0] % structure.height == 0
         return structure if fits else Unstructured()
 
-    def assign(self, layer: keras.layers.Layer) -> dict[int, Structure | None]:
-        """Return id -> structure of each prunable weight in a layer or model; None = dense.
+    def assign(self, layer: keras.layers.Layer) -> list[Structure | None]:
+        """Return the structure of each prunable weight of a layer or model; None = dense.
 
         First convolutions are found in the graph. A layer on its own and a subclassed model have
         none: there, a convolution of more than one position over up to 4 channels, an image's, is
         taken for one.
         """
         graph = _Graph(layer)
-        return {
-            id(weight): self.for_weight(part, weight, first=graph.sees_inputs(part))
+        return [
+            self.for_weight(part, weight, first=graph.sees_inputs(part))
             for part, weight in owned_weights(layer)
-        }
+        ]
 
     def min_sparsity(self, layer: keras.layers.Layer, weight: keras.Variable) -> float:
         """Return the sparsity from which on the target skips the zeros of a weight.
@@ -161,31 +161,32 @@ def structures_for(target: str, *, quantize: str | None = None) -> TargetStructu
 
 
 def warn_below_min_sparsity(
-    structures: TargetStructures, model: keras.Model, finals: dict[int, float | None]
+    structures: TargetStructures, model: keras.Model, finals: list[float | None]
 ) -> None:
     """Warn once, of all weights whose final sparsity is too low to save time on the target.
 
     Args:
         structures: the target.
         model: plain, built model.
-        finals: id of a prunable weight -> final sparsity, 0 for a dense one, None if not known.
+        finals: final sparsity of each prunable weight, 0 for a dense one, None if not known.
     """
-    chosen = structures.assign(model)
-    pointwise: list[keras.Variable] = []
+    pointwise: list[tuple[keras.Variable, float]] = []
     found: list[str] = []
-    for part, weight in owned_weights(model):
-        least, final = structures.min_sparsity(part, weight), finals[id(weight)]
-        if chosen[id(weight)] is None or not least or final is None:
+    for (part, weight), structure, final in zip(
+        owned_weights(model), structures.assign(model), finals, strict=True
+    ):
+        least = structures.min_sparsity(part, weight)
+        if structure is None or not least or final is None:
             continue
         if _is_pointwise(axes_of(part, weight)):
-            pointwise.append(weight)
+            pointwise.append((weight, final))
         elif 0.0 < final < least:
             found.append(f"'{weight.path}' is at {final:.1%} and needs {least:.0%}")
     # All of them count, those that a rule leaves dense too.
-    size = sum(math.prod(weight.shape) for weight in pointwise)
-    zeros = sum(math.prod(weight.shape) * (finals[id(weight)] or 0.0) for weight in pointwise)
+    size = sum(math.prod(weight.shape) for weight, _ in pointwise)
+    zeros = sum(math.prod(weight.shape) * final for weight, final in pointwise)
     if 0.0 < zeros <= _XNNPACK_GATE * size:
-        names = _listed([f"'{weight.path}'" for weight in pointwise])
+        names = _listed([f"'{weight.path}'" for weight, _ in pointwise])
         together = f"are at {zeros / size:.1%} together and need more than {_XNNPACK_GATE:.1%}"
         found.insert(0, f"the 1x1 convolutions ({names}) {together}")
     if found:

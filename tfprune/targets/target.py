@@ -102,11 +102,12 @@ class Target:
         """
         if not self.saves_time:
             return 0.0
-        dense, sparse = {
+        costs: dict[Structure, tuple[float, float]] = {
             _BLOCKS_OF_4: (self.costs.dense, self.costs.blocks),
             _BLOCKS_OF_16: (self.costs.int8_dense, self.costs.int8_blocks),
             Unstructured(): (self.costs.dense, self.costs.rows),
-        }[structure]
+        }
+        dense, sparse = costs[structure]
         return math.ceil(100 * (1 - dense / sparse)) / 100
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
+from tfprune.sparsity.contract import Structure, StructureChoice, require_structure
 from tfprune.sparsity.schedules import Schedule
-from tfprune.sparsity.structures import Structure, StructureChoice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,7 @@ def weight_plans(
         raise ValueError(f"Layer '{layer.name}' has nothing to prune: {explain_skip(layer)}.")
     schedules = _of_each("schedule", schedule, layer, len(weights))
     if isinstance(structure, StructureChoice):
-        chosen = structure.assign(layer)
-        structures = [chosen[id(weight)] for weight in weights]
+        structures = assigned(structure, layer)
         if not any(structures):
             raise ValueError(
                 f"Layer '{layer.name}' has nothing to prune: {structure} leaves it dense."
@@ -63,6 +62,45 @@ def weight_plans(
         )
         if plan is not None and kind is not None
     }
+
+
+def assigned(choice: StructureChoice, layer: keras.layers.Layer) -> list[Structure | None]:
+    """Return what a choice of structures gives the prunable weights of a layer or model.
+
+    Raises:
+        TypeError: if it is no list, or a member of it neither a structure nor None.
+        ValueError: if it has not one member for each weight.
+
+    Example:
+        >>> import tfprune
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 8))
+        >>> assigned(tfprune.structures_for("x86"), layer)
+        [Block(height=4, width=1, pooling='avg')]
+    """
+    found = choice.assign(layer)
+    if not isinstance(found, list):
+        raise TypeError(
+            "`structure.assign(layer)` must return a list, with a structure or None for each "
+            f"prunable weight. Received: {found!r} (of type {type(found).__name__}) from {choice}."
+        )
+    count = len(prunable_weights(layer))
+    if len(found) != count:
+        raise ValueError(
+            f"`structure.assign(layer)` must return one entry for each of the {count} prunable "
+            f"weights of '{layer.name}'. Received: {len(found)} entries from {choice}."
+        )
+    return [None if item is None else require_structure(item) for item in found]
+
+
+def joined(values: list[Any]) -> Any:
+    """Return the one value that all equal, or the list where they differ.
+
+    Example:
+        >>> joined([1, 1]), joined([1, None])
+        (1, [1, None])
+    """
+    return values[0] if values and all(item == values[0] for item in values) else values
 
 
 def _of_each(name: str, value: Any, layer: keras.layers.Layer, count: int) -> list[Any]:

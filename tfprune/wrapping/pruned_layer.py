@@ -17,16 +17,10 @@ import keras
 from tfprune import scorers
 from tfprune.layer_classes.prunable import flatten, prunable_weights
 from tfprune.scorers.protocol import preferred_distribution
-from tfprune.sparsity import distributions
+from tfprune.sparsity import contract, distributions
+from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.sparsity.schedules import Schedule, as_schedule
-from tfprune.sparsity.structures import (
-    Structure,
-    StructureChoice,
-    Unstructured,
-    require_choice,
-    require_reachable,
-    require_structure,
-)
+from tfprune.sparsity.structures import Unstructured
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
@@ -95,15 +89,16 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         self.scorer = scorers.get(scorer)
         self.structure = (
-            [None if item is None else require_structure(item) for item in structure]
+            [None if item is None else contract.require_structure(item) for item in structure]
             if isinstance(structure, Sequence)
-            else require_choice(structure)
+            else contract.require_choice(structure)
         )
         self.distribution = distributions.choose(
             distribution,
             preferred_distribution(self.scorer),
             *(structure if isinstance(structure, Sequence) else [structure]),
         )
+        self._distribution = distribution  # None is decided once the structures are known
         self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
@@ -134,6 +129,11 @@ class PrunedLayer(keras.layers.Wrapper):
         if not self.layer.built:
             self.layer.build(input_shape)
         plans = weight_plans(self.layer, self.schedule, self.structure, self.quantizer)
+        self.distribution = distributions.choose(
+            self._distribution,
+            preferred_distribution(self.scorer),
+            *(plan.structure for plan in plans.values()),
+        )
         self.pruned = tuple(
             PrunedWeight(
                 plan.weight,
@@ -156,8 +156,7 @@ class PrunedLayer(keras.layers.Wrapper):
 
     def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
         weight = plan.weight
-        plan.structure.check(tuple(weight.shape))
-        require_reachable(plan.structure, plan.schedule)
+        contract.require_reachable(plan.structure, plan.schedule, tuple(weight.shape))
         mask = self.add_weight(
             name=f"{weight.name}_mask_{index}",
             shape=weight.shape,

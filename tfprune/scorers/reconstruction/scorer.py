@@ -28,8 +28,9 @@ import numpy as np
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
-from tfprune.scorers.reconstruction.units import Unit, quotas, structure_labels, units_of
-from tfprune.sparsity.structures import Block, Channel, NofM, Structure
+from tfprune.scorers.reconstruction.units import Unit, quotas, units_of
+from tfprune.sparsity.contract import Structure, kept_in_group
+from tfprune.sparsity.structures import group_labels
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_one_of
 
@@ -184,17 +185,14 @@ def _inputs_of(weights: dict[str, np.ndarray], evidence: Any) -> dict[str, Layer
 
 
 def _score(problem: _Problem, structure: Structure, rows: str) -> np.ndarray:
-    labels = None
-    if isinstance(structure, (Block, Channel, NofM)):
-        shape = problem.weight_of(problem.w).shape
-        labels = problem.rows_of(structure_labels(structure, shape))
-    if labels is not None and isinstance(structure, (Block, Channel)):
-        found = units_of(labels, problem.outputs)
+    labels = group_labels(structure, problem.weight_of(problem.w).shape)
+    kept, first = kept_in_group(structure), None
+    if labels is not None and not kept:
+        found = units_of(problem.rows_of(labels), problem.outputs)
         if found is not None:
             return problem.weight_of(_block_scores(problem, found, rows))
-    first = None
-    if labels is not None and isinstance(structure, NofM):
-        first = quotas(labels, structure.kept)
+    if labels is not None and kept:
+        first = quotas(problem.rows_of(labels), kept)
     order, losses = remove_elements(
         problem.w, np.linalg.inv(problem.h), problem.group_of_row, quotas=first
     )

@@ -6,13 +6,10 @@ of a set of inputs and a set of outputs of one group; outputs with the same bloc
 """
 
 import dataclasses
-import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from tfprune.scorers.reconstruction.removal import Quotas
-from tfprune.sparsity.structures import Block, Channel, NofM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,32 +25,6 @@ class Unit:
     group: int
     rows: np.ndarray
     labels: np.ndarray
-
-
-def structure_labels(structure: Block | Channel | NofM, shape: Sequence[int]) -> np.ndarray:
-    """Return for each weight the number of the block, channel or set of m that it belongs to.
-
-    Example:
-        >>> structure_labels(Block(2, 1), (4, 2))
-        array([[0, 1],
-               [0, 1],
-               [2, 3],
-               [2, 3]])
-    """
-    extents = dict.fromkeys(range(-len(shape), 0), 1)
-    if isinstance(structure, Block):
-        extents.update({-2: structure.height, -1: structure.width})
-    elif isinstance(structure, NofM):
-        extents[_from_end(structure.axis, len(shape))] = structure.m
-    else:
-        kept = _from_end(structure.axis, len(shape))
-        extents = {axis: 1 if axis == kept else shape[axis] for axis in extents}
-    axes = range(-len(shape), 0)
-    sets = [-(-shape[axis] // extents[axis]) for axis in axes]
-    labels = np.arange(math.prod(sets)).reshape(sets)
-    for axis in axes:
-        labels = np.take(labels, np.arange(shape[axis]) // extents[axis], axis=axis)
-    return labels
 
 
 def quotas(labels: np.ndarray, kept: int) -> Quotas | None:
@@ -103,7 +74,3 @@ def units_of(labels: np.ndarray, outputs: int) -> list[Unit] | None:
             rows = start + np.flatnonzero(which.reshape(-1) == index)
             found.append(Unit(group, rows, own.reshape(-1)))
     return found if blocks == int(labels.max()) + 1 else None
-
-
-def _from_end(axis: int, rank: int) -> int:
-    return -1 if rank == 1 else axis - rank if axis >= 0 else axis

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tfprune.sparsity.structures import NofM, Structure, Unstructured
+from tfprune.sparsity.contract import Structure, kept_in_group
+from tfprune.sparsity.structures import group_labels
 
 LARGEST_GROUP = 1024  # members whose joint saliency is computed: a matrix of 8 MB
 
@@ -171,8 +172,9 @@ def _groups(
 
     Groups of more than `limit` members are taken apart: their elements are scored one by one.
     """
-    labels = _labels(structure, shape)
+    labels = group_labels(structure, shape)
     order = np.moveaxis(np.arange(mask.size).reshape(shape), -1, 0).ravel()
+    labels = None if labels is None else labels.ravel()
     if labels is None or np.bincount(labels).max() > limit:
         order = order[mask[order]]
         return order, np.arange(1, order.size + 1), np.zeros(order.size, int)
@@ -181,22 +183,8 @@ def _groups(
     order = order[np.argsort(first[group], kind="stable")]
     order = order[mask[order]]
     ends = np.append(np.flatnonzero(np.diff(labels[order])) + 1, order.size)
-    kept = structure.kept if isinstance(structure, NofM) else 0
-    return order, ends[: order.size], np.full(min(ends.size, order.size), kept)
-
-
-def _labels(structure: Structure, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the number of the group of each element, flat; None where each is its own."""
-    if isinstance(structure, Unstructured):
-        return None
-    if isinstance(structure, NofM):
-        axis = structure.axis if len(shape) > 1 else 0
-        along = np.arange(shape[axis]) // structure.m
-        others = [length for number, length in enumerate(shape) if number != axis % len(shape)]
-        lines = np.arange(int(np.prod(others))).reshape(*others, 1)
-        return np.moveaxis(lines * (along[-1] + 1) + along, -1, axis).ravel()
-    groups = structure.group_scores(np.zeros(shape, np.float32)).shape
-    return structure.expand(np.arange(int(np.prod(groups))).reshape(groups), shape).ravel()
+    kept = np.full(min(ends.size, order.size), kept_in_group(structure))
+    return order, ends[: order.size], kept
 
 
 def _blocks(ends: np.ndarray, size: float) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,81 @@
+"""Rules: what is asked of the weights whose paths match a regex; the first match wins."""
+
+import dataclasses
+import numbers
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tfprune.sparsity.schedules import Schedule, as_schedule
+from tfprune.support.validation import require_sparsity
+
+Rules = Sequence[tuple[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A regex for paths, and what it gives the weights that it matches.
+
+    Attributes:
+        pattern: must match the whole path of a weight, or the path from any "/" on.
+        value: None (stays dense), a final sparsity, or a schedule.
+    """
+
+    pattern: re.Pattern[str]
+    value: float | Schedule | None
+
+    def matches(self, path: str) -> bool:
+        """Return whether the rule is about the weight of this path.
+
+        Example:
+            >>> Rule(re.compile("conv1/.*"), 0.5).matches("my_model/conv1/kernel")
+            True
+        """
+        starts = [0, *(match.end() for match in re.finditer("/", path))]
+        return any(self.pattern.fullmatch(path, start) for start in starts)
+
+
+def parse_rules(rules: Any, prunable: Sequence[str], others: Sequence[str]) -> list[Rule]:
+    """Return the rules, once it is known that each matches something.
+
+    Args:
+        rules: as in `tfprune.prune`; None for none.
+        prunable: paths of the weights that can be pruned.
+        others: paths of the other weights, which a rule may only leave dense.
+
+    Raises:
+        TypeError: if `rules` is no list of pairs (regex, value).
+        ValueError: if a regex or a sparsity is not valid, or a rule matches no weight.
+
+    Example:
+        >>> parse_rules([("a/.*", 0.25)], ["a/kernel", "b/kernel"], ["a/bias"])[0].value
+        0.25
+    """
+    rules = [] if rules is None else rules
+    if isinstance(rules, str | dict) or not isinstance(rules, Sequence):
+        raise TypeError(f"`rules` must be a list of (regex, value). Received: rules={rules!r}.")
+    found = []
+    for rule in rules:
+        parsed = _parsed(rule)
+        usable = [*prunable, *others] if parsed.value is None else prunable
+        if not any(map(parsed.matches, usable)):
+            raise ValueError(
+                f"A rule must match at least one {'' if parsed.value is None else 'prunable '}"
+                f"weight. Received: {rule!r}; prunable weights: {', '.join(sorted(prunable)[:8])}."
+            )
+        found.append(parsed)
+    return found
+
+
+def _parsed(rule: Any) -> Rule:
+    if not (isinstance(rule, Sequence) and len(rule) == 2 and isinstance(rule[0], str)):
+        raise TypeError(f"A rule must be a pair (regex, value). Received: {rule!r}.")
+    pattern, value = rule
+    if isinstance(value, numbers.Real):
+        value = require_sparsity(f"sparsity of rule {pattern!r}", value)
+    elif value is not None:
+        value = as_schedule(value)
+    try:
+        return Rule(re.compile(pattern), value)
+    except re.error as error:
+        raise ValueError(f"A rule must be a valid regex ({error}). Received: {rule!r}.") from error
