@@ -169,10 +169,7 @@ def test_channels_first_moves_the_channels_of_kernels_and_biases():
     assert kernel.writing(-3, rank=4) == (3,) and kernel.writing(-1, rank=4) == ()
 
 
-@pytest.mark.skipif(
-    "renorm" not in inspect.signature(layers.BatchNormalization).parameters,
-    reason="this Keras has no batch renormalization",
-)
+@pytest.mark.newest_keras
 def test_batch_renormalization_has_axes_for_all_its_moments():
     layer = layers.BatchNormalization(renorm=True)
     layer.build((None, 6))
