@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.lab.folders import ROOT
 from scripts.readme.contents import TABLES, Read, reader
-from scripts.readme.guides import guides_of
+from scripts.readme.guide_files import guides_of
 
 _REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scripts.readme.guides import guides_of
+from scripts.readme.guide_files import guides_of
 from tests.support.guide_commands import run_commands
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.readme import command
-from scripts.readme.guides import guides_of
+from scripts.readme.guide_files import guides_of
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = "scripts/results/README.md"
