@@ -95,6 +95,7 @@ def test_prune_writes_a_plain_model_at_the_asked_sparsity(files, capsys, tmp_pat
     assert os.listdir(tmp_path) == ["out.keras"]
 
 
+@pytest.mark.filterwarnings("ignore:The last groups of a pattern:UserWarning")
 def test_prune_follows_rules_structure_scorer_and_distribution(files, tmp_path):
     def zeros(*options):
         out = tmp_path / "out.keras"

@@ -10,7 +10,7 @@ import pytest
 from models.data import arrays
 from tests.support.cli_runner import error_of, json_of
 from tfprune import cli
-from tfprune.cli import models, one_shot
+from tfprune.cli.commands import models, one_shot
 from tfprune.scorers import WoodFisher
 
 
@@ -159,7 +159,7 @@ def test_default_output_of_plain_pruning_stands_beside_the_model(model, tmp_path
     "options, message",
     [
         (["--stages", "3"], "`--stages` needs a data set: give --data, such as --data digits"),
-        (["--scorer", "fisher"], "`--scorer fisher` needs a data set to compute gradients on"),
+        (["--scorer", "fisher"], "`--scorer fisher` needs a data set to compute scores on"),
         (["--epochs", "3"], "`--epochs` needs a data set"),
         (["--no-weight-update"], "`--no-weight-update` needs a data set"),
         (["--data", "digits", "--spacing", "linear"], "`--spacing` needs --stages N"),
@@ -195,7 +195,7 @@ def test_wrong_options_of_one_shot_are_one_line_and_write_nothing(
 def test_the_default_output_is_checked_before_the_model_is_loaded(
     model, tmp_path, monkeypatch, capsys
 ):
-    def fail(path):
+    def fail(*arguments):
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(models, "load", fail)
@@ -211,7 +211,7 @@ def test_model_for_other_data_is_one_line(tmp_path, capsys):
     keras.Sequential(layers).save(tmp_path / "m.keras")
     options = ["--sparsity", "0.5", "--data", "digits", "--stages", "2"]
     line = error_of(capsys, "prune", tmp_path / "m.keras", *options)
-    assert "must take the images of 'digits'" in line
+    assert "must take the inputs of 'digits'" in line
     assert os.listdir(tmp_path) == ["m.keras"]
 
 

@@ -252,8 +252,8 @@ def test_the_command_line_takes_a_target(tmp_path, capsys):
     assert (kernel.all(axis=0) == kernel.any(axis=0)).all() and kernel.any()
     assert not (model.get_layer("stem").kernel.numpy() == 0).any()
     for text, message in (
-        ("target:ios", "`target` must be one of"),
-        ("target:wasm:int4", "`quantize` must be one of"),
+        ("target:ios", "NAME auto, arm64, wasm, x86 or size"),
+        ("target:wasm:int4", "QUANTIZE float16, int8_weights, dynamic or int8"),
         ("targets:wasm", "target:NAME"),
     ):
         assert message in error_of(capsys, *command, text)

@@ -1,4 +1,4 @@
-"""The command `tfprune`: one module a subcommand, each with `add_parser` and `run`."""
+"""The command `tfprune`: parsers that need no Keras, and commands that are imported to be run."""
 
 import argparse
 import contextlib
@@ -7,16 +7,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from importlib import metadata
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import keras
-
-from tfprune.cli import bench, export, inspection, lint, prune, report
-from tfprune.cli.terminal import Outcome, print_outcome
+from tfprune.cli.parsers import bench, export, inspection, lint, prune, report
 from tfprune.support.quiet import silenced
 
-_COMMANDS = (inspection, prune, export, lint, bench, report)
+if TYPE_CHECKING:
+    from tfprune.cli.terminal import Outcome
+
+_PARSERS = (inspection, prune, export, lint, bench, report)
 _LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages
 
 
@@ -25,6 +24,18 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+
+
+class _Version(argparse.Action):
+    """Prints the version of the installed package."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib import metadata  # takes longer than all the rest
+
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            print(f"tfprune {metadata.version('tfprune')}")
+            parser.exit()
+        parser.error("tfprune is not installed, so that it has no version: pip install .")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,18 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["inspect", "no such file.keras"])
         2
     """
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     name = f"tfprune {args.command}"
     try:
-        _start_backend()
-        with warnings.catch_warnings(), _results_only(args.json):
-            warnings.showwarning = _show_warning
-            outcome: Outcome = args.run(args)
-        if args.json:
-            print(json.dumps(outcome.data, indent=1, allow_nan=False))
-        else:
-            print_outcome(outcome)
+        args.check(args)
+        _print(_outcome(args), args.json)
         sys.stdout.flush()
     except (ValueError, TypeError, OSError) as error:
         if isinstance(error, BrokenPipeError):
@@ -74,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`tfprune COMMAND --help` explains a command and gives an example.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"tfprune {metadata.version('tfprune')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -84,16 +86,30 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the result as JSON, and nothing else, on standard output",
     )
-    for command in _COMMANDS:
-        command.add_parser(commands, common)
+    for module in _PARSERS:
+        module.add_parser(commands, common)
     return parser
 
 
-def _start_backend() -> None:
-    """Let TensorFlow look for devices now, without the lines that its native part prints."""
+def _outcome(args: argparse.Namespace) -> "Outcome":
+    """What the command gives; Keras is imported now."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():
+    with silenced():  # the native part of TensorFlow prints lines when it is loaded and started
+        import keras
+
         keras.ops.zeros(1)
+    with warnings.catch_warnings(), _results_only(args.json):
+        warnings.showwarning = _show_warning
+        return args.run(args)
+
+
+def _print(outcome: "Outcome", as_json: bool) -> None:
+    from tfprune.cli.terminal import print_outcome
+
+    if as_json:
+        print(json.dumps(outcome.data, indent=1, allow_nan=False))
+    else:
+        print_outcome(outcome)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,24 @@
-"""Conversion of command line arguments; argparse turns their errors into one line."""
+"""Arguments of the command line, converted and checked without Keras.
+
+argparse turns the errors of the converters into one line.
+"""
 
 import argparse
+import importlib.util
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
-from tfprune.sparsity.structures import Block, Channel, NofM, Structure, Unstructured
-from tfprune.targets.structures import TargetStructures, structures_for
+from tfprune.cli.choices import QUANTIZE, TARGETS
+
+# Text before the numbers -> class of tfprune.sparsity.structures, and what separates its numbers.
+_STRUCTURES = {
+    "unstructured": ("Unstructured", ":", 0),
+    "block": ("Block", "x", 2),
+    "nofm": ("NofM", ":", 2),
+    "channel": ("Channel", ":", 0),
+}
 
 
 def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) -> Any:
@@ -15,7 +27,9 @@ def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) 
     Args:
         commands: from `add_subparsers`.
         common: parser of the options that all commands have.
-        **options: `name`, `run`, `summary` (one line), `description` and `example`.
+        **options: `name`; `check`, which is called with the arguments first, raises ValueError for
+            what cannot work and needs no Keras; `run`, which is called next and returns an
+            `Outcome`; `summary` (one line), `description` and `example`.
 
     Returns:
         Its parser.
@@ -29,8 +43,32 @@ def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=options["run"])
+    parser.set_defaults(check=options["check"], run=options["run"])
     return parser
+
+
+def add_loading(parser: Any) -> None:
+    """Add the options of the commands that load a model: `--import` and `--allow-lambda`.
+
+    Args:
+        parser: of the command.
+    """
+    group = parser.add_argument_group("models with code of their own")
+    group.add_argument(
+        "--import",
+        action="append",
+        type=module,
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="module with classes and functions of the model, installed or in this folder; "
+        "repeatable",
+    )
+    group.add_argument(
+        "--allow-lambda",
+        action="store_true",
+        help="let Lambda layers run the Python code that is in the file; for files that you trust",
+    )
 
 
 def number(kind: Callable[[str], Any], what: str, low: float, high: float = math.inf) -> Any:
@@ -59,38 +97,92 @@ def number(kind: Callable[[str], Any], what: str, low: float, high: float = math
     return convert
 
 
-def structure(text: str) -> Structure | TargetStructures:
+def module(text: str) -> str:
+    """Return the name of a module, as Python's `import` takes it.
+
+    Args:
+        text: the name.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else, such as the name of a file.
+
+    Example:
+        >>> module("package.layers")
+        'package.layers'
+    """
+    if not all(part.isidentifier() for part in text.split(".")) or text.endswith(".py"):
+        raise argparse.ArgumentTypeError(
+            f"must be the name of a module, such as layers for layers.py. Received: {text}"
+        )
+    return text
+
+
+def data_source(text: str) -> tuple[str, str]:
+    """Return what kind of source of examples a text names, and the text.
+
+    Args:
+        text: FILE.npz, MODULE:FUNCTION or the name of a data set.
+
+    Returns:
+        ("file", text), ("function", text) or ("set", text).
+
+    Raises:
+        argparse.ArgumentTypeError: for a name that nothing installed here can know.
+
+    Example:
+        >>> data_source("examples.npz"), data_source("package.data:load")
+        (('file', 'examples.npz'), ('function', 'package.data:load'))
+    """
+    if text.endswith(".npz"):
+        return "file", text
+    name, colon, function = text.partition(":")
+    if colon and function.isidentifier() and all(map(str.isidentifier, name.split("."))):
+        return "function", text
+    needed = "sklearn" if text == "digits" else "tensorflow_datasets"
+    if importlib.util.find_spec(needed) is None:
+        raise argparse.ArgumentTypeError(
+            "must be FILE.npz or MODULE:FUNCTION; names of data sets need "
+            f"pip install {_DISTRIBUTIONS[needed]}. Received: {text}"
+        )
+    return "set", text
+
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow_datasets": "tensorflow-datasets"}
+
+
+def structure(text: str) -> tuple[str, tuple[Any, ...]]:
     """Return the structure that a text such as "block:4x1" names.
 
     Args:
         text: "unstructured", "block:HxW", "nofm:N:M", "channel", "target:NAME" or
             "target:NAME:QUANTIZE".
 
+    Returns:
+        Name of a class of `tfprune.sparsity.structures` or "structures_for", and its arguments.
+
     Raises:
-        ValueError: for another text, or numbers out of range.
+        argparse.ArgumentTypeError: for another text, or numbers out of range.
 
     Example:
-        >>> structure("nofm:2:4")
-        NofM(kept=2, m=4, axis=-2)
+        >>> structure("nofm:2:4"), structure("target:wasm")
+        (('NofM', (2, 4)), ('structures_for', ('wasm', None)))
     """
     kind, _, rest = text.partition(":")
     if kind == "target":
         target, _, quantize = rest.partition(":")
-        return structures_for(target, quantize=quantize or None)
-    makers: dict[str, tuple[Any, str, int]] = {
-        "unstructured": (Unstructured, ":", 0),
-        "block": (Block, "x", 2),
-        "nofm": (NofM, ":", 2),
-        "channel": (Channel, ":", 0),
-    }
-    make, separator, count = makers.get(kind, (None, ":", 0))
-    numbers = rest.split(separator) if rest else []
-    if make is None or len(numbers) != count or not all(n.isdecimal() for n in numbers):
-        raise ValueError(
-            "`--structure` must be unstructured, block:HxW (such as block:4x1), nofm:N:M (such as "
-            f"nofm:2:4), channel or target:NAME (such as target:wasm). Received: {text!r}"
+        if target in TARGETS and quantize in ("", *QUANTIZE):
+            return "structures_for", (target, quantize or None)
+    name, separator, count = _STRUCTURES.get(kind, ("", ":", 0))
+    parts = rest.split(separator) if rest else []
+    numbers = tuple(int(part) for part in parts if part.isdecimal())
+    right = name and len(parts) == len(numbers) == count and 0 not in numbers
+    if not right or name == "NofM" and numbers[0] >= numbers[1]:
+        raise argparse.ArgumentTypeError(
+            "must be unstructured, block:HxW (such as block:4x1), nofm:N:M with N < M (such as "
+            "nofm:2:4), channel, or target:NAME or target:NAME:QUANTIZE (such as target:wasm:int8) "
+            f"with NAME {_listed(TARGETS)} and QUANTIZE {_listed(QUANTIZE)}. Received: {text}"
         )
-    return make(*map(int, numbers))
+    return name, numbers
 
 
 def rule(text: str) -> tuple[str, float | None]:
@@ -111,6 +203,16 @@ def rule(text: str) -> tuple[str, float | None]:
         raise argparse.ArgumentTypeError(
             f"must be REGEX=VALUE, such as 'conv1/.*=0.5' or 'logits/.*=dense'. Received: {text}"
         )
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"must begin with a regular expression: {error}. Received: {text}"
+        ) from error
     if value == "dense":
         return pattern, None
     return pattern, number(float, 'a sparsity in [0, 1) or "dense" after the "="', 0, 1)(value)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

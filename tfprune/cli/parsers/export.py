@@ -1,17 +1,14 @@
-"""`tfprune export`: a .keras file as a .tflite file."""
+"""Options of `tfprune export`."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tfprune.cli import arguments, models
-from tfprune.cli.terminal import Outcome
-from tfprune.pruning.strip import strip_pruning
+from tfprune.cli import arguments, files
+from tfprune.cli.choices import QUANTIZE, TARGETS
 from tfprune.support.files import require_writable
-from tfprune.support.progress_bar import progress
-from tfprune.targets.target import QUANTIZE, TARGETS
-from tfprune.wrapping.pruned_layer import pruned_layers
+
+if TYPE_CHECKING:
+    from tfprune.cli.terminal import Outcome
 
 _DESCRIPTION = """\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
@@ -32,8 +29,6 @@ tfprune export model.keras -o model.tflite
   tfprune export model.keras -o model.tflite --target wasm --quantize int8_weights
   tfprune export model.keras -o model.tflite --quantize int8 --representative-data x.npy"""
 
-_QUANTIZE = tuple(kind or "none" for kind in QUANTIZE)
-
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
@@ -41,22 +36,23 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         commands,
         common,
         name="export",
+        check=check,
         run=run,
-        summary="Write a .keras file as a .tflite file whose zeros take no space.",
+        summary="Write a Keras model as a .tflite file whose zeros take no space.",
         description=_DESCRIPTION,
         example=_EXAMPLE,
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="plain or pruned model")
+    parser.add_argument("model", metavar="MODEL", help="plain or pruned model, .keras or .h5")
     parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
     parser.add_argument(
         "--target",
-        choices=tuple(TARGETS),
+        choices=TARGETS,
         default="auto",
         help="see above; default: %(default)s",
     )
     parser.add_argument(
         "--quantize",
-        choices=_QUANTIZE,
+        choices=("none", *QUANTIZE),
         default="none",
         help="see above; default: %(default)s",
     )
@@ -84,39 +80,23 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="write what the converter gives, to compare the sparse file with (see `tfprune "
         "bench`)",
     )
+    arguments.add_loading(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Export `args.model` to `args.output`."""
+def check(args: argparse.Namespace) -> None:
+    """Raise ValueError if a file is missing or cannot be written."""
     if not args.output.endswith(".tflite"):
         raise ValueError(f"`--output` must end in .tflite. Received: {args.output!r}")
     require_writable(args.output, name="--output")
-    examples = None if args.representative_data is None else _array(args.representative_data)
-    model = models.load(args.model)
-    wrapped = bool(pruned_layers(model))
-    if wrapped:
-        model = strip_pruning(model)
-    from tfprune.export import to_tflite
-
-    with progress(f"Exporting {args.model}", quiet=args.json):
-        written = to_tflite(
-            model,
-            args.output,
-            target=args.target,
-            quantize=None if args.quantize == "none" else args.quantize,
-            representative_data=examples,
-            lower_conv3x3=args.lower_conv3x3,
-            unroll=args.unroll,
-            sparse=not args.dense,
-        )
-    note = ("The model was stripped of its masks first.\n",) if wrapped else ()
-    return Outcome({**written.to_dict(), "stripped": wrapped}, (*note, str(written)))
+    if args.representative_data is not None:
+        files.require_file(args.representative_data, ".npy")
+    elif args.quantize == "int8":
+        raise ValueError("`--quantize int8` needs --representative-data FILE.npy")
+    files.require_model(args.model)
 
 
-def _array(path: str) -> np.ndarray:
-    """The array in a .npy file."""
-    models.require_file(path, ".npy")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path!r} is no .npy file, or a truncated one: {error}") from error
+def run(args: argparse.Namespace) -> "Outcome":
+    """Export `args.model`."""
+    from tfprune.cli.commands import export
+
+    return export.run(args)

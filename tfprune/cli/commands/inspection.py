@@ -1,4 +1,4 @@
-"""`tfprune inspect`: what is in a .keras or .tflite file."""
+"""`tfprune inspect`: what is in a Keras or .tflite file."""
 
 import argparse
 import os
@@ -6,44 +6,23 @@ from typing import Any
 
 import keras
 
-from tfprune.cli import arguments, models
+from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
 from tfprune.wrapping.pruned_layer import NOT_BEGUN, pruned_layers
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add the command's parser to `commands`."""
-    parser = arguments.add_command(
-        commands,
-        common,
-        name="inspect",
-        run=run,
-        summary="Show what is in a .keras or .tflite file.",
-        description=(
-            "A .keras file: whether it is plain or pruned, at which step and how; every\n"
-            "prunable weight with its nonzeros (masked values count as zeros); skipped\n"
-            "layers with the reason.\n"
-            "A .tflite file: its operators, constants, sparse encodings and bytes, raw and\n"
-            "gzip."
-        ),
-        example="tfprune inspect model.keras --json",
-    )
-    parser.add_argument("file", metavar="FILE", help=".keras or .tflite file")
-
-
 def run(args: argparse.Namespace) -> Outcome:
     """Inspect `args.file`."""
-    if models.require_file(args.file, ".keras", ".tflite") == ".tflite":
+    if args.file.endswith(".tflite"):
         from tfprune.export.file.contents import inspect_tflite
 
         found = inspect_tflite(args.file)
         return Outcome({"format": "tflite", **found.to_dict()}, (str(found),))
-    return _inspect_keras(args.file)
+    return _inspect_keras(args.file, models.load(args.file, args.modules, args.allow_lambda))
 
 
-def _inspect_keras(path: str) -> Outcome:
-    model = models.load(path)
+def _inspect_keras(path: str, model: keras.Model) -> Outcome:
     found = report(model, verbose=False)
     pruning = _pruning(model)
     size = os.path.getsize(path)

@@ -1,12 +1,13 @@
-"""`tfprune report`: nonzeros, bytes and compression of a .keras file, also as an HTML page."""
+"""Options of `tfprune report`."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfprune.cli import arguments, models
-from tfprune.cli.terminal import Outcome
-from tfprune.reports.model_report import report
+from tfprune.cli import arguments, files
 from tfprune.support.files import require_writable
+
+if TYPE_CHECKING:
+    from tfprune.cli.terminal import Outcome
 
 
 def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -15,8 +16,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         commands,
         common,
         name="report",
+        check=check,
         run=run,
-        summary="Report nonzeros, sparsity, bytes and compression of a .keras file.",
+        summary="Report nonzeros, sparsity, bytes and compression of a model.",
         description=(
             "Compression rate a / a* and space saving (a - a*) / a are given of parameters and\n"
             "nonzero parameters, and of bytes as stored densely and as bit mask and values, or\n"
@@ -24,17 +26,20 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         ),
         example="tfprune report model.keras --html report.html",
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="plain or pruned model")
+    parser.add_argument("model", metavar="MODEL", help="plain or pruned model, .keras or .h5")
     parser.add_argument("--html", metavar="PATH", help="also write an HTML page with a plot")
+    arguments.add_loading(parser)
 
 
-def run(args: argparse.Namespace) -> Outcome:
-    """Report on `args.model`."""
+def check(args: argparse.Namespace) -> None:
+    """Raise ValueError if the model is none, or the page cannot be written."""
     if args.html is not None:
         require_writable(args.html, name="--html")
-    found = report(models.load(args.model), verbose=False)
-    shown: tuple[Any, ...] = (found,)
-    if args.html is not None:
-        found.to_html(args.html)
-        shown += (f"\nWritten: {args.html}",)
-    return Outcome({**found.to_dict(), "html": args.html}, shown)
+    files.require_model(args.model)
+
+
+def run(args: argparse.Namespace) -> "Outcome":
+    """Report on `args.model`."""
+    from tfprune.cli.commands import report
+
+    return report.run(args)

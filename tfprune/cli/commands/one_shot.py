@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from tfprune.cli import finetuning
+from tfprune.cli.commands import finetuning
+from tfprune.cli.commands.classification import Task
 from tfprune.pruning.one_shot_pruning import one_shot
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning
@@ -31,13 +32,13 @@ def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) 
 
 
 def prune_in_stages(
-    model: keras.Model, data: Any, args: argparse.Namespace, options: dict[str, Any]
+    model: keras.Model, task: Task, args: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[keras.Model, OneShotReport, dict[str, Any], dict[str, Any] | None]:
     """Prune a classifier in stages of scoring and removal; fine-tune it if epochs are asked for.
 
     Args:
-        model: plain model, images -> (n, classes) probabilities or logits.
-        data: a `models.data.arrays.Dataset`; scores come from its training images.
+        model: plain model.
+        task: what it is for; scores come from its training examples.
         args: of the command, checked and complete.
         options: further arguments of `tfprune.one_shot`.
 
@@ -46,14 +47,13 @@ def prune_in_stages(
         after them, and what fine-tuning did (None without it).
 
     Raises:
-        ValueError: if the model cannot classify this data, or cannot be pruned like this.
+        ValueError: if the model cannot be pruned like this.
     """
-    loss = finetuning.classification_loss(model, data)
     pruned, report = one_shot(
         model,
         args.sparsity,
-        data=(data.x_train, data.y_train),
-        loss=loss,
+        data=task.data.training,
+        loss=task.loss,
         stages=args.stages,
         update_weights=args.update_weights,
         refresh_batch_norm=args.refresh_batch_norm,
@@ -63,13 +63,13 @@ def prune_in_stages(
         verbose=not args.json,
         **options,
     )
-    accuracies = {
-        "data": data.name,
-        "loss": finetuning.loss_in_words(loss),
-        "accuracy_before": finetuning.accuracy(model, data),
-        "accuracy_after": finetuning.accuracy(pruned, data),
+    accuracies: dict[str, Any] = {
+        "data": task.data.name,
+        "loss": task.loss_in_words,
+        "accuracy_before": task.accuracy(model),
+        "accuracy_after": task.accuracy(pruned),
     }
     training = None
     if args.epochs is not None:
-        training = finetuning.recover(pruned, data, args, accuracies["accuracy_after"])
+        training = finetuning.recover(pruned, task, args, accuracies["accuracy_after"])
     return strip_pruning(pruned), report, accuracies, training

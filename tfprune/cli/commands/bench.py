@@ -3,67 +3,18 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from tfprune.cli import arguments, models
 from tfprune.cli.terminal import Outcome
+from tfprune.export.run.bench import Timing, benchmark
 from tfprune.reports.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
 from tfprune.reports.tables import table
 from tfprune.support.progress_bar import progress
 
-if TYPE_CHECKING:
-    from tfprune.export import Timing
-
-
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Add the command's parser to `commands`."""
-    parser = arguments.add_command(
-        commands,
-        common,
-        name="bench",
-        run=run,
-        summary="Measure the latency of .tflite files in LiteRT on this machine.",
-        description=(
-            "Files take turns (A B A B ...), so that a busy machine slows all of them alike.\n"
-            "Each is compared with the first: a speed-up s / s* above 1 is faster, a compression\n"
-            "rate a / a* above 1 smaller, and the space saving is (a - a*) / a of its bytes.\n"
-            "--runtime wasm needs Node and LiteRT.js, which scripts/setup_wasm.sh of a source\n"
-            "checkout installs."
-        ),
-        example="tfprune bench dense.tflite sparse.tflite --threads 1 --runs 200",
-    )
-    parser.add_argument("files", metavar="FILE.tflite", nargs="+", help="files to measure")
-    parser.add_argument(
-        "--runtime",
-        choices=("native", "wasm"),
-        default="native",
-        help="LiteRT on this machine, or LiteRT.js in Node; default: %(default)s",
-    )
-    count = arguments.number(int, "an integer >= 1", 1)
-    parser.add_argument(
-        "--threads",
-        type=count,
-        default=1,
-        metavar="N",
-        help="threads that an inference may use, 1 in wasm; default: %(default)s",
-    )
-    parser.add_argument(
-        "--runs",
-        type=count,
-        default=50,
-        metavar="N",
-        help="timed turns of each file, of 10 ms or one inference; default: %(default)s",
-    )
-
 
 def run(args: argparse.Namespace) -> Outcome:
     """Measure `args.files`."""
-    for file in args.files:
-        models.require_file(file, ".tflite")
-    from tfprune.export import benchmark
-
     paths = dict(zip(_names(args.files), args.files))
     with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
         timings = benchmark(paths, threads=args.threads, runs=args.runs, runtime=args.runtime)
@@ -90,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(data, (_times(timings), timed, _sizes(timings), counted))
 
 
-def _times(timings: Sequence["Timing"]) -> Table:
+def _times(timings: Sequence[Timing]) -> Table:
     """What was timed, one row a file."""
     rows = [
         (
@@ -108,7 +59,7 @@ def _times(timings: Sequence["Timing"]) -> Table:
     return table(("file", *headings), rows)
 
 
-def _sizes(timings: Sequence["Timing"]) -> Table:
+def _sizes(timings: Sequence[Timing]) -> Table:
     """What the files take, one row a file."""
     rows = [
         (

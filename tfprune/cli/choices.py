@@ -1,0 +1,25 @@
+"""What options can be, written out so that `--help` and wrong options need no Keras.
+
+tests/cli/test_choices.py compares each with the code that it stands for.
+"""
+
+SCORERS = (
+    "magnitude",
+    "random",
+    "taylor",
+    "obd",
+    "fisher",
+    "woodfisher",
+    "reconstruction",
+    "snip",
+    "grasp",
+    "synflow",
+    "movement",
+)
+SCORERS_WITHOUT_DATA = ("magnitude", "random")
+DISTRIBUTIONS = ("uniform", "erk", "global")
+SPACINGS = ("geometric", "linear")
+TARGETS = ("auto", "arm64", "wasm", "x86", "size")
+MACHINES = ("arm64", "wasm", "x86")
+QUANTIZE = ("float16", "int8_weights", "dynamic", "int8")
+RUNTIMES = ("native", "wasm")

@@ -1,0 +1,42 @@
+"""`tfprune export`: a Keras model as a .tflite file."""
+
+import argparse
+
+import numpy as np
+
+from tfprune.cli.commands import models
+from tfprune.cli.terminal import Outcome
+from tfprune.export.tflite import to_tflite
+from tfprune.pruning.strip import strip_pruning
+from tfprune.support.progress_bar import progress
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Export `args.model` to `args.output`."""
+    examples = None if args.representative_data is None else _array(args.representative_data)
+    model = models.load(args.model, args.modules, args.allow_lambda)
+    wrapped = bool(pruned_layers(model))
+    if wrapped:
+        model = strip_pruning(model)
+    with progress(f"Exporting {args.model}", quiet=args.json):
+        written = to_tflite(
+            model,
+            args.output,
+            target=args.target,
+            quantize=None if args.quantize == "none" else args.quantize,
+            representative_data=examples,
+            lower_conv3x3=args.lower_conv3x3,
+            unroll=args.unroll,
+            sparse=not args.dense,
+        )
+    note = ("The model was stripped of its masks first.\n",) if wrapped else ()
+    return Outcome({**written.to_dict(), "stripped": wrapped}, (*note, str(written)))
+
+
+def _array(path: str) -> np.ndarray:
+    """The array in a .npy file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path!r} is no .npy file, or a truncated one: {error}") from error

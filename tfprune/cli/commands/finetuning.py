@@ -1,0 +1,140 @@
+"""Training a classifier on a data set, for `tfprune prune --data`: gradual pruning, recovery."""
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfprune.cli.commands.classification import Task
+from tfprune.cli.commands.data import Data
+from tfprune.pruning.callbacks import UpdatePruningStep
+from tfprune.pruning.prune_model import prune
+from tfprune.pruning.strip import strip_pruning
+from tfprune.sparsity.schedules import PolynomialDecay
+from tfprune.support.progress_bar import progress
+
+_RISING_PART = 0.6  # of the steps; the rest recovers accuracy at the final sparsity
+_UPDATES = 20  # mask updates while the sparsity rises
+
+
+def prune_gradually(
+    model: keras.Model, task: Task, args: argparse.Namespace, options: dict[str, Any]
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Fine-tune a classifier while its sparsity rises.
+
+    Args:
+        model: plain model.
+        task: what it is for, with the examples.
+        args: of the command, checked and complete.
+        options: further arguments of `tfprune.prune`.
+
+    Returns:
+        The stripped model, and what was done with the accuracies, as plain values.
+
+    Raises:
+        ValueError: if the model cannot be pruned.
+    """
+    steps = _steps(task.data, args)
+    end_step = max(1, round(_RISING_PART * steps))
+    schedule = PolynomialDecay(
+        0.0,
+        args.sparsity,
+        begin_step=0,
+        end_step=end_step,
+        frequency=max(1, end_step // _UPDATES),
+    )
+    pruned = prune(model, schedule, **options)
+    before = task.accuracy(model)
+    updates = UpdatePruningStep(
+        task.data.training,
+        examples=args.examples,
+        update_weights=args.update_weights,
+        verbose=False,  # one progress bar at a time
+    )
+    _fit(pruned, task, args, "Pruning", [updates])
+    stripped = strip_pruning(pruned)
+    return stripped, {
+        **_description(task, args),
+        "end_step": end_step,
+        "accuracy_before": before,
+        "accuracy_after": task.accuracy(stripped),
+    }
+
+
+def recover(
+    pruned: keras.Model, task: Task, args: argparse.Namespace, before: float
+) -> dict[str, Any]:
+    """Fine-tune, in place, a pruned classifier whose masks are finished and stay.
+
+    Args:
+        pruned: model from `tfprune.one_shot`.
+        task: what it is for, with the examples.
+        args: of the command, checked and complete.
+        before: its accuracy, fraction of the test labels.
+
+    Returns:
+        What was done with the accuracies, as plain values.
+    """
+    _fit(pruned, task, args, "Fine-tuning", [])
+    return {
+        **_description(task, args),
+        "end_step": 0,
+        "accuracy_before": before,
+        "accuracy_after": task.accuracy(pruned),
+    }
+
+
+def _steps(data: Data, args: argparse.Namespace) -> int:
+    return math.ceil(data.train.count / args.batch_size) * args.epochs
+
+
+def _description(task: Task, args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "data": task.data.name,
+        "epochs": args.epochs,
+        "steps": _steps(task.data, args),
+        "loss": task.loss_in_words,
+    }
+
+
+def _fit(
+    model: keras.Model,
+    task: Task,
+    args: argparse.Namespace,
+    text: str,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Train with Adam, under a progress bar with this text."""
+    keras.utils.set_random_seed(args.seed)
+    model.compile(optimizer=keras.optimizers.Adam(args.learning_rate), loss=task.loss)
+    train = task.data.train
+    with progress(text, total=_steps(task.data, args), quiet=args.json) as advance:
+        model.fit(
+            train.x,
+            train.y,
+            sample_weight=train.sample_weight,
+            batch_size=args.batch_size,
+            epochs=args.epochs,
+            verbose=0,
+            callbacks=[*callbacks, _Advance(advance, text, args.epochs)],
+        )
+
+
+class _Advance(keras.callbacks.Callback):
+    """Moves the progress bar by one after every batch."""
+
+    def __init__(self, advance: Callable[..., None], text: str, epochs: int):
+        super().__init__()
+        self._advance = advance
+        self._text = text
+        self._epochs = epochs
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float((logs or {}).get("loss", math.nan))
+        self._advance(f"{self._text}, epoch {self._epoch} of {self._epochs}, loss {loss:.4f}")
