@@ -193,7 +193,7 @@ def test_lint_reads_a_file_and_goes_to_json(content, tmp_path):
     values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert values["sparse_multiply_adds"] == 0.0 and len(values["layers"]) == len(found.layers)
     assert sum(values["blockers"].values()) == len(found.layers)
-    assert "first_1/convolution" in str(found) and "no DENSIFY in the file" in str(found)
+    assert "first/kernel" in str(found) and "no DENSIFY in the file" in str(found)
 
 
 @pytest.mark.parametrize("target", ["auto", "riscv", None])

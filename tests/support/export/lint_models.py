@@ -86,8 +86,8 @@ def lint_of(inputs, outputs, *, sparsity=0.9, target="arm64", edit=None):
 
 
 def row(found, name):
-    """The only layer whose weight has that name in its path."""
-    (layer,) = [layer for layer in found.layers if f"/{name}_" in layer.name]
+    """The only layer whose kernel is that of the Keras layer of this name."""
+    (layer,) = [layer for layer in found.layers if layer.name == f"{name}/kernel"]
     return layer
 
 

@@ -13,14 +13,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.convert import signature
+from tfprune.export.convert import names, outputs, signature
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.tables import SignatureDef, TensorMap
 from tfprune.support import quiet
-
-SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives
 
 
 def convert(
@@ -50,8 +46,7 @@ def convert(
     paths: list[tuple[Any, ...]] = []
 
     def call(*tensors: Any) -> list[Any]:
-        outputs = model(signed.nest(tensors), training=False)
-        flat = keras.tree.flatten_with_path(outputs)
+        flat = keras.tree.flatten_with_path(model(signed.nest(tensors), training=False))
         paths[:] = [path for path, _ in flat]
         # An output that is an input, or comes twice, would lose its place in the file.
         return [tf.identity(tensor) for _, tensor in flat]
@@ -77,8 +72,12 @@ def convert(
             # Inputs stay float32, so there are no statistics of quantized ones to give.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
             content = converter.convert()
-    names = _output_names(model, paths)
-    return _signed(content, [entry.name for entry in signed.inputs], names)
+    converted = flatbuffer.parse(content, "the converted model")
+    names.rename(converted, model)
+    outputs.settle(converted)
+    found = outputs.output_names(model, paths)
+    outputs.sign(converted, [entry.name for entry in signed.inputs], found)
+    return flatbuffer.File(converted, flatbuffer.pack(converted))
 
 
 def _require_no_loop(graph: Any) -> None:
@@ -103,42 +102,3 @@ def _conversion_errors(model: keras.Model) -> Iterator[None]:
             f"`model` must be made of operations that TFLite has. Received: model={model.name!r} "
             f"({type(error).__name__}: {reason})."
         ) from error
-
-
-def _output_names(model: keras.Model, paths: list[tuple[Any, ...]]) -> list[str]:
-    """The keys of the outputs, or Keras's own names, or their places."""
-    names = list(getattr(model, "output_names", None) or ())
-    keyed = any(isinstance(part, str) for path in paths for part in path)
-    if keyed or len(names) != len(paths) or len(set(names)) != len(names):
-        return [
-            "_".join(map(str, path)) if keyed else f"output_{position}"
-            for position, path in enumerate(paths)
-        ]
-    return names
-
-
-def _signed(content: bytes, inputs: list[str], outputs: list[str]) -> flatbuffer.File:
-    """The file with a signature definition, which the converter writes for SavedModels only."""
-    model = flatbuffer.parse(content, "the converted model")
-    main = model.subgraphs[0]
-    if len(main.inputs) != len(inputs) or len(main.outputs) != len(outputs):
-        raise ValueError(
-            "`model` must use every one of its inputs. Received: a model with "
-            f"{len(inputs)} inputs, of which the conversion kept {len(main.inputs)}."
-        )
-    definition: SignatureDef = schema.SignatureDefT()
-    definition.signatureKey = SIGNATURE_KEY.encode()
-    definition.subgraphIndex = 0
-    definition.inputs = _tensor_maps(inputs, main.inputs)
-    definition.outputs = _tensor_maps(outputs, main.outputs)
-    model.signatureDefs = [definition]
-    return flatbuffer.File(model, flatbuffer.pack(model))
-
-
-def _tensor_maps(names: list[str], indices: np.ndarray) -> list[TensorMap]:
-    maps: list[TensorMap] = []
-    for name, index in zip(names, indices):
-        entry: TensorMap = schema.TensorMapT()
-        entry.name, entry.tensorIndex = name.encode(), int(index)
-        maps.append(entry)
-    return maps

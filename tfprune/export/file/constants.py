@@ -67,6 +67,16 @@ class _Role:
     channel_axis: int | None
 
 
+def inputs_of(subgraph: Subgraph, operator: Operator) -> tuple[int | None, int | None]:
+    """The tensors that an operator reads as its weight and as its bias, None where it has none."""
+    weight, bias, _ = _INPUTS.get(subgraph.code(operator), (None, None, 0))
+    found = [
+        int(operator.inputs[place]) if place is not None and place < len(operator.inputs) else -1
+        for place in (weight, bias)
+    ]
+    return found[0] if found[0] >= 0 else None, found[1] if found[1] >= 0 else None
+
+
 def constant_weights(model: Model) -> Iterator[Weight]:
     """The constants that can be stored in another form, in the order of their buffers' tensors.
 
