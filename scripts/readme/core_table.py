@@ -14,6 +14,7 @@ _TARGETS = (  # measure, key without the package's name, largest value aimed at
     ("first `fit`, tracing included / unpruned", "first_fit_to_unpruned", 2.0),
     ("bytes of all variables / unpruned", "variable_bytes_to_unpruned", 1.3),
 )
+_STRUCTURE_TARGETS = {"Unstructured()": 1.0, "Block(4, 1)": 1.0}  # update / np.partition
 _HEADINGS = ("measure", "target", "tfprune", "tensorflow-model-optimization")
 
 
@@ -43,6 +44,21 @@ def embedding(run: dict[str, Any]) -> str:
         f"`{run['command']}`, on {machine(run)}."
     )
     return table(("embedding", "processor ms a step"), rows, left=1) + f"\n{about}\n"
+
+
+def structures(run: dict[str, Any]) -> str:
+    """The table of mask updates by structure, and a line about it."""
+    rows = []
+    for name, case in run["cases"].items():
+        limits = (_STRUCTURE_TARGETS.get(name, 2.0), 4.0)
+        figures = (case["to_partition"]["ratio_of_medians"], case["peak_extra_bytes_a_weight"])
+        texts = (_spread(case["to_partition"]), f"{figures[1]:g}")
+        missed = [", **missed**" * (figure > limit) for figure, limit in zip(figures, limits)]
+        cells = (f"at most {limits[0]:g}", texts[0] + missed[0], texts[1] + missed[1])
+        rows.append((f"`{name}`, {case['sparsity']:.0%}", *cells))
+    headings = ("structure, sparsity", "target", "update / `np.partition`", "extra bytes a weight")
+    about = f"`{run['command']}`, on {machine(run)}."
+    return table(headings, rows) + f"\n{about}\n"
 
 
 def _figures(

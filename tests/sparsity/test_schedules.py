@@ -2,7 +2,8 @@ import keras
 import pytest
 
 import tfprune
-from tfprune.sparsity.schedules import as_schedule
+from tfprune.sparsity.schedules import as_schedule, final_sparsity
+from tfprune.sparsity.stages import Stages
 
 
 def updates(schedule, stop=10_000):
@@ -71,16 +72,47 @@ def half(step):
     return 0.5
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        tfprune.PolynomialDecay(0.1, 0.8, 5, 50, power=2, frequency=7),
-        tfprune.ConstantSparsity(0.5, 3, 9, frequency=2),
-        tfprune.ConstantSparsity(0.5),
-        tfprune.OneShot(0.4, 2),
-        tfprune.FromFunction(half, frequency=3),
-    ],
-)
+SCHEDULES = [
+    tfprune.PolynomialDecay(0.1, 0.8, 5, 50, power=2, frequency=7),
+    tfprune.ConstantSparsity(0.5, 3, 9, frequency=2),
+    tfprune.ConstantSparsity(0.5),
+    tfprune.OneShot(0.4, 2),
+    tfprune.FromFunction(half, frequency=3),
+    Stages(0.9, 3),
+    Stages(0.8, 4, "linear"),
+    Stages(0.9, (0.5, 0.9)),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_every_schedule_rises_within_its_range_and_answers_the_same_again(schedule):
+    asked = [schedule(step) for step in range(-1, 80)]
+    assert all(0.0 <= value < 1.0 for value in asked)
+    assert asked == sorted(asked)
+    assert [schedule(step) for step in reversed(range(-1, 80))] == asked[::-1]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_updates_move_on_whatever_step_they_are_asked_from(schedule):
+    steps = updates(schedule, stop=80)
+    assert steps and all(later > earlier for earlier, later in zip(steps, steps[1:]))
+    for step in range(-1, 60):
+        following = [other for other in steps if other > step]
+        found = schedule.next_update(step)
+        assert found == (following[0] if following else None) or found >= 80
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_the_last_update_is_where_the_final_sparsity_is_reached(schedule):
+    steps = updates(schedule, stop=80)
+    assert schedule(steps[-1]) == schedule(10**6)
+    if hasattr(schedule, "with_final_sparsity"):
+        other = schedule.with_final_sparsity(0.25)
+        assert final_sparsity(other) == other(10**6) == 0.25
+        assert updates(other, stop=80) == steps
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
 def test_schedules_survive_serialization(schedule):
     config = keras.saving.serialize_keras_object(schedule)
     assert keras.saving.deserialize_keras_object(config) == schedule

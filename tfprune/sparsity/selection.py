@@ -136,7 +136,9 @@ class Chunks:
         values = np.abs(values) if self.magnitude else values
         if self.first is None:
             return values
-        return np.where(self.first[index], self.dtype.type(np.inf), values)
+        # Several times as fast as np.where on a mask without pattern; NaN stays NaN.
+        ends = np.array([-np.inf, np.inf], self.dtype)
+        return np.maximum(values, ends.take(self.first[index].view(np.uint8)))
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         for start in range(0, self.size, CHUNK):

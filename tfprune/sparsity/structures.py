@@ -20,7 +20,8 @@ from tfprune.sparsity.contract import (
     require_within,
 )
 from tfprune.sparsity.patterns import pattern_winners
-from tfprune.sparsity.selection import CHUNK, Magnitude, Scores, keep_largest, kept_count
+from tfprune.sparsity.pooling import pool_blocks, sum_slices
+from tfprune.sparsity.selection import Scores, keep_largest, kept_count
 from tfprune.sparsity.whole_groups import WholeGroups
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer, require_one_of
@@ -98,33 +99,13 @@ class Block(WholeGroups):
         return _boxes(shape, {-2: self.height, -1: self.width})
 
     def group_scores(self, scores: Scores) -> np.ndarray:
-        magnitude = isinstance(scores, Magnitude)
-        array = scores.array if isinstance(scores, Magnitude) else np.asarray(scores)
-        matrix = np.atleast_2d(array)
-        # Piece by piece, so that |w| is never stored whole.
-        rows = self.height * max(1, CHUNK // (self.height * matrix.shape[-1]))
-        pieces = [
-            self._pooled(np.abs(piece) if magnitude else piece)
-            for piece in np.split(matrix, range(rows, matrix.shape[-2], rows), axis=-2)
-        ]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-2)
-
-    def _pooled(self, matrix: np.ndarray) -> np.ndarray:
-        rows = np.arange(0, matrix.shape[-2], self.height)
-        columns = np.arange(0, matrix.shape[-1], self.width)
-        if self.pooling == "max":
-            return np.maximum.reduceat(np.maximum.reduceat(matrix, rows, -2), columns, -1)
-        # Half-precision sums would round away the differences that decide.
-        dtype = np.result_type(matrix.dtype, np.float32)
-        total = np.add.reduceat(np.add.reduceat(matrix, rows, -2, dtype=dtype), columns, -1)
-        heights = np.diff(np.append(rows, matrix.shape[-2]))
-        widths = np.diff(np.append(columns, matrix.shape[-1]))
-        return total / (heights[:, None] * widths).astype(dtype)
+        return pool_blocks(scores, self.height, self.width, self.pooling)
 
     def expand(self, groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         rows, columns = shape[-2] if len(shape) > 1 else 1, shape[-1]
-        tall = np.repeat(groups, self.height, axis=-2)[..., :rows, :]
-        return np.repeat(tall, self.width, axis=-1)[..., :columns].reshape(shape)
+        if self.width > 1:
+            groups = np.repeat(groups, self.width, axis=-1)[..., :columns]
+        return np.repeat(groups, self.height, axis=-2)[..., :rows, :].reshape(shape)
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -224,6 +205,7 @@ class Channel(WholeGroups):
 
     axis: int = -1
 
+    takes_magnitude: ClassVar[bool] = True
     removes_units: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -241,9 +223,7 @@ class Channel(WholeGroups):
         return 1.0
 
     def group_scores(self, scores: Scores) -> np.ndarray:
-        values = np.asarray(scores)
-        others = tuple(np.delete(np.arange(values.ndim), self.axis))
-        return values.sum(axis=others, dtype=np.result_type(values.dtype, np.float32))
+        return sum_slices(scores, self.axis)
 
     def expand(self, groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         aligned = [1] * len(shape)
