@@ -1,37 +1,33 @@
-"""Reference models in plain Keras 3 and the data they are trained on."""
+"""Reference models in plain Keras 3 and the data they are trained on.
 
-from models.data.arrays import Dataset, load
-from models.data.imagenet import imagenet_batches
-from models.images.all_convolutional import all_cnn_c, network_in_network
-from models.images.augment import augmented, training_batches
-from models.images.classic import alexnet, lenet_5, lenet_300_100, vgg_16
-from models.images.digits import digits_cnn
-from models.images.imagenet import inception_v3, mobilenet_v1, resnet_50
-from models.images.mobilenet import load_imagenet_sample, load_mobilenet
-from models.images.resnet import load_resnet20, resnet20, small_image_resnet
-from models.registry import build, names
+What this package exports is imported where it is asked for: TensorFlow, which reads the images,
+is not needed for a language model that JAX trains.
+"""
 
-__all__ = [
-    "Dataset",
-    "alexnet",
-    "all_cnn_c",
-    "augmented",
-    "build",
-    "digits_cnn",
-    "imagenet_batches",
-    "inception_v3",
-    "lenet_300_100",
-    "lenet_5",
-    "load",
-    "load_imagenet_sample",
-    "load_mobilenet",
-    "load_resnet20",
-    "mobilenet_v1",
-    "names",
-    "network_in_network",
-    "resnet20",
-    "resnet_50",
-    "small_image_resnet",
-    "training_batches",
-    "vgg_16",
-]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "models.data.arrays": ("Dataset", "load"),
+    "models.data.imagenet": ("imagenet_batches",),
+    "models.images.all_convolutional": ("all_cnn_c", "network_in_network"),
+    "models.images.augment": ("augmented", "training_batches"),
+    "models.images.classic": ("alexnet", "lenet_300_100", "lenet_5", "vgg_16"),
+    "models.images.digits": ("digits_cnn",),
+    "models.images.imagenet": ("inception_v3", "mobilenet_v1", "resnet_50"),
+    "models.images.mobilenet": ("load_imagenet_sample", "load_mobilenet"),
+    "models.images.resnet": ("load_resnet20", "resnet20", "small_image_resnet"),
+    "models.registry": ("build", "names"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.data.word_streams import require_fitting, streams
+from models.data.word_streams import require_fitting, stream_arrays, streams
 
 __all__ = [
     "CORPORA",
@@ -23,6 +23,7 @@ __all__ = [
     "read_text",
     "read_words",
     "require_fitting",
+    "stream_arrays",
     "streams",
     "vocabulary_of",
 ]

@@ -1,16 +1,14 @@
 """A text in contiguous streams, as a stateful language model reads it."""
 
 import contextlib
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 
-def streams(
-    tokens: np.ndarray, batch_size: int, steps: int, *, every_token: bool = False
-) -> tf.data.Dataset:
-    """Lay a text out in contiguous streams, for a stateful model.
+def streams(tokens: np.ndarray, batch_size: int, steps: int, *, every_token: bool = False) -> Any:
+    """Lay a text out in contiguous streams, for a stateful model, as a `tf.data.Dataset`.
 
     The text is cut into `batch_size` streams of equal length. Batch k holds words k steps ... of
     each stream, so that row i of a batch goes on where row i of the batch before it ended; y is
@@ -36,6 +34,26 @@ def streams(
         [[0, 1], [5, 6]] [[1, 2], [6, 7]]
         [[2, 3], [7, 8]] [[3, 4], [8, 9]]
     """
+    arrays = stream_arrays(tokens, batch_size, steps, every_token=every_token)
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":  # or it would reserve all memory of the GPU
+        with contextlib.suppress(RuntimeError):  # it has begun, and holds what it holds
+            tf.config.set_visible_devices([], "GPU")
+    return tf.data.Dataset.from_tensor_slices(arrays)
+
+
+def stream_arrays(
+    tokens: np.ndarray, batch_size: int, steps: int, *, every_token: bool = False
+) -> tuple[np.ndarray, ...]:
+    """Return what `streams` gives, all batches of x, of y and of the weights in one array each.
+
+    Args, Raises: as of `streams`.
+
+    Example:
+        >>> [part.shape for part in stream_arrays(np.arange(11), batch_size=2, steps=2)]
+        [(2, 2, 2), (2, 2, 2)]
+    """
     for name, value in (("batch_size", batch_size), ("steps", steps)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
@@ -56,9 +74,8 @@ def streams(
     else:
         length = predicted // batch_size
         columns = (tokens[: batch_size * length], tokens[1 : batch_size * length + 1])
-    _leave_the_gpu_to_the_backend()
     rows = (column.reshape(batch_size, length) for column in columns)
-    return tf.data.Dataset.from_tensor_slices(tuple(_batches(row, steps) for row in rows))
+    return tuple(_batches(row, steps) for row in rows)
 
 
 def require_fitting(tokens: np.ndarray, model: keras.Model) -> None:
@@ -98,10 +115,3 @@ def _batches(rows: np.ndarray, steps: int) -> np.ndarray:
     """(B, n) -> (n // steps, B, steps), one batch after the other."""
     count = rows.shape[1] // steps
     return rows[:, : count * steps].reshape(len(rows), count, steps).swapaxes(0, 1)
-
-
-def _leave_the_gpu_to_the_backend() -> None:
-    """Keep TensorFlow, where it only reads data, from reserving all memory of the GPU."""
-    if keras.backend.backend() != "tensorflow":
-        with contextlib.suppress(RuntimeError):  # it has begun, and holds what it holds
-            tf.config.set_visible_devices([], "GPU")

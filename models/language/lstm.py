@@ -3,7 +3,9 @@
 import dataclasses
 
 import keras
-from keras import layers
+from keras import layers, ops
+
+from models.language.recurrence import recurrence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,8 @@ class StreamLSTM(layers.LSTM):
     """A stateful LSTM whose states are weights that are not trained.
 
     Keras does not track the states that it makes itself: `fit` on JAX would begin every batch with
-    the same ones, and no checkpoint would have them.
+    the same ones, and no checkpoint would have them. Without masks, dropout of its own and other
+    activations than Keras's, `models.language.recurrence` runs it.
 
     Example:
         >>> layer = StreamLSTM(3, stateful=True)
@@ -68,6 +71,24 @@ class StreamLSTM(layers.LSTM):
                 for name in ("hidden_state", "cell_state")
             ]
         super().build(sequences_shape, initial_state_shape)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        cell = self.cell
+        plain = {"tanh": cell.activation, "sigmoid": cell.recurrent_activation}
+        if (
+            mask is not None
+            or any(keras.activations.get(name) is not own for name, own in plain.items())
+            or not cell.use_bias
+            or cell.dropout
+            or cell.recurrent_dropout
+            or self.go_backwards
+        ):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        z = ops.matmul(ops.transpose(sequences, (1, 0, 2)), cell.kernel) + cell.bias
+        # Copies: the gradient is taken when states have moved on, and TensorFlow wants no variable.
+        found = recurrence(z, *map(ops.copy, (cell.recurrent_kernel, *initial_state)))
+        last = [found[0, -1], found[1, -1]]
+        return last[0], ops.transpose(found[0], (1, 0, 2)), last
 
 
 def lstm_language_model(

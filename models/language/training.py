@@ -1,5 +1,7 @@
 """How Zaremba et al., arXiv 1409.2329, train a language model, and how it is measured."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -38,6 +40,55 @@ class Perplexity(keras.metrics.Mean):
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable("models")
+class WordCrossEntropy(keras.losses.Loss):
+    """-log softmax(logits)[word], in nats; its gradient takes each exponential once.
+
+    The values are those of Keras's sparse categorical cross-entropy of logits.
+
+    Args:
+        reduction: of the words' values, as Keras's losses take it.
+        name: of the loss.
+
+    Example:
+        >>> loss = WordCrossEntropy()(ops.array([[1, 2]]), ops.zeros((1, 2, 50)))
+        >>> round(float(ops.exp(loss)), 3)
+        50.0
+    """
+
+    def __init__(
+        self, reduction: str = "sum_over_batch_size", name: str = "word_cross_entropy", **dtype: Any
+    ):
+        super().__init__(name=name, reduction=reduction, **dtype)
+
+    def call(self, y_true, y_pred):
+        """Return the value of each word.
+
+        Args:
+            y_true: (..., steps) integer words.
+            y_pred: (..., steps, v) logits.
+        """
+        words = ops.cast(ops.reshape(y_true, (-1, 1)), "int32")
+
+        @ops.custom_gradient
+        def entropies(logits):
+            largest = ops.max(logits, axis=-1, keepdims=True)
+            powers = ops.exp(logits - largest)
+            sums = ops.sum(powers, axis=-1, keepdims=True)
+            own = ops.take_along_axis(logits, words, axis=-1)
+
+            def gradient(*results, upstream=None):
+                scale = ops.expand_dims(results[-1] if upstream is None else upstream, -1)
+                hit = ops.arange(logits.shape[-1])[None] == words
+                shares = powers * (scale / sums)
+                return ops.where(hit, shares - scale, shares)
+
+            return ops.squeeze(ops.log(sums) + largest - own, -1), gradient
+
+        found = entropies(ops.reshape(y_pred, (-1, y_pred.shape[-1])))
+        return ops.reshape(found, ops.shape(y_true))
 
 
 class ResetStates(keras.callbacks.Callback):

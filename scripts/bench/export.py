@@ -18,10 +18,11 @@ from typing import Any
 from scripts.bench.export_cases import CASES, Case, inputs_of, pruned
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import ExportReport, benchmark, to_tflite
 from tfprune.export.run import child, wasm
+from tfprune.support.number_argument import number
 
 PROGRAM = "bench_export"
 OUT = RESULTS / "bench_export.json"

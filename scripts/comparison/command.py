@@ -23,11 +23,12 @@ from scripts.comparison.images import classifiers
 from scripts.comparison.language import language_models
 from scripts.comparison.translation import translation_models
 from scripts.lab import experiments, measuring
+from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
-from tfprune.reports import measures
 from tfprune.reports.tables import plain_text, table
+from tfprune.support.number_argument import number
 from tfprune.support.progress_bar import progress
 
 PROGRAM = "large_sparse_vs_small_dense"
@@ -53,6 +54,9 @@ def run_family(
     out: Path,
     checkpoints: Path,
     data_dir: Path | None,
+    *,
+    only: Sequence[str] | None = None,
+    changed: str = "refuse",
 ) -> ResultsFile:
     """Train what is missing, model by model.
 
@@ -63,6 +67,8 @@ def run_family(
         out: results file.
         checkpoints: folder for the checkpoint of the model in training.
         data_dir: folder of the data, None to search it.
+        only: methods, in the order of their training; None is all.
+        changed: what to do with a checkpoint of other code or data, as of `Checkpoint`.
 
     Returns:
         The results.
@@ -77,14 +83,26 @@ def run_family(
     module = MODULES[family.name]
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
+    if only is not None:
+        missing = sorted({*only} - {job.method for job in jobs})
+        if missing:
+            known = ", ".join(dict.fromkeys(job.method for job in jobs))
+            raise ValueError(f"`--only` must be among {known}. Received: {', '.join(missing)}")
+        jobs = [job for method in only for job in jobs if job.method == method]
 
     def train(job: Job) -> dict[str, Any]:
         with progress(f"{job}", quiet=False) as advance:
             return module.train(
-                job, preset, job.seed, checkpoints, data_dir=data_dir, callbacks=[_Bar(advance)]
+                job,
+                preset,
+                job.seed,
+                checkpoints,
+                data_dir=data_dir,
+                callbacks=[_Bar(advance)],
+                changed=changed,
             )
 
-    whole = experiments.duration(module.estimate(preset, seeds))
+    whole = experiments.duration(sum(job.seconds for job in jobs))
     experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
     experiments.run_all(jobs, results, train)
     return results
@@ -93,28 +111,10 @@ def run_family(
 def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
     """Return the head of the results file."""
     seeds = len({record["seed"] for record in records})
-    sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
-    rows = experiments.aggregate(records, [family.measure, *sizes, "cpu_seconds"])
     return {
         "command": f"python -m scripts.comparison {family.name} --preset {settings['preset']} "
         f"--seeds {seeds}",
-        "versions": settings["versions"],
-        "published": family.published,
-        "rows": [{**row, **compressed(row, rows)} for row in rows],
-    }
-
-
-def compressed(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return bytes of a row's models, and what that saves of the largest dense model's.
-
-    Dense models are stored as float32 numbers, pruned ones as their values and a bit mask.
-    """
-    largest = max(other["dense_bytes"]["mean"] for other in rows)
-    stored = row["bitmask_bytes" if row["sparsity"] else "dense_bytes"]["mean"]
-    return {
-        "stored_bytes": stored,
-        "compression_rate": round(measures.compression_rate(largest, stored), 4),
-        "space_saving": round(measures.space_saving(largest, stored), 4),
+        **comparison_table.summary(family, settings, records),
     }
 
 
@@ -132,6 +132,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=3,
         metavar="N",
         help="how many; default: %(default)s",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="METHOD",
+        help="methods such as dense-200, in the order of their training; default: all",
     )
     add_folders(parser)
     return parser.parse_args(arguments)
@@ -151,6 +157,12 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
         default=CHECKPOINTS,
         metavar="DIR",
         help=f"folder for the model in training; default: results/{PROGRAM}",
+    )
+    parser.add_argument(
+        "--changed",
+        choices=CHANGED,
+        default="refuse",
+        help="a checkpoint that other code or data has made; default: %(default)s",
     )
     parser.add_argument(
         "--out",
@@ -174,7 +186,16 @@ def main(arguments: Sequence[str]) -> int:
         out = args.out or RESULTS / f"{args.family}_{preset}.json"
         if out.suffix == ".png":
             raise ValueError(f"`--out` must not end in .png, the plot's ending. Received: {out}")
-        results = run_family(family, preset, args.seeds, out, args.checkpoints, args.data_dir)
+        results = run_family(
+            family,
+            preset,
+            args.seeds,
+            out,
+            args.checkpoints,
+            args.data_dir,
+            only=args.only,
+            changed=args.changed,
+        )
         content = summarize(family, {"preset": preset, "versions": {}}, results.records)
         headings, rows = comparison_table.headings(family), comparison_table.rows(family, content)
         experiments.say(plain_text(table(headings, rows)))

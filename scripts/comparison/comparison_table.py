@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.comparison.families import Family
+from scripts.lab import experiments
+from scripts.lab.results_file import Record
 from scripts.lab.tables import Table, environment
+from tfprune.reports import measures
 
 MEASURES = (
     "compression rate: a / a*, space saving: (a - a*) / a, with a = bytes of the largest dense "
@@ -13,6 +16,31 @@ MEASURES = (
     "mask (Cheng et al., arXiv 1710.09282). No speed-up: no inference is timed here."
 )
 _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
+
+
+def summary(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+    """Return the rows of a results file, and what belongs to them."""
+    sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
+    rows = experiments.aggregate(records, [family.measure, *sizes, "cpu_seconds"])
+    return {
+        "versions": settings["versions"],
+        "published": family.published,
+        "rows": [{**row, **compressed(row, rows)} for row in rows],
+    }
+
+
+def compressed(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return bytes of a row's models, and what that saves of the largest dense model's.
+
+    Dense models are stored as float32 numbers, pruned ones as their values and a bit mask.
+    """
+    largest = max(other["dense_bytes"]["mean"] for other in rows)
+    stored = row["bitmask_bytes" if row["sparsity"] else "dense_bytes"]["mean"]
+    return {
+        "stored_bytes": stored,
+        "compression_rate": round(measures.compression_rate(largest, stored), 4),
+        "space_saving": round(measures.space_saving(largest, stored), 4),
+    }
 
 
 def headings(family: Family) -> tuple[str, ...]:

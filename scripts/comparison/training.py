@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 import tfprune
 from scripts.comparison.presets import Preset
@@ -96,4 +95,6 @@ def has_gpu() -> bool:
 def leave_gpu_to_backend() -> None:
     """Keep TensorFlow, which reads the data, from taking a GPU's memory where JAX computes."""
     if keras.backend.backend() != "tensorflow":
+        import tensorflow as tf
+
         tf.config.set_visible_devices([], "GPU")

@@ -1,6 +1,7 @@
 """Checkpoints of a training: every variable in one file, so that it goes on exactly as it was."""
 
 import json
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -16,6 +17,9 @@ from tfprune.support.files import replacing, require_writable
 _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile)
 
 
+CHANGED = ("refuse", "start-over", "go-on")
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Writes all that a training needs to go on, at the end of every epoch.
 
@@ -25,25 +29,41 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         path: file to write, .npz; None writes none.
         settings: plain values of which all have to be the same when it is read.
+        made_by: fingerprints of the code and the data.
+        changed: what to do with a file that was made by others: "refuse" it, "start-over", which
+            begins the training anew, or "go-on" with it.
 
-    Attributes:
-        seconds: wall time of the training so far, that before a restart included.
-        cpu_seconds: the same in processor time.
+    Raises:
+        ValueError: if `changed` is none of these.
     """
 
-    def __init__(self, path: Path | None, settings: dict[str, Any]):
+    def __init__(
+        self,
+        path: Path | None,
+        settings: dict[str, Any],
+        made_by: dict[str, str] | None = None,
+        *,
+        changed: str = "refuse",
+    ):
         super().__init__()
+        if changed not in CHANGED:
+            raise ValueError(
+                f"`changed` must be one of {', '.join(CHANGED)}. Received: changed={changed!r}"
+            )
         self._path = path
         self._settings = json.dumps(settings, sort_keys=True)
-        self._begun = (0.0, 0.0)
-        self.seconds = self.cpu_seconds = 0.0
+        self._made_by = json.dumps(made_by or {}, sort_keys=True)
+        self._changed = changed
+        self._begun = time.perf_counter(), time.process_time()
 
-    def on_train_begin(self, logs=None):
-        self._begun = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
+    def spent(self) -> dict[str, float]:
+        """Return `seconds` and `cpu_seconds` since this was made, and all that the file had."""
+        return {
+            "seconds": round(time.perf_counter() - self._begun[0], 2),
+            "cpu_seconds": round(time.process_time() - self._begun[1], 2),
+        }
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seconds = time.perf_counter() - self._begun[0]
-        self.cpu_seconds = time.process_time() - self._begun[1]
         if self._path is not None:
             self._write(self._path)
 
@@ -52,8 +72,8 @@ class Checkpoint(keras.callbacks.Callback):
             str(position): host_array(variable.value)
             for position, variable in enumerate(_variables(self.model))
         }
-        content["settings"] = self._settings
-        content["spent"] = np.array([self.seconds, self.cpu_seconds])
+        content["settings"], content["made_by"] = self._settings, self._made_by
+        content["spent"] = np.array([*self.spent().values()])
         try:
             with replacing(path, name="--checkpoints") as new:
                 np.savez(new, **content)
@@ -67,8 +87,8 @@ class Checkpoint(keras.callbacks.Callback):
             Optimizer steps made until then; 0 without a file.
 
         Raises:
-            ValueError: if the file is damaged, of another training or cannot be written later on;
-                nothing has changed then.
+            ValueError: if the file is damaged, of another training, was made by other code or data
+                and is to be refused then, or cannot be written later on; nothing has changed then.
         """
         model.optimizer.build(model.trainable_variables)
         if self._path is None:
@@ -80,17 +100,34 @@ class Checkpoint(keras.callbacks.Callback):
             with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as content:
                 settings = dict(json.loads(str(content["settings"])))
                 seconds, cpu_seconds = map(float, content["spent"])
-                arrays = [content[str(position)] for position in range(len(content.files) - 2)]
+                made_by = dict(json.loads(str(content["made_by"])))
+                arrays = [content[str(position)] for position in range(len(content.files) - 3)]
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"{self._path} is a damaged checkpoint; delete it to begin anew ({reason})"
             ) from error
+        if made_by != json.loads(self._made_by) and not self._goes_on(made_by):
+            return 0
         self._require_same(settings, model, arrays)
         for variable, array in zip(_variables(model), arrays):
             variable.assign(array)
-        self.seconds, self.cpu_seconds = seconds, cpu_seconds
+        self._begun = self._begun[0] - seconds, self._begun[1] - cpu_seconds
         return int(model.optimizer.iterations.numpy())
+
+    def _goes_on(self, there: dict[str, str]) -> bool:
+        """Say that code or data have changed, and whether the file counts all the same."""
+        here = json.loads(self._made_by)
+        names = [name for name in here if there.get(name) != here[name]]
+        what = f"{self._path} was made by other {' and '.join(names)} than there is today"
+        if self._changed == "refuse":
+            raise ValueError(
+                f"{what}; --changed start-over begins this training anew, --changed go-on takes it "
+                "up all the same"
+            )
+        done = {"start-over": "begun anew", "go-on": "taken up all the same"}[self._changed]
+        print(f"{what}: {done}", file=sys.stderr, flush=True)
+        return self._changed == "go-on"
 
     def _require_same(
         self, there: dict[str, Any], model: keras.Model, arrays: list[np.ndarray]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lab.options import number
 from scripts.lab.results_file import Job, Record, ResultsFile
+from tfprune.support.number_argument import number
 
 
 def run_all(
@@ -21,7 +21,9 @@ def run_all(
 
     Args:
         jobs: all jobs of the experiment.
-        results: where records go; each gets `seconds` and `cpu_seconds` of its job besides.
+        results: where records go; each gets the `seconds` and `cpu_seconds` of its job besides,
+            unless the job's results have them: one that goes on from a checkpoint counts what was
+            spent before too.
         run: job -> its results, as plain values.
     """
     waiting = [job for job in jobs if results.find(job) is None]
@@ -34,7 +36,7 @@ def run_all(
             "seconds": round(time.perf_counter() - wall, 2),
             "cpu_seconds": round(time.process_time() - processor, 2),
         }
-        results.add(job, {**values, **spent})
+        results.add(job, {**spent, **values})
         left = remaining_seconds(waiting[position:], jobs, results)
         figures = ", ".join(f"{k} {v:.4f}" for k, v in values.items() if isinstance(v, float))
         say(

@@ -1,18 +1,17 @@
 """What is measured of models, and what a results file says of where it was measured."""
 
+import importlib.metadata
 import os
 import platform
 from typing import Any
 
-import ai_edge_litert
 import keras
 import numpy as np
-import scipy
-import tensorflow as tf
 
 import tfprune
-from tfprune.export.run import wasm
 from tfprune.layer_classes.prunable import prunable_weights
+
+_ALL = ("numpy", "scipy")
 
 
 class Evaluator:
@@ -53,15 +52,25 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    modules = (tfprune, keras, tf, np, scipy)
-    return {"python": platform.python_version()} | {m.__name__: m.__version__ for m in modules}
+    """Return the versions of Python, of this package and of what trains with it."""
+    found = {"python": platform.python_version(), "tfprune": tfprune.__version__}
+    backend = keras.backend.backend()
+    return found | {name: importlib.metadata.version(name) for name in ("keras", backend, *_ALL)}
 
 
 def runtime_versions() -> dict[str, str]:
     """Return the versions of what runs .tflite files."""
+    import ai_edge_litert
+
+    from tfprune.export.run import wasm
+
     return {"ai_edge_litert": ai_edge_litert.__version__, "LiteRT.js": wasm.VERSION}
 
 
 def threads() -> int:
     """Return the number of threads that one TensorFlow operation may use."""
+    if keras.backend.backend() != "tensorflow":
+        return os.cpu_count() or 1
+    import tensorflow as tf
+
     return tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1

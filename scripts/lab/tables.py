@@ -134,8 +134,6 @@ def environment(run: dict[str, Any]) -> str:
     if counts[0] != counts[-1]:
         seeds = f"{counts[0]} to {seeds} (one seed where no deviation stands)"
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    machine = run["machine"]
-    return (
-        f"mean ± standard deviation over {seeds}; on "
-        f"{machine['cores']} {machine['processor']} cores; {versions}"
-    )
+    machine, device = run["machine"], run["settings"].get("device")
+    where = f"one {device}" if device else f"{machine['cores']} {machine['processor']} cores"
+    return f"mean ± standard deviation over {seeds}; on {where}; {versions}"

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from scripts.lab.folders import ROOT
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
+from tfprune.support.number_argument import number
 
 DATA = ("digits", "fashion_mnist")
 

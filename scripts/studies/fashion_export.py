@@ -34,7 +34,7 @@ from models.data import arrays
 from scripts.lab import experiments, measuring
 from scripts.lab.batches import Batches
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.fashion_cases import DENSE, FILES, MODELS, RECIPE, START, TIMED, Model, Recipe
 from scripts.studies.gradual_comparison import build, digest, loss
@@ -42,6 +42,7 @@ from tfprune.export import benchmark
 from tfprune.export.run import runtime, wasm
 from tfprune.export.run.bench import RUNTIMES
 from tfprune.support.files import replacing
+from tfprune.support.number_argument import number
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 PROGRAM = "fashion_export"

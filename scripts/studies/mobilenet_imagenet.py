@@ -23,11 +23,12 @@ import tfprune
 from models import load_imagenet_sample, load_mobilenet
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import runtime, wasm
 from tfprune.scorers import Magnitude, Reconstruction
+from tfprune.support.number_argument import number
 
 PROGRAM = "mobilenet_imagenet"
 DATA = SHARED / "imagenet_mobilenet"

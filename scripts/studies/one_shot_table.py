@@ -29,10 +29,11 @@ from models.images.resnet import crop_and_flip, normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
 from scripts.lab.measuring import Evaluator
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies import one_shot_plots
 from scripts.studies.one_shot_methods import ELSEWHERE, EVALUATION_SECONDS, METHODS, SPARSITIES
+from tfprune.support.number_argument import number
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 PROGRAM = "one_shot_table"

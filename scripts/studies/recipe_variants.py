@@ -18,8 +18,9 @@ from scripts.comparison import training
 from scripts.comparison.families import FAMILIES, Family
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser, number
+from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
+from tfprune.support.number_argument import number
 
 PROGRAM = "recipe_variants"
 BASE = "cpu"
@@ -76,7 +77,14 @@ def run(args: argparse.Namespace) -> None:
 
     def train(job: Job) -> dict[str, Any]:
         preset, own = every[job]
-        return module.train(own, preset, own.seed, args.checkpoints, data_dir=args.data_dir)
+        return module.train(
+            own,
+            preset,
+            own.seed,
+            args.checkpoints,
+            data_dir=args.data_dir,
+            changed=args.changed,
+        )
 
     experiments.run_all(list(every), results, train)
 

@@ -5,12 +5,11 @@ argparse turns the errors of the converters into one line.
 
 import argparse
 import importlib.util
-import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 from tfprune.cli.choices import QUANTIZE, TARGETS
+from tfprune.support.number_argument import number
 
 # Text before the numbers -> class of tfprune.sparsity.structures, and what separates its numbers.
 _STRUCTURES = {
@@ -69,32 +68,6 @@ def add_loading(parser: Any) -> None:
         action="store_true",
         help="let Lambda layers run the Python code that is in the file; for files that you trust",
     )
-
-
-def number(kind: Callable[[str], Any], what: str, low: float, high: float = math.inf) -> Any:
-    """Return an argument type: a number in [low, high).
-
-    Args:
-        kind: int or float.
-        what: the range in words.
-        low: smallest value.
-        high: first value that is too large.
-
-    Example:
-        >>> number(int, "an integer >= 1", 1)("3")
-        3
-    """
-
-    def convert(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value < high:
-            raise argparse.ArgumentTypeError(f"must be {what}. Received: {text}")
-        return value
-
-    return convert
 
 
 def module(text: str) -> str:

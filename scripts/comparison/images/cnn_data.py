@@ -10,6 +10,7 @@ import models
 from models.data import prepared
 from models.images.augment import training_batches
 from scripts.comparison.images.cnn_presets import Preset
+from scripts.lab import fingerprints
 
 IMAGENET = "imagenet2012"
 _IMAGENET_IMAGES = 1_281_167
@@ -34,6 +35,9 @@ class Images(Protocol):
 
     def test(self) -> Any:
         """Return batches of (images, labels) to measure with."""
+
+    def fingerprint(self) -> str:
+        """Return what tells these images from others."""
 
     def naming_damage(self) -> contextlib.AbstractContextManager[None]:
         """Say which record is damaged, where one turns out to be while the block reads images."""
@@ -83,6 +87,10 @@ class Small:
             _EVALUATED
         )
 
+    def fingerprint(self) -> str:
+        images = self.images
+        return fingerprints.of_data(images.x_train, images.y_train, images.x_test, images.y_test)
+
     def naming_damage(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()  # all of them are read before
 
@@ -114,6 +122,9 @@ class ImageNet:
 
     def test(self) -> Any:
         return self._batches("validation")
+
+    def fingerprint(self) -> str:
+        return IMAGENET  # too large to read for this
 
     def naming_damage(self) -> contextlib.AbstractContextManager[None]:
         return prepared.naming_damage(IMAGENET, self.data_dir)

@@ -1,8 +1,7 @@
 """The LSTM family of the comparison: language models on Penn Treebank, dense and pruned.
 
-    jobs(preset, seed)                        the runs of one seed, dense ones first
-    train(job, preset, seed, checkpoint_dir)  one of them; returns what came out
-    estimate(preset, seeds)                   seconds on one CPU core
+`train` returns, beside what every family does, `perplexity` and `valid_perplexity` of the model as
+stripped, over every word of test and validation text, and the `words` seen in training.
 
 Dense models of several widths, and the widest one pruned gradually, all trained in the way of
 Zaremba et al. (arXiv 1409.2329): stateful truncated back-propagation over contiguous streams, SGD
@@ -11,110 +10,132 @@ LSTM kernels and softmax are pruned to the same sparsity, biases are not.
 """
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
-import tfprune
 from models.data import text
 from models.language.lstm import lstm_language_model, stateless
-from models.language.training import Perplexity, ResetStates, zaremba_optimizer
-from scripts.comparison import training
+from models.language.training import (
+    Perplexity,
+    ResetStates,
+    WordCrossEntropy,
+    zaremba_optimizer,
+)
+from scripts.comparison import protocol
 from scripts.comparison.language.lstm_presets import (
     PRESETS,
     VARIANTS,
     Preset,
     Recipe,
     estimate,
-    find,
     jobs,
 )
-from scripts.lab.checkpoints import Checkpoint
+from scripts.lab import fingerprints
+from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
 
-__all__ = ["PRESETS", "VARIANTS", "Preset", "Recipe", "estimate", "jobs", "perplexity", "train"]
+__all__ = [
+    "PRESETS",
+    "VARIANTS",
+    "Plan",
+    "Preset",
+    "Recipe",
+    "build",
+    "estimate",
+    "jobs",
+    "perplexity",
+    "train",
+]
 
 
-def train(
-    job: Job,
-    preset: str,
-    seed: int,
-    checkpoint_dir: str | os.PathLike[str] | None,
-    *,
-    data_dir: str | os.PathLike[str] | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> dict[str, Any]:
-    """Train one model, from its last checkpoint if there is one, and measure it.
+class _Training(protocol.Training):
+    """A language model on its text."""
 
-    Args:
-        job: of `jobs(preset, seed)`.
-        preset: name in PRESETS.
-        seed: as in `jobs`.
-        checkpoint_dir: folder for the run's checkpoint, `lstm-<preset>-<method>-<sparsity>-
-            <seed>.npz`, which stays when the run is done; None writes none.
-        data_dir: folder of the text, see `models.data.text.load`.
-        callbacks: further ones, such as one that shows the progress: `passes * parts` epochs.
+    def __init__(self, job: Job, preset: Preset, data_dir: str | os.PathLike[str] | None):
+        self._recipe = next(own for own in preset.dense if own.units == job.options["units"])
+        self._texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
+        self._words = self._texts["train"].tokens[: preset.words]
+        self._batches = text.streams(self._words, self._recipe.batch_size, self._recipe.steps)
+        self._plan = Plan.of(self._recipe, int(self._batches.cardinality()))
+        self.total = self._plan.total
+        self.data = fingerprints.of_data(*(own.tokens for own in self._texts.values()))
 
-    Returns:
-        `perplexity` and `valid_perplexity` of the model as stripped, over every word of test and
-        validation text; `nonzeros`, `parameters`, `dense_bytes`, `bitmask_bytes`, `csr_bytes`,
-        `compression_rate` and `space_saving` of all its parameters; `words` seen in training;
-        `seconds` and `cpu_seconds` of the training, that before a restart included.
+    def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
+        model, pruning = prepare(build(self._recipe, len(self._texts["train"].vocabulary)))
+        model.compile(self._plan.optimizer(self._recipe), WordCrossEntropy(), jit_compile=_jit())
+        return model, pruning
 
-    Raises:
-        ValueError: for an unknown preset or job, or a text or a checkpoint that is missing,
-            damaged or does not fit.
+    def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        plan = self._plan
+        model.fit(
+            self._batches.take(plan.batches).repeat().skip(done),
+            epochs=plan.total // plan.piece,
+            initial_epoch=done // plan.piece,
+            steps_per_epoch=plan.piece,
+            shuffle=False,
+            verbose=0,
+            callbacks=[_ResetEachPass(plan.batches // plan.piece), *callbacks],
+        )
+
+    def measure(self, plain: keras.Model) -> dict[str, Any]:
+        return {
+            "perplexity": perplexity(plain, self._texts["test"].tokens),
+            "valid_perplexity": perplexity(plain, self._texts["valid"].tokens),
+            "words": self.total * self._recipe.batch_size * self._recipe.steps,
+        }
+
+    def counted(self, plain: keras.Model) -> keras.Model:
+        return stateless(plain)  # states are no parameters
+
+
+class Plan(NamedTuple):
+    """Optimizer steps of a training.
+
+    Attributes:
+        piece: between two checkpoints.
+        batches: of a pass.
+        total: of all passes.
     """
-    chosen = find(preset)
-    training.require_own(job, preset, jobs(preset, seed))
-    recipe = next(own for own in chosen.dense if own.units == job.options["units"])
-    texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
-    words = texts["train"].tokens[: chosen.words]
-    batches = text.streams(words, recipe.batch_size, recipe.steps)
-    part = int(batches.cardinality()) // recipe.parts
-    if not part:
-        raise ValueError(f"the training text must have at least {recipe.parts} batches")
 
-    keras.utils.set_random_seed(seed)
-    model = _build(recipe, len(texts["train"].vocabulary))
-    total = part * recipe.parts * recipe.passes
-    model, pruning = training.pruned(model, chosen, job.sparsity, total)
-    model.compile(
-        zaremba_optimizer(
-            part,
+    piece: int
+    batches: int
+    total: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, batches: int) -> "Plan":
+        """Return the plan of a recipe on a text of so many batches.
+
+        Raises:
+            ValueError: if there are too few.
+        """
+        pieces = recipe.parts * recipe.checkpoints
+        piece = batches // pieces
+        if not piece:
+            raise ValueError(f"the training text must have at least {pieces} batches")
+        return cls(piece, piece * pieces, piece * pieces * recipe.passes)
+
+    def optimizer(self, recipe: Recipe) -> keras.optimizers.SGD:
+        """Return the optimizer, with a learning rate that decays with the recipe's parts."""
+        return zaremba_optimizer(
+            self.batches // recipe.parts,
             steps=recipe.steps,
             clip=recipe.clip,
             constant_epochs=recipe.constant_parts,
             decay=recipe.decay,
-        ),
-        _loss(),
-        jit_compile=_jit(),
-    )
-    checkpoint = Checkpoint(
-        training.checkpoint_path("lstm", preset, job, checkpoint_dir),
-        {**job.key, **job.options, "vocabulary": len(texts["train"].vocabulary), "part": part},
-    )
-    done = checkpoint.restore(model)
-    if done < total:
-        model.fit(
-            batches.take(part * recipe.parts).repeat().skip(done),
-            epochs=recipe.parts * recipe.passes,
-            initial_epoch=done // part,
-            steps_per_epoch=part,
-            shuffle=False,
-            verbose=0,
-            callbacks=[_ResetEachPass(recipe.parts), *pruning, *callbacks, checkpoint],
         )
-    plain = tfprune.strip_pruning(model) if job.sparsity else model
-    return {
-        "perplexity": perplexity(plain, texts["test"].tokens),
-        "valid_perplexity": perplexity(plain, texts["valid"].tokens),
-        **training.footprint(stateless(plain)),
-        "words": total * recipe.batch_size * recipe.steps,
-        "seconds": round(checkpoint.seconds, 2),
-        "cpu_seconds": round(checkpoint.cpu_seconds, 2),
-    }
+
+
+def build(recipe: Recipe, vocabulary: int) -> keras.Model:
+    """Return the model of a recipe, uncompiled, for so many words."""
+    return lstm_language_model(
+        recipe.units,
+        vocabulary=vocabulary,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        dropout=recipe.dropout,
+        init_scale=recipe.init_scale,
+    )
 
 
 def perplexity(model: keras.Model, tokens: Any) -> float:
@@ -131,7 +152,7 @@ def perplexity(model: keras.Model, tokens: Any) -> float:
     """
     text.require_fitting(tokens, model)
     batches = text.streams(tokens, *model.input_shape, every_token=True)
-    model.compile(loss=_loss(), weighted_metrics=[Perplexity()], jit_compile=_jit())
+    model.compile(loss=WordCrossEntropy(), weighted_metrics=[Perplexity()], jit_compile=_jit())
     found = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ResetStates()])
     return float(found["perplexity"])
 
@@ -148,21 +169,19 @@ class _ResetEachPass(ResetStates):
             super().on_epoch_begin(epoch, logs)
 
 
-def _build(recipe: Recipe, vocabulary: int) -> keras.Model:
-    return lstm_language_model(
-        recipe.units,
-        vocabulary=vocabulary,
-        steps=recipe.steps,
-        batch_size=recipe.batch_size,
-        dropout=recipe.dropout,
-        init_scale=recipe.init_scale,
-    )
+def _jit() -> bool:
+    """XLA: on a CPU it saves a third, on a GPU the launch of thousands of small kernels."""
+    return True
 
 
-def _loss() -> keras.losses.Loss:
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def _jit() -> bool | str:
-    """XLA on a CPU, where it saves a third; "auto" lets TensorFlow take cuDNN's LSTM on a GPU."""
-    return "auto" if training.has_gpu() else True
+PROTOCOL = protocol.Protocol(
+    "lstm",
+    PRESETS,
+    _Training,
+    [
+        ROOT / "models" / "language",
+        ROOT / "models" / "data" / "text.py",
+        ROOT / "models" / "data" / "word_streams.py",
+    ],
+)
+train = PROTOCOL.train

@@ -1,6 +1,7 @@
 """Which language models the comparison trains, how, and how long that takes."""
 
 import dataclasses
+from typing import Any
 
 from models.data import text
 from models.language.lstm import PRESETS as PUBLISHED
@@ -22,7 +23,8 @@ class Recipe:
     Attributes:
         units: of each of the two LSTMs and of the embedding.
         passes: over the training text.
-        parts: that every pass is cut into; a checkpoint is written after each.
+        parts: that every pass is cut into, as far as the learning rate goes.
+        checkpoints: that are written in every part; no option of the model.
         constant_parts: parts at learning rate 1.
         decay: the learning rate is divided by it at each later part.
         clip: largest global norm of the gradient of the loss summed over the steps.
@@ -35,6 +37,7 @@ class Recipe:
     units: int
     passes: int = 1
     parts: int = 10
+    checkpoints: int = 1
     constant_parts: int = 5
     decay: float = 1.5
     clip: float = 5.0
@@ -42,6 +45,10 @@ class Recipe:
     batch_size: int = 20
     dropout: float = 0.0
     init_scale: float = 0.1
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides the outcome, as plain values."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k != "checkpoints"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Preset:
             Run(
                 f"{kind}-{recipe.units}",
                 sparsity,
-                {**dataclasses.asdict(recipe), **(pruning_options(self) if sparsity else {})},
+                {**recipe.options(), **(pruning_options(self) if sparsity else {})},
                 self._seconds(recipe),
             )
             for kind, recipe, sparsity in cases(
@@ -87,12 +94,13 @@ class Preset:
         return _SECONDS_A_RUN + words * (_SECONDS_A_WORD + operations / _OPERATIONS_A_SECOND)
 
 
-def _published(size: str) -> Recipe:
+def _published(size: str, units: int | None = None) -> Recipe:
     paper = PUBLISHED[size]
     return Recipe(
-        units=paper.units,
+        units=units or paper.units,
         passes=paper.epochs,
         parts=1,
+        checkpoints={20: 23, 35: 26}[paper.steps],  # nearly all of the 2,323 or 1,327 batches
         constant_parts=paper.constant_epochs,
         decay=paper.decay,
         clip=paper.clip,
@@ -103,19 +111,30 @@ def _published(size: str) -> Recipe:
     )
 
 
+# Between the paper's small and medium model, as its width is: dropout and passes are ours.
+_BETWEEN = dataclasses.replace(_published("medium", 400), passes=30, dropout=0.4, init_scale=0.07)
+
 PRESETS = Presets(
     {
         "cpu": Preset(tuple(Recipe(units) for units in (16, 32, 64, 128)), (0.8, 0.9, 0.95)),
         "quick": Preset(
             tuple(Recipe(units) for units in (16, 32, 128)), (0.8, 0.9), words=300_000, updates=10
         ),
+        "ptb": Preset(
+            (_published("small", 100), _published("small"), _BETWEEN),
+            (0.8, 0.9, 0.95),
+            begin=0.1,
+            end=0.5,
+            updates=50,
+        ),
         "paper": Preset(
-            tuple(map(_published, PUBLISHED)),
+            # 50 and 100 units by the recipe of 200, as rivals of pruned models.
+            (_published("small", 50), _published("small", 100), *map(_published, PUBLISHED)),
             (0.8, 0.85, 0.9, 0.95),
             pruned=2,
             begin=0.1,
             end=0.5,
-            updates=100,
+            updates=50,
         ),
     },
     {

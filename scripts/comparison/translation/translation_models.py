@@ -1,8 +1,8 @@
 """The translation family of the comparison: LSTM seq2seq models on Multi30k, dense and pruned.
 
-    jobs(preset, seed)                        the runs of one seed, dense ones first
-    train(job, preset, seed, checkpoint_dir)  one of them; returns what came out
-    estimate(preset, seeds)                   seconds on one CPU core
+`train` returns, beside what every family does, `bleu` of the test sentences, with sacreBLEU's
+`signature`, of the model as stripped; `loss`, nats a token of the test text, and `valid_loss`, both
+without sentences that are too long for training; and the `sentences` seen in training.
 
 Dense models of several widths, and the widest one pruned gradually, all of them GNMT-style models
 (arXiv 1609.08144) that see the same sentences in the same order. Embeddings, LSTM kernels,
@@ -10,7 +10,6 @@ attention and softmax projection are pruned to the same sparsity, biases are not
 """
 
 import os
-from collections.abc import Sequence
 from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,21 +17,19 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-import tfprune
 from models.data import translation, translation_batches
 from models.translation import encoder_decoder, subwords
 from models.translation.bleu import corpus_bleu
 from models.translation.decoding import translate
-from scripts.comparison import training
+from scripts.comparison import protocol, training
 from scripts.comparison.translation.nmt_presets import (
     PRESETS,
     VARIANTS,
     Preset,
     estimate,
-    find,
     jobs,
 )
-from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
 
 __all__ = [
@@ -63,72 +60,41 @@ class Texts(NamedTuple):
     steps: int
 
 
-def train(
-    job: Job,
-    preset: str,
-    seed: int,
-    checkpoint_dir: str | os.PathLike[str] | None,
-    *,
-    data_dir: str | os.PathLike[str] | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> dict[str, Any]:
-    """Train one model, from its last checkpoint if there is one, and measure it.
+class _Training(protocol.Training):
+    """A translation model on its sentences."""
 
-    Args:
-        job: of `jobs(preset, seed)`.
-        preset: name in PRESETS.
-        seed: as in `jobs`.
-        checkpoint_dir: folder for the run's checkpoint, `nmt-<preset>-<method>-<sparsity>-
-            <seed>.npz`, which stays when the run is done; None writes none.
-        data_dir: folder of the text, see `models.data.translation.load`.
-        callbacks: further ones, such as one that shows the progress.
+    def __init__(self, job: Job, preset: Preset, data_dir: str | os.PathLike[str] | None):
+        self._texts = read(preset, None if data_dir is None else Path(data_dir))
+        self._preset, self._units, self._seed = preset, job.options["units"], job.seed
+        self.total = self._texts.steps * preset.epochs
+        self.data = f"{self._texts.words.fingerprint}-{self._texts.sentences}"
 
-    Returns:
-        `bleu` of the test sentences, with sacreBLEU's `signature`, of the model as stripped;
-        `loss`, nats a token of the test text, and `valid_loss`, both without sentences that are
-        too long for training; `nonzeros`, `parameters`,
-        `dense_bytes`, `bitmask_bytes`, `csr_bytes`, `compression_rate` and `space_saving` of all
-        its parameters; `sentences` seen in training; `seconds` and `cpu_seconds` of the training,
-        that before a restart included.
+    def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
+        model, pruning = prepare(_build(self._units, self._preset))
+        model.compile(
+            self._preset.make_optimizer(self.total), encoder_decoder.loss(), jit_compile=_jit()
+        )
+        return model, pruning
 
-    Raises:
-        ValueError: for an unknown preset or job, or text or a checkpoint that is missing, damaged
-            or does not fit.
-    """
-    chosen = find(preset)
-    training.require_own(job, preset, jobs(preset, seed))
-    texts = read(chosen, None if data_dir is None else Path(data_dir))
-    total = texts.steps * chosen.epochs
-
-    keras.utils.set_random_seed(seed)
-    model, pruning = training.pruned(
-        _build(job.options["units"], chosen), chosen, job.sparsity, total
-    )
-    model.compile(chosen.make_optimizer(total), encoder_decoder.loss(), jit_compile=_jit())
-    checkpoint = Checkpoint(
-        training.checkpoint_path("nmt", preset, job, checkpoint_dir),
-        {**job.key, **job.options, "fingerprint": texts.words.fingerprint, "steps": texts.steps},
-    )
-    done = checkpoint.restore(model) // texts.steps
-    if done < chosen.epochs:
-        orders = [_batches(texts.train, chosen, _order(seed, e)) for e in range(chosen.epochs)]
+    def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        texts, epochs = self._texts, self._preset.epochs
+        orders = [
+            _batches(texts.train, self._preset, _order(self._seed, epoch))
+            for epoch in range(done // texts.steps, epochs)
+        ]
         model.fit(
-            reduce(lambda first, second: first.concatenate(second), orders[done:]),
-            epochs=chosen.epochs,
-            initial_epoch=done,
+            reduce(lambda first, second: first.concatenate(second), orders),
+            epochs=epochs,
+            initial_epoch=done // texts.steps,
             steps_per_epoch=texts.steps,
             shuffle=False,
             verbose=0,
-            callbacks=[*pruning, *callbacks, checkpoint],
+            callbacks=callbacks,
         )
-    plain = tfprune.strip_pruning(model) if job.sparsity else model
-    return {
-        **_quality(plain, chosen, texts),
-        **training.footprint(plain),
-        "sentences": texts.sentences * chosen.epochs,
-        "seconds": round(checkpoint.seconds, 2),
-        "cpu_seconds": round(checkpoint.cpu_seconds, 2),
-    }
+
+    def measure(self, plain: keras.Model) -> dict[str, Any]:
+        sentences = self._texts.sentences * self._preset.epochs
+        return {**_quality(plain, self._preset, self._texts), "sentences": sentences}
 
 
 @lru_cache(maxsize=1)
@@ -221,3 +187,16 @@ def _quality(model: keras.Model, preset: Preset, texts: Texts) -> dict[str, Any]
         "loss": token_loss(model, _batches(texts.test, preset)),
         "valid_loss": token_loss(model, _batches(texts.valid, preset)),
     }
+
+
+PROTOCOL = protocol.Protocol(
+    "nmt",
+    PRESETS,
+    _Training,
+    [
+        ROOT / "models" / "translation" / "encoder_decoder.py",
+        ROOT / "models" / "data" / "translation.py",
+        ROOT / "models" / "data" / "translation_batches.py",
+    ],
+)
+train = PROTOCOL.train

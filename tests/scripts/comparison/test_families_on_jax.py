@@ -29,7 +29,7 @@ SET_UP = """
                 raise AssertionError("trained again")
 
         again = module.train(job, "tiny", 0, folder, callbacks=[NoStep()], **options)
-        assert again == first, (first, again)
+        assert all(again[n] == first[n] for n in first if "seconds" not in n), (first, again)
         return first
 """
 

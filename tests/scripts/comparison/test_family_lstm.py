@@ -97,7 +97,8 @@ def test_a_finished_training_is_measured_again_without_training(folder):
     first = language_models.train(job, "tiny", 0, folder / "c", data_dir=folder)
     no_steps = [StopAfter(0)]
     again = language_models.train(job, "tiny", 0, folder / "c", data_dir=folder, callbacks=no_steps)
-    assert again == first
+    assert all(again[name] == first[name] for name in first if "seconds" not in name)
+    assert again["seconds"] > first["seconds"]  # of both parts
 
 
 def test_the_learning_rate_decays_with_parts_and_states_begin_anew_with_passes(folder):
@@ -154,7 +155,7 @@ def test_a_damaged_checkpoint_is_named(folder):
         assert str(file) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_checkpoint_of_another_vocabulary_is_refused(folder, monkeypatch):
+def test_a_checkpoint_of_another_text_is_refused(folder, monkeypatch):
     job = language_models.jobs("tiny", 0)[0]
     language_models.train(job, "tiny", 0, folder / "c", data_dir=folder)
     file = folder / "ptb.train.txt"
@@ -162,7 +163,7 @@ def test_a_checkpoint_of_another_vocabulary_is_refused(folder, monkeypatch):
     monkeypatch.setitem(
         text.CORPORA, "ptb", dataclasses.replace(text.CORPORA["ptb"], vocabulary=13)
     )
-    with pytest.raises(ValueError, match="of another training .vocabulary 12 there, 13 here"):
+    with pytest.raises(ValueError, match="was made by other data than there is today; --changed"):
         language_models.train(job, "tiny", 0, folder / "c", data_dir=folder)
 
 
@@ -185,7 +186,7 @@ def test_a_checkpoint_with_other_shapes_changes_nothing(tmp_path):
 
 
 def test_unknown_presets_and_foreign_jobs_are_refused(folder):
-    with pytest.raises(ValueError, match="`preset` must be one of cpu, quick, paper, "):
+    with pytest.raises(ValueError, match="`preset` must be one of cpu, quick, ptb, paper, "):
         language_models.jobs("gpu", 0)
     job = language_models.jobs("cpu", 0)[0]
     with pytest.raises(ValueError, match="`job` must be of the preset 'tiny'.* dense-16 at 0"):
@@ -197,7 +198,7 @@ def test_unknown_presets_and_foreign_jobs_are_refused(folder):
 def test_the_paper_preset_has_the_published_hyper_parameters():
     chosen = language_models.PRESETS["paper"]
     assert chosen.sparsities == (0.8, 0.85, 0.9, 0.95) and chosen.words is None
-    for recipe, paper in zip(chosen.dense, PUBLISHED.values(), strict=True):
+    for recipe, paper in zip(chosen.dense[-3:], PUBLISHED.values(), strict=True):
         assert (recipe.units, recipe.passes, recipe.dropout) == (
             paper.units,
             paper.epochs,
@@ -208,7 +209,7 @@ def test_the_paper_preset_has_the_published_hyper_parameters():
     assert (large.units, large.passes, large.dropout) == (1500, 55, 0.65)
     found = {(job.method, job.sparsity) for job in language_models.jobs("paper", 0)}
     assert {("pruned-650", 0.85), ("pruned-1500", 0.95), ("dense-200", 0.0)} < found
-    assert len(found) == 3 + 2 * 4
+    assert len(found) == 5 + 2 * 4
 
 
 @pytest.mark.parametrize("preset", ["cpu", "quick"])

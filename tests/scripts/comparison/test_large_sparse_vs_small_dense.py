@@ -70,7 +70,7 @@ class Tiny(types.SimpleNamespace):
     def estimate(self, preset, seeds):
         return 2.0 * seeds
 
-    def train(self, job, preset, seed, checkpoints, data_dir, callbacks):
+    def train(self, job, preset, seed, checkpoints, data_dir, callbacks, changed):
         self.trained.append(job)
         size = 100 if job.sparsity else 200
         sizes = ("nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes")
@@ -95,6 +95,17 @@ def test_a_run_goes_on_after_a_stop_and_writes_table_and_plot(tmp_path, monkeypa
     assert "pruned-2 at 0.5 beats dense-1" in said and "InceptionV3" in said
     rates = {row["method"]: row["compression_rate"] for row in content["rows"]}
     assert rates == {"dense-1": 1.0, "pruned-2": 2.0} and "(a - a*) / a" in said
+
+
+def test_only_the_methods_asked_for_are_trained_in_their_order(tmp_path, monkeypatch, capsys):
+    tiny = Tiny(trained=[])
+    monkeypatch.setitem(comparison.MODULES, "cnn", tiny)
+    arguments = ["cnn", "--out", f"{tmp_path / 'o.json'}", "--seeds", "1", "--only"]
+    assert comparison.main([*arguments, "pruned-2", "dense-1"]) == 0
+    assert [job.method for job in tiny.trained] == ["pruned-2", "dense-1"]
+    assert comparison.main([*arguments, "dense-3"]) == 2
+    error = capsys.readouterr().err
+    assert "`--only` must be among dense-1, pruned-2. Received: dense-3" in error
 
 
 @pytest.mark.parametrize(

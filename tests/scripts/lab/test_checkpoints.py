@@ -90,3 +90,40 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path, monkey
         train(Checkpoint(file, SETTINGS))
     assert [path.name for path in tmp_path.iterdir()] == ["c.npz"]
     assert file.read_bytes() == before
+
+
+def of(path, code, **options):
+    return Checkpoint(path, SETTINGS, {"code": code, "data": "d"}, **options)
+
+
+def test_a_checkpoint_of_other_code_is_refused_and_left_until_told_what_to_do(tmp_path, capsys):
+    file = tmp_path / "c.npz"
+    train(of(file, "old"))
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="was made by other code than there is .*start-over"):
+        of(file, "new").restore(model())
+    assert file.read_bytes() == before and not capsys.readouterr().err
+    assert of(file, "new", changed="start-over").restore(model()) == 0
+    assert "was made by other code than there is today: begun anew" in capsys.readouterr().err
+    assert of(file, "new", changed="go-on").restore(model()) == 1
+    assert "taken up all the same" in capsys.readouterr().err
+    for changed in ("refuse", "start-over", "go-on"):
+        assert of(file, "old", changed=changed).restore(model()) == 1
+    assert not capsys.readouterr().err
+
+
+def test_unknown_ways_to_treat_changes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="`changed` must be one of refuse, start-over, go-on"):
+        of(tmp_path / "c.npz", "a", changed="ignore")
+
+
+def test_the_time_of_all_parts_is_counted(tmp_path):
+    file = tmp_path / "c.npz"
+    first = Checkpoint(file, SETTINGS)
+    train(first)
+    with np.load(file) as content:
+        arrays = {**content, "spent": np.array([1000.0, 500.0])}
+    np.savez(file, **arrays)
+    second = Checkpoint(file, SETTINGS)
+    assert second.restore(model()) == 1
+    assert 1000 < second.spent()["seconds"] < 1100 and 500 < second.spent()["cpu_seconds"] < 600

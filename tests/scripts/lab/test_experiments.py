@@ -51,6 +51,15 @@ def test_every_record_is_in_the_file_as_soon_as_its_job_is_done(tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["results.json"]
 
 
+def test_the_time_that_a_resumed_job_reports_of_all_its_parts_is_kept(tmp_path):
+    file = tmp_path / "results.json"
+    experiments.run_all(
+        JOBS[:1], results_at(file), lambda job: {"seconds": 1234.5, "cpu_seconds": 1000.0}
+    )
+    (record,) = records_in(file)
+    assert (record["seconds"], record["cpu_seconds"]) == (1234.5, 1000.0)
+
+
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, capsys):
     file = tmp_path / "results.json"
     done = []

@@ -50,7 +50,7 @@ class Tiny(types.SimpleNamespace):
     def jobs(self, preset, seed):
         return [Job("dense-1", 0.0, seed), Job("pruned-1", 0.5, seed, {"preset": preset})]
 
-    def train(self, job, preset, seed, checkpoints, data_dir):
+    def train(self, job, preset, seed, checkpoints, data_dir, changed):
         self.trained.append(preset)
         return {"bleu": 10.0 + seed + (preset == "cpu"), "nonzeros": 5}
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import RUNTIMES
+from tfprune.support.number_argument import number
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -35,7 +36,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         default="native",
         help="LiteRT on this machine, or LiteRT.js in Node; default: %(default)s",
     )
-    count = arguments.number(int, "an integer >= 1", 1)
+    count = number(int, "an integer >= 1", 1)
     parser.add_argument(
         "--threads",
         type=count,

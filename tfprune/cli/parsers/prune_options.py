@@ -4,6 +4,7 @@ from typing import Any
 
 from tfprune.cli import arguments
 from tfprune.cli.choices import DISTRIBUTIONS, SCORERS, SCORERS_WITHOUT_DATA, SPACINGS
+from tfprune.support.number_argument import number
 
 DEFAULTS: dict[str, Any] = {
     "examples": 1000,
@@ -28,7 +29,7 @@ def add_options(parser: Any) -> None:
     )
     parser.add_argument(
         "--sparsity",
-        type=arguments.number(float, "a fraction in [0, 1)", 0, 1),
+        type=number(float, "a fraction in [0, 1)", 0, 1),
         required=True,
         metavar="S",
         help="fraction of the weights to remove, in [0, 1)",
@@ -83,7 +84,7 @@ def _add_data(group: Any) -> None:
     )
     group.add_argument(
         "--examples",
-        type=arguments.number(int, "an integer >= 2", 2),
+        type=number(int, "an integer >= 2", 2),
         metavar="N",
         help="most training examples that scores are computed on; "
         f"default: {DEFAULTS['examples']}",
@@ -97,7 +98,7 @@ def _add_data(group: Any) -> None:
     )
     group.add_argument(
         "--seed",
-        type=arguments.number(int, "an integer in [0, 2^32)", 0, 2**32),
+        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
         metavar="N",
         help=f"of the choice and the order of examples; default: {DEFAULTS['seed']}",
     )
@@ -106,7 +107,7 @@ def _add_data(group: Any) -> None:
 def _add_stages(group: Any) -> None:
     group.add_argument(
         "--stages",
-        type=arguments.number(int, "an integer >= 1", 1),
+        type=number(int, "an integer >= 1", 1),
         metavar="N",
         help="prune one-shot, in N rounds of scoring and removal",
     )
@@ -127,7 +128,7 @@ def _add_stages(group: Any) -> None:
 
 
 def _add_training(group: Any) -> None:
-    count = arguments.number(int, "an integer >= 1", 1)
+    count = number(int, "an integer >= 1", 1)
     group.add_argument(
         "--epochs",
         type=count,
@@ -140,7 +141,7 @@ def _add_training(group: Any) -> None:
     )
     group.add_argument(
         "--learning-rate",
-        type=arguments.number(float, "a number in (0, 1]", 1e-12, 1.0000001),
+        type=number(float, "a number in (0, 1]", 1e-12, 1.0000001),
         metavar="R",
         help=f"of Adam; default: {DEFAULTS['learning_rate']}",
     )

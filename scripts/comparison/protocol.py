@@ -1,0 +1,147 @@
+"""How a run of any family goes: from its last checkpoint through the training to what is measured.
+
+A family is a `Protocol`: its presets, and a function that begins a `Training` of one of its jobs.
+"""
+
+import abc
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import tfprune
+from scripts.comparison import training
+from scripts.comparison.presets import Presets
+from scripts.lab import fingerprints
+from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.results_file import Job
+
+_OURS = Path(tfprune.__file__).parent
+_PRUNING = [_OURS / folder for folder in ("sparsity", "scorers", "wrapping", "pruning")]
+
+
+class Training(abc.ABC):
+    """One training of one model, with the data that it needs.
+
+    Attributes:
+        total: optimizer steps of it.
+        data: fingerprint of all that it reads.
+        pruning: options of `tfprune.prune`.
+    """
+
+    total: int
+    data: str
+    pruning: dict[str, Any] = {}
+
+    @abc.abstractmethod
+    def compiled(
+        self, prepare: Callable[[keras.Model], tuple[keras.Model, Any]]
+    ) -> tuple[keras.Model, Any]:
+        """Build the model, prepare it (for pruning), and compile it.
+
+        Args:
+            prepare: model -> model to train, and callbacks.
+
+        Returns:
+            What `prepare` returned.
+        """
+
+    @abc.abstractmethod
+    def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Train from step `done` to the end, with an epoch of `fit` after each checkpoint."""
+
+    @abc.abstractmethod
+    def measure(self, plain: keras.Model) -> dict[str, Any]:
+        """Return what the trained model is worth; plain values."""
+
+    def counted(self, plain: keras.Model) -> keras.Model:
+        """Return the model whose parameters are counted."""
+        return plain
+
+
+class Protocol:
+    """The trainings of one family.
+
+    Args:
+        name: of the family.
+        presets: of it.
+        begin: (job, preset, data_dir, further options) -> its `Training`; raises ValueError for
+            data that is missing or damaged.
+        sources: files and folders of the code that decides what comes out, beside that of pruning.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        presets: Presets,
+        begin: Callable[..., Training],
+        sources: Sequence[Path],
+    ):
+        self.name = name
+        self.presets = presets
+        self._begin = begin
+        self._sources = [*sources]
+
+    def train(
+        self,
+        job: Job,
+        preset: str,
+        seed: int,
+        checkpoint_dir: str | os.PathLike[str] | None,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        changed: str = "refuse",
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Train one model, from its last checkpoint if there is one, and measure it.
+
+        Args:
+            job: of `presets.jobs(preset, seed)`.
+            preset: its name.
+            seed: as there.
+            checkpoint_dir: folder for the run's checkpoint, `<family>-<preset>-<method>-<sparsity>-
+                <seed>.npz`, which stays when the run is done; None writes none.
+            data_dir: folder of the data; None searches it.
+            callbacks: further ones, such as one that shows the progress.
+            changed: what to do with a checkpoint that other code or data has made, as of
+                `scripts.lab.checkpoints.Checkpoint`.
+            **options: of the family.
+
+        Returns:
+            What the family measures of the model as stripped; `nonzeros`, `parameters`,
+            `dense_bytes`, `bitmask_bytes`, `csr_bytes`, `compression_rate` and `space_saving` of
+            all its parameters; `seconds` and `cpu_seconds` of training and measuring, those before
+            a restart included.
+
+        Raises:
+            ValueError: for an unknown preset or job, data or a checkpoint that is missing, damaged
+                or does not fit.
+        """
+        chosen = self.presets.find(preset)
+        training.require_own(job, preset, self.presets.jobs(preset, seed))
+        run = self._begin(job, chosen, data_dir, **options)
+
+        def prepare(model: keras.Model) -> tuple[keras.Model, Any]:
+            return training.pruned(model, chosen, job.sparsity, run.total, **run.pruning)
+
+        keras.utils.set_random_seed(seed)
+        model, pruning = run.compiled(prepare)
+        code = fingerprints.of_code([*self._sources, *(_PRUNING if job.sparsity else [])])
+        checkpoint = Checkpoint(
+            training.checkpoint_path(self.name, preset, job, checkpoint_dir),
+            {**job.key, **job.options, "steps": run.total},
+            {"code": code, "data": run.data},
+            changed=changed,
+        )
+        done = checkpoint.restore(model)
+        if done < run.total:
+            run.fit(model, done, [*pruning, *callbacks, checkpoint])
+        plain = tfprune.strip_pruning(model) if job.sparsity else model
+        return {
+            **run.measure(plain),
+            **training.footprint(run.counted(plain)),
+            **checkpoint.spent(),
+        }

@@ -1,0 +1,84 @@
+"""side_by_side: models trained together on JAX are those that are trained one by one."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from scripts.lab import sparse_weights
+from tests.support.helpers import run_python
+
+ROOT = Path(__file__).resolve().parents[3]
+
+TOGETHER = """
+    import dataclasses, json, sys
+    sys.path.insert(0, "ROOT")
+
+    class NoTensorFlow:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] == "tensorflow":
+                raise ImportError("the accelerator's machine has none")
+
+    sys.meta_path.insert(0, missing := NoTensorFlow())
+    import numpy as np
+    from pathlib import Path
+    from models.data import text
+    from scripts.comparison.language import language_models, lstm_presets, side_by_side
+    from scripts.lab import sparse_weights
+    folder = Path("FOLDER")
+    words = [f"w{number:02}" for number in range(11)]
+    random, counts = np.random.default_rng(0), {}
+    for split, lines in (("train", 40), ("valid", 5), ("test", 6)):
+        rows = [" ".join(random.choice(words, 11)) for _ in range(lines)]
+        (folder / f"ptb.{split}.txt").write_text("\\n".join(rows) + "\\n")
+        counts[split] = 12 * lines
+    text.CORPORA["ptb"] = dataclasses.replace(text.CORPORA["ptb"], words=counts, vocabulary=12)
+    recipe = language_models.Recipe(
+        units=4, passes=3, parts=1, constant_parts=1, steps=5, batch_size=4, init_scale=0.5)
+    lstm_presets.PRESETS["tiny"] = language_models.Preset(
+        (recipe,), (0.5, 0.75), updates=5, begin=0.1, end=0.6)
+    arguments = ["tiny", "4", "--seeds", "2", "--data-dir", str(folder)]
+    arguments += ["--out", str(folder / "o.json"), "--keep", str(folder)]
+    assert side_by_side.main(arguments) == 0
+    content = json.loads((folder / "o.json").read_text())
+    assert content["command"].endswith("side_by_side tiny 4 --seeds 2") and content["rows"]
+    together = content["records"]
+    assert side_by_side.main(arguments) == 0  # nothing is left to train
+    assert json.loads((folder / "o.json").read_text())["records"] == together
+    sys.meta_path.remove(missing)  # the family reads its text through TensorFlow
+    for job, record in zip(
+        [j for seed in (0, 1) for j in language_models.jobs("tiny", seed)], together, strict=True
+    ):
+        alone = language_models.train(job, "tiny", job.seed, None, data_dir=folder)
+        assert record["method"] == job.method and record["options"] == job.options
+        assert record["nonzeros"] == alone["nonzeros"] and record["words"] == alone["words"]
+        for name in ("perplexity", "valid_perplexity"):
+            assert abs(record[name] - alone[name]) < 2e-4 * alone[name], (job, name)
+    model = language_models.build(recipe, 12)
+    plain = language_models.stateless(model)
+    sparse_weights.load(plain, folder / "lstm-tiny-pruned-4-0.75-0.weights.npz")
+    zeros = sum(int((w == 0).sum()) for w in plain.get_weights())
+    pruned = next(r for r in together if r["sparsity"] == 0.75)
+    assert zeros == pruned["parameters"] - pruned["nonzeros"]
+"""
+
+
+def test_models_trained_together_are_those_trained_alone(tmp_path):
+    code = TOGETHER.replace("ROOT", str(ROOT)).replace("FOLDER", str(tmp_path))
+    run_python(code, KERAS_BACKEND="jax")
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.9])
+def test_sparse_weights_come_back_as_they_were(sparsity, tmp_path):
+    def model():
+        return keras.Sequential([keras.Input((13,)), layers.Dense(37), layers.Dense(1)])
+
+    source, target = model(), model()
+    random = np.random.default_rng(0)
+    source.set_weights([w * (random.random(w.shape) >= sparsity) for w in source.get_weights()])
+    sparse_weights.save(source, tmp_path / "w.npz")
+    sparse_weights.load(target, tmp_path / "w.npz")
+    for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
