@@ -136,7 +136,7 @@ def pruned(case: Case, quantize: str | None) -> keras.Model:
     keras.utils.set_random_seed(0)
     structure = tfprune.structures_for(case.target, quantize=quantize)
     masked = tfprune.prune(case.build(), tfprune.OneShot(case.sparsity), structure=structure)
-    tfprune.PruningUpdater(masked, keras.optimizers.SGD())  # makes the update due at step 0
+    tfprune.PruningUpdater(masked, keras.optimizers.SGD()).begin()  # makes the update due at step 0
     model = tfprune.strip_pruning(masked)
     for layer in model.layers:
         if isinstance(layer, (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D)):

@@ -3,14 +3,14 @@
 from tfprune import scorers
 from tfprune.cli import choices
 from tfprune.export.run.bench import RUNTIMES
-from tfprune.scorers.protocol import needs_gradients
+from tfprune.scorers.protocol import needs_of
 from tfprune.sparsity import distributions, stages
 from tfprune.targets.target import MACHINES, QUANTIZE, TARGETS
 
 
 def test_scorers_and_those_that_need_no_data_are_the_registered_ones():
     assert list(choices.SCORERS) == scorers.names()
-    free = [name for name in scorers.names() if not needs_gradients(scorers.get(name))]
+    free = [name for name in scorers.names() if not needs_of(scorers.get(name))]
     assert list(choices.SCORERS_WITHOUT_DATA) == free
 
 

@@ -82,6 +82,7 @@ def test_default_schedule_with_m_by_n_gives_the_complete_pattern_at_step_0():
         model = tfmot.prune_low_magnitude(small_model(), sparsity_m_by_n=(zeros, 4))
         model.compile("sgd", "mse")
         updater = tfprune.PruningUpdater(model)
+        assert updater.begin()
         assert updater.step == 0
         dense = tfmot.strip_pruning(model).get_layer("dense").kernel.numpy()
         assert (np.count_nonzero(dense.reshape(-1, 4, 8), axis=1) == 4 - zeros).all()

@@ -78,7 +78,7 @@ STRUCTURES = {
 
 def pruned(model, structure):
     masked = tfprune.prune(model, tfprune.OneShot(0.85), structure=structure)
-    tfprune.PruningUpdater(masked, keras.optimizers.SGD())
+    tfprune.PruningUpdater(masked, keras.optimizers.SGD()).begin()
     return tfprune.strip_pruning(masked)
 
 

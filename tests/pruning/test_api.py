@@ -93,7 +93,7 @@ def test_the_stripped_model_has_the_same_classes_names_and_outputs(data):
     model = keras.Model(inputs, outputs, name="two")
     pruned = tfprune.prune(model, HALF)
     assert pruned.output_names == model.output_names
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     stripped = tfprune.strip_pruning(pruned)
     assert [type(a) for a in stripped.layers] == [type(a) for a in model.layers]
     assert [a.name for a in stripped.layers] == [a.name for a in model.layers]

@@ -180,6 +180,17 @@ def test_a_scorer_that_needs_gradients_asks_for_data_before_training(data):
     assert all(np.array_equal(a, np.array(v)) for a, v in zip(before, pruned.variables))
 
 
+def test_frozen_layers_are_named_and_stay_dense(data):
+    model = small()
+    model.get_layer("hidden").trainable = False
+    with pytest.warns(UserWarning, match="'small/hidden/kernel' .asked 0.75, has 0.*Unfreeze"):
+        pruned, _ = tfprune.one_shot(model, 0.75, "magnitude", data, "mse")
+    assert (sparsity(pruned, "hidden"), sparsity(pruned, "out")) == (0.0, 0.75)
+    model.trainable = False
+    with pytest.raises(ValueError, match="only frozen ones"):
+        tfprune.one_shot(model, 0.75, "magnitude", data, "mse")
+
+
 def nan_loss(y, outputs):
     return keras.ops.sqrt(-1.0 - keras.ops.square(outputs))
 

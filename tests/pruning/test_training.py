@@ -81,7 +81,7 @@ def test_momentum_and_weight_decay_never_make_the_stripped_model_less_sparse(mlp
 
 def test_forward_pass_uses_mask_times_weight(mlp, data):
     pruned = tfprune.prune(mlp, tfprune.OneShot(0.5))
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     hidden, out = (layer.pruned[0] for layer in pruned.layers)
     x = data[0]
     masked = [own.weight.numpy() * own.mask.numpy() for own in (hidden, out)]

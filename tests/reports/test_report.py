@@ -26,7 +26,7 @@ def page_of(report):
 
 def _pruned_now(model, sparsity=0.5, **options):
     pruned = tfprune.prune(model, tfprune.OneShot(sparsity), **options)
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     return pruned
 
 
@@ -288,7 +288,7 @@ model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="dense")
 tfprune.report(model).to_html({str(tmp_path / "report.html")!r})
 assert "tensorflow" not in sys.modules
 pruned = tfprune.prune(model, tfprune.OneShot(0.5))  # Keras's serialization imports it
-tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
 assert tfprune.report(pruned, verbose=False).prunable.nonzeros == 4
 """
     environment = {**os.environ, "KERAS_BACKEND": "jax"}

@@ -9,7 +9,7 @@ from tfprune.scorers.fisher import Fisher
 from tfprune.scorers.grasp import Grasp
 from tfprune.scorers.movement import Movement
 from tfprune.scorers.obd import OBD
-from tfprune.scorers.protocol import needs_gradients
+from tfprune.scorers.protocol import needs_of
 from tfprune.scorers.snip import Snip
 from tfprune.scorers.synflow import SynFlow
 from tfprune.scorers.taylor import Taylor
@@ -49,7 +49,7 @@ def test_gradient_scorers_keep_the_contract(scorer):
     weights, found = setting()
     before = {name: w.copy() for name, w in weights.items()}
     scores, again = scorer(weights, found), scorer(weights, found)
-    assert needs_gradients(scorer) and scores.keys() == weights.keys()
+    assert needs_of(scorer) and scores.keys() == weights.keys()
     for name, score in scores.items():
         assert score.shape == weights[name].shape and np.isfinite(score).all()
         assert np.ptp(score) > 0

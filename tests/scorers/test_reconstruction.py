@@ -266,7 +266,7 @@ def test_options_are_saved_and_read_back():
     scorer = Reconstruction(damping=0.5, rows="row")
     config = keras.saving.serialize_keras_object(scorer)
     assert keras.saving.deserialize_keras_object(config) == scorer
-    assert scorer.needs_gradients and scorer.distribution == "uniform"
+    assert scorer.needs == {"inputs"} and scorer.distribution == "uniform"
 
 
 @pytest.mark.parametrize("damping", [0.0, -1.0, float("nan"), float("inf")])

@@ -5,7 +5,7 @@ import pytest
 from tests.support.fake_evidence import FakeEvidence
 from tfprune import scorers
 from tfprune.scorers.inputs import LayerInputs
-from tfprune.scorers.protocol import needs_gradients, preferred_distribution
+from tfprune.scorers.protocol import needs_of, preferred_distribution
 
 WEIGHTS = {
     "a": np.array([[-3.0, 1.0], [0.0, 2.0]], "float32"),
@@ -13,7 +13,23 @@ WEIGHTS = {
 }
 
 
-def gradients():
+ALWAYS = {"examples", "masks", "structures", "channel_groups"}
+ANSWERS = {"inputs": {"layer_inputs"}, "flow": {"synaptic_flow"}}
+
+
+class Reluctant:
+    """Evidence that answers what a scorer says it needs, and nothing else."""
+
+    def __init__(self, evidence, needs):
+        self._evidence, self._needs = evidence, needs
+
+    def __getattr__(self, name):
+        need = next((n for n, answers in ANSWERS.items() if name in answers), "gradients")
+        assert name in ALWAYS or need in self._needs, f"{name} was asked for"
+        return getattr(self._evidence, name)
+
+
+def evidence():
     """Evidence of seven examples for the weights."""
     random = np.random.default_rng(0)
     samples = {name: random.normal(size=(7, *w.shape)) for name, w in WEIGHTS.items()}
@@ -35,7 +51,8 @@ def gradients():
 def test_every_scorer_keeps_the_contract(name):
     scorer = scorers.get(name)
     before = {key: value.copy() for key, value in WEIGHTS.items()}
-    asked = gradients() if needs_gradients(scorer) else None
+    needs = needs_of(scorer)
+    asked = Reluctant(evidence(), needs) if needs else None
     scores = scorer(WEIGHTS, asked)
     again = scorer(WEIGHTS, asked)
     assert isinstance(preferred_distribution(scorer), str)

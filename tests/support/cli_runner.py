@@ -24,7 +24,7 @@ def make_files(folder):
     plain = small_model()
     plain.save(folder / "plain.keras")
     pruned = tfprune.prune(plain, tfprune.OneShot(0.75))
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     pruned.save(folder / "pruned.keras")
     norm = [keras.Input((4,)), keras.layers.BatchNormalization()]
     keras.Sequential(norm, name="bare").save(folder / "bare.keras")

@@ -1,4 +1,4 @@
-"""What gradient-based scorers ask about the loss, measured on a model and examples."""
+"""What scorers ask about a model, measured on examples."""
 
 import dataclasses
 import tempfile
@@ -17,8 +17,8 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.progress_bar import progress
-from tfprune.wrapping.mask_update import grouped
 from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.weight_groups import grouped
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ _INPUT_BATCH = 64  # examples at once where the inputs of layers are recorded
 
 @dataclasses.dataclass
 class MeasuredEvidence:
-    """Gradients and curvature at the present weights; see `tfprune.scorers.protocol.Evidence`.
+    """What scorers ask, at the present weights; see `tfprune.scorers.protocol.Evidence`.
 
     What is expensive is kept, so make a new one when the weights have changed.
 
@@ -62,7 +62,10 @@ class MeasuredEvidence:
         return dataclasses.replace(self, masks=masks)
 
     def mean(self) -> Arrays:
-        return self._own(self._once("mean", self._mean))
+        return self._own(self._once("mean", lambda: self._mean(self.passes.by_weight)))
+
+    def dense_mean(self) -> Arrays:
+        return self._own(self._once("dense_mean", lambda: self._mean(self.passes.by_masked_weight)))
 
     def batches(self, size: int) -> Iterator[Arrays]:
         for gradients in self._shown("Gradients", size, self.passes.by_weight):
@@ -130,10 +133,10 @@ class MeasuredEvidence:
                 yield gradients
                 advance(by=len(next(iter(gradients.values()))) * size)
 
-    def _mean(self) -> Arrays:
+    def _mean(self, passes: Any) -> Arrays:
         total: Arrays = {}
         remaining = self.examples
-        for gradients in self._shown("Gradients", _BATCH, self.passes.by_weight):
+        for gradients in self._shown("Gradients", _BATCH, passes):
             for name, values in gradients.items():
                 # Only the last micro-batch may be smaller than the others.
                 share = np.float64(min(_BATCH, remaining)) / self.examples
@@ -203,9 +206,10 @@ def evidence_of(
     """
     groups = grouped(pruned_layers(model))
     weights = {name: weight for group in groups for name, weight in group.weights.items()}
-    passes = Passes(model, loss_function(model, loss), weights)
+    masks = {name: held for group in groups for name, held in group.masks.items()}
+    passes = Passes(model, weights, masks, loss_function(model, loss))
     taken = ExampleSource(data).take(examples, seed=seed)
-    passes.by_weight.check(taken)
-    masks = {n: host_array(m[0].value).copy() for group in groups for n, m in group.masks.items()}
+    passes.check(taken, differentiate=True)
+    present = {name: host_array(held[0].value).copy() for name, held in masks.items()}
     structures = {name: kind for group in groups for name, kind in group.structures.items()}
-    return MeasuredEvidence(passes, taken, masks, structures, memory_budget, quiet)
+    return MeasuredEvidence(passes, taken, present, structures, memory_budget, quiet)

@@ -1,5 +1,6 @@
 """The passes over a model that gradient-based scorers need, compiled once and used many times."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,9 +8,11 @@ import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples
+from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.layer_classes.prunable import flatten
+from tfprune.wrapping.masking import apply_mask
 
 Arrays = dict[str, np.ndarray]
 
@@ -19,26 +22,58 @@ class Passes:
 
     Args:
         model: built model, pruned or plain.
-        loss: from `tfprune.calibration.losses.loss_function`.
         weights: name -> variable of the model to differentiate by.
-
-    Raises:
-        ValueError: on another backend than TensorFlow.
+        masks: name -> its masks, several where tied layers each hold one; none in a plain model.
+        loss: from `tfprune.calibration.losses.loss_function`; None where nothing asks for it.
     """
 
     def __init__(
-        self, model: keras.Model, loss: LossFunction, weights: Mapping[str, keras.Variable]
+        self,
+        model: keras.Model,
+        weights: Mapping[str, keras.Variable],
+        masks: Mapping[str, Sequence[keras.Variable]],
+        loss: LossFunction | None,
     ):
-        if keras.config.backend() != "tensorflow":
-            raise ValueError(
-                "Gradient-based scores need the TensorFlow backend. "
-                f"Received: KERAS_BACKEND={keras.config.backend()}."
-            )
         self.model = model
         self.weights = dict(weights)
+        self._masks = dict(masks)
         self._loss = loss
         self._gates: dict[tuple[str, ...], Any] = {}
-        self.by_weight = self._compiled(self._loss, self.weights)
+
+    def check(self, examples: Examples, *, differentiate: bool) -> None:
+        """Run two examples, so that bad data or models end in one clear error.
+
+        Raises:
+            ValueError: if the model cannot take these inputs or the loss these targets, the loss is
+                not finite, or no gradient reaches a weight that is to be differentiated by.
+        """
+        if differentiate:
+            self.by_weight.check(examples)
+        else:
+            ForwardPasses(self.model, self._loss).check(examples)
+
+    def loss(self, examples: Examples) -> float:
+        """Return the mean loss; raises ValueError if it is not finite."""
+        if keras.config.backend() == "tensorflow":
+            return self.by_weight.loss(examples)
+        return ForwardPasses(self.model, self._loss).loss(examples)
+
+    @functools.cached_property
+    def by_weight(self) -> Any:
+        """Derivatives by the stored weights, zero where they are masked."""
+        return self._compiled(self._given_loss(), keras.ops.convert_to_tensor)
+
+    @functools.cached_property
+    def by_masked_weight(self) -> Any:
+        """Derivatives by mask * weight, of masked entries too."""
+        all_kept = [
+            (mask, keras.ops.ones(mask.shape, "bool"))
+            for name in self.weights
+            for mask in self._masks[name]
+        ]
+        return self._compiled(
+            self._given_loss(), keras.ops.convert_to_tensor, all_kept, masked=True
+        )
 
     def gates(self, names: Sequence[str]) -> Any:
         """Return derivatives by the gates behind those of these kernels that have one.
@@ -56,7 +91,7 @@ class Passes:
                     "Gates need a BatchNormalization with a scale behind the pruned layers. "
                     f"Received: none behind {list(names)}."
                 )
-            self._gates[key] = _gate_derivatives(self.model, self._loss, gated)
+            self._gates[key] = _gate_derivatives(self.model, self._given_loss(), gated)
         return self._gates[key]
 
     def synaptic_flow(self, inputs: Any) -> Arrays:
@@ -79,24 +114,46 @@ class Passes:
         def total(y: Any, outputs: Any, sample_weight: Any, replicas: int) -> Any:
             return sum(keras.ops.sum(part) for part in keras.tree.flatten(outputs))
 
-        flow = self._compiled(total, self.weights, others, keras.ops.abs)
+        flow = self._compiled(total, keras.ops.abs, others)
         ones = Examples(keras.tree.map_structure(lambda leaf: np.ones_like(leaf[:1]), inputs))
         return {name: g[0] for name, g in next(flow.gradients(ones)).items()}
+
+    def _given_loss(self) -> LossFunction:
+        if self._loss is None:
+            raise ValueError(
+                "A scorer that asks about the loss must say so: needs = frozenset({'gradients'}). "
+                "Received: no loss."
+            )
+        return self._loss
 
     def _compiled(
         self,
         loss: LossFunction,
-        weights: dict[str, keras.Variable],
+        transform: Callable[[Any], Any],
         others: Sequence[tuple[keras.Variable, Any]] = (),
-        transform: Callable[[Any], Any] = keras.ops.convert_to_tensor,
+        masked: bool = False,
     ) -> Any:
+        require_tape()
         from tfprune.calibration.tape import TapePasses
+
+        def value(name: str) -> Any:
+            stored = transform(self.weights[name].value)
+            return apply_mask(stored, self._masks[name][0]) if masked else stored
 
         return TapePasses(
             self.model,
             loss,
-            lambda: {name: transform(weight.value) for name, weight in weights.items()},
-            lambda values: [*((weights[name], v) for name, v in values.items()), *others],
+            lambda: {name: value(name) for name in self.weights},
+            lambda values: [*((self.weights[n], v) for n, v in values.items()), *others],
+        )
+
+
+def require_tape() -> None:
+    """Raise ValueError on another backend than TensorFlow."""
+    if keras.config.backend() != "tensorflow":
+        raise ValueError(
+            "Gradient-based scores need the TensorFlow backend. "
+            f"Received: KERAS_BACKEND={keras.config.backend()}."
         )
 
 

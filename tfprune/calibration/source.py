@@ -1,24 +1,26 @@
-"""The examples and the loss that gradient-based scorers look at, bound to one model."""
+"""Where evidence comes from: the examples and the loss of one model, with its compiled passes."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
 from tfprune.calibration.evidence import MEMORY_BUDGET, MeasuredEvidence
-from tfprune.calibration.examples import ExampleSource
-from tfprune.calibration.losses import loss_function
-from tfprune.calibration.passes import Passes
+from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.losses import LossFunction, loss_function
+from tfprune.calibration.passes import Passes, require_tape
+from tfprune.scorers.protocol import FLOW, GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.mask_update import WeightGroup
+from tfprune.wrapping.weight_groups import WeightGroup
 
 
 @dataclasses.dataclass(frozen=True)
 class EvidenceOptions:
-    """What gradient-based scorers look at, as the user gave it.
+    """What evidence is measured on, as the user gave it.
 
     Attributes:
-        data: as in `tfprune.one_shot`; None where no scorer needs it.
+        data: as in `tfprune.one_shot`; None where nothing needs it.
         loss: as in `keras.Model.compile`; None is the model's own.
         examples: most examples used at an update, >= 2; None uses all.
         memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
@@ -33,17 +35,23 @@ class EvidenceOptions:
 
 
 class EvidenceSource:
-    """Evidence for the weight groups of a model, compiled once.
+    """Evidence for the weight groups of a model, and its loss, measured when they are asked for.
+
+    Data is needed where a scorer needs evidence, and a loss (with targets) where one needs
+    gradients. Where neither does, the loss can be measured if both happen to be there.
 
     Args:
         model: built model with `PrunedLayer`s.
         groups: its weight groups.
         options: data, loss and limits.
+        needs: what is asked beside what the scorers of the groups need.
+        loss_needed: whether there must be a loss to measure.
         compiled: model whose loss counts where none is given; `model` itself by default.
         seed: of the choice of the first examples.
 
     Raises:
-        ValueError: if the data, the loss and the model do not fit each other.
+        ValueError: if something that is needed is missing, or the data, the loss and the model do
+            not fit each other.
     """
 
     def __init__(
@@ -52,34 +60,51 @@ class EvidenceSource:
         groups: list[WeightGroup],
         options: EvidenceOptions,
         *,
+        needs: Collection[str] = (),
+        loss_needed: bool = False,
         compiled: keras.Model | None = None,
         seed: int = 0,
     ):
-        loss = loss_function(compiled or model, options.loss)
-        if options.data is None:
-            scorers = sorted({type(group.scorer).__name__ for group in groups})
-            raise ValueError(
-                f"`data` must be given, because scores need gradients ({', '.join(scorers)}). "
-                "Received: data=None."
-            )
         self._options = options
         self._groups = groups
-        self._source = ExampleSource(options.data)
+        asked = frozenset(needs).union(*(needs_of(group.scorer) for group in groups))
+        self._source = _source(groups, options, asked, loss_needed)
+        self.taken: Examples | None = None
+        self._loss: LossFunction | None = None
+        if self._source is None:
+            return
+        if asked & {FLOW, GRADIENTS}:
+            require_tape()
+        owner = compiled or model
+        must = loss_needed or GRADIENTS in asked
+        if must or options.loss is not None:
+            self._loss = loss_function(owner, options.loss)
         self.taken = self._source.take(options.examples, seed=seed)
-        weights = {n: w for group in groups for n, w in group.trainable().items()}
-        self._passes = Passes(model, loss, weights)
-        self._passes.by_weight.check(self.taken)
+        if self._loss is None and self.taken.y is not None and getattr(owner, "loss", None):
+            self._loss = loss_function(owner)
+        self._model = model
+        self._passes = self._compiled()
+        self._passes.check(self.taken, differentiate=GRADIENTS in asked)
 
-    def take(self, seed: int) -> None:
-        """Go over to other examples, as far as the data has more than are used at once."""
-        self.taken = self._source.take(self._options.examples, seed=seed)
+    def loss(self) -> float | None:
+        """Return the mean loss over the examples, None where there is none to measure."""
+        if self._loss is None or self.taken is None:
+            return None
+        return self._passes.loss(self.taken)
 
-    def loss(self) -> float:
-        """Return the mean loss over the examples."""
-        return self._passes.by_weight.loss(self.taken)
+    def evidence(self, seed: int | None = None) -> MeasuredEvidence:
+        """Return evidence at the weights and masks as they are now.
 
-    def evidence(self) -> MeasuredEvidence:
-        """Return evidence at the weights and masks as they are now."""
+        Args:
+            seed: of the choice of other examples, as far as the data has more than are used at
+                once; None stays with those that were taken last.
+        """
+        if self._source is None or self.taken is None:
+            raise ValueError("`data` must be given to measure evidence. Received: data=None.")
+        if seed is not None:
+            self.taken = self._source.take(self._options.examples, seed=seed)
+        if self._passes.weights.keys() != self._trainable().keys():  # layers were (un)frozen
+            self._passes = self._compiled()
         masks = {
             name: host_array(group.masks[name][0].value).copy()
             for group in self._groups
@@ -94,3 +119,28 @@ class EvidenceSource:
             self._options.memory_budget,
             self._options.quiet,
         )
+
+    def _trainable(self) -> dict[str, keras.Variable]:
+        return {n: w for group in self._groups for n, w in group.trainable().items()}
+
+    def _compiled(self) -> Passes:
+        masks = {name: held for group in self._groups for name, held in group.masks.items()}
+        return Passes(self._model, self._trainable(), masks, self._loss)
+
+
+def _source(
+    groups: list[WeightGroup], options: EvidenceOptions, needs: frozenset[str], loss_needed: bool
+) -> ExampleSource | None:
+    """Return where examples come from; None where there is no data and none is needed."""
+    if options.data is not None:
+        targets = loss_needed or GRADIENTS in needs or options.loss is not None
+        return ExampleSource(options.data, targets=targets)
+    reason = None
+    if needs:
+        scorers = sorted({type(group.scorer).__name__ for group in groups})
+        reason = f"because scores need {' and '.join(sorted(needs))} ({', '.join(scorers)})"
+    elif loss_needed or options.loss is not None:
+        reason = "because the loss is measured on it"
+    if reason is not None:
+        raise ValueError(f"`data` must be given, {reason}. Received: data=None.")
+    return None

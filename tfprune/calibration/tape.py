@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfprune.calibration.examples import Examples
+from tfprune.calibration.forward import LOSS_BATCH, require_finite, said_of
 from tfprune.calibration.losses import LossFunction
 from tfprune.calibration.samples import (
     map_samples,
@@ -32,7 +33,6 @@ Tensors = dict[str, Any]
 Substitution = Callable[[Tensors], list[tuple[keras.Variable, Any]]]
 
 _EXAMPLES_AT_ONCE = 32
-_LOSS_BATCH = 256
 _BYTES_AT_ONCE = 1 << 28  # of gradients in memory at once
 
 
@@ -68,18 +68,11 @@ class TapePasses:
                 not finite, or no gradient reaches a value.
         """
         batch = examples.take(slice(2))
-        try:
+        with said_of(batch):
             loss, gradients = self._on_first_replica(
                 lambda leaves: self._gradients_here(batch.pack(leaves)), tensors(batch.leaves())
             )
-        except Exception as error:  # TensorFlow, Keras and user code each have their own types
-            shapes = [leaf.shape[1:] for leaf in batch.leaves()]
-            reason = " ".join(str(error).split())[:400]
-            raise ValueError(
-                "The model and the loss must take the examples of `data`. Received: arrays of "
-                f"shapes {shapes} an example, and {type(error).__name__}: {reason}"
-            ) from error
-        _require_finite("the loss", loss)
+        require_finite("the loss", loss)
         missing = [name for name, gradient in gradients.items() if gradient is None]
         if missing:
             raise ValueError(
@@ -91,9 +84,9 @@ class TapePasses:
         """Return the mean loss; raises ValueError if it is not finite."""
         compute = self._compile("loss", examples, self._loss_here)
         total = 0.0
-        for batch in examples.batches(_LOSS_BATCH):
+        for batch in examples.batches(LOSS_BATCH):
             value = self._on_first_replica(compute, tensors(batch.leaves()))
-            _require_finite("the loss", value)
+            require_finite("the loss", value)
             total += float(value) * batch.count
         return total / examples.count
 
@@ -247,20 +240,13 @@ class TapePasses:
                 losses, gradients = compute(tensors(full))
             else:
                 losses, gradients = on_replicas(self._strategy, compute, full)
-        _require_finite("the loss", losses)
+        require_finite("the loss", losses)
         found = {name: gradient.numpy()[:count] for name, gradient in gradients.items()}
         for name, gradient in found.items():
-            _require_finite(f"the gradient of '{name}'", gradient)
+            require_finite(f"the gradient of '{name}'", gradient)
         return found
 
 
 def _dense(gradient: Any) -> Any:
     """Return a gradient as a tensor; that of an embedding comes as slices."""
     return None if gradient is None else tf.convert_to_tensor(gradient)
-
-
-def _require_finite(what: str, values: Any) -> None:
-    values = np.asarray(values)
-    if not np.isfinite(values).all():
-        bad = values[~np.isfinite(values)].flat[0]
-        raise ValueError(f"Scoring needs finite numbers. Received: {what} is {bad}.")

@@ -9,31 +9,41 @@ import keras
 import numpy as np
 
 from tfprune.keras_graph.private_keras import model_in_training, train_writer
-from tfprune.pruning.train_function import followed_by
-from tfprune.pruning.updater import PruningUpdater, completed_updates, step_counter
+from tfprune.pruning.step_counter import StepCounter
+from tfprune.pruning.train_function import after_training, followed_by, plain_function
+from tfprune.pruning.updater import PruningUpdater
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.mask_update import Variables
+from tfprune.wrapping.mask_update import LiveVariables, UpdateRule, Variables, keep_highest
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
-    """Keep the masks on schedule during `fit`; needed to train a pruned model.
+    """Keep the masks on schedule during training; `fit` of a pruned model needs it.
 
-    Its place in the list of callbacks does not matter: masks are updated inside the training step,
-    before any callback sees the end of the batch.
+    Its place in the list of callbacks does not matter: in `fit` and `train_on_batch` masks are
+    updated inside the training step, before any callback sees the end of the batch. In a loop of
+    your own, `keras.callbacks.CallbackList([UpdatePruningStep(optimizer=...)], model=model)` will
+    do: masks are updated in `on_train_batch_end`. Updates that are due already when training begins
+    are made before the first batch.
 
     Args:
-        data: examples for scorers that need gradients, such as the training data; in any form that
+        data: examples for scorers that need evidence, such as the training data; in any form that
             `fit` takes. Arrays give other random examples at each update, a `tf.data.Dataset` is
             read from its beginning each time, a generator is read once.
-        loss: loss for these scorers, as in `compile`; that of the model by default.
+        loss: loss for scorers that need gradients, as in `compile`; that of the model by default.
+        optimizer: the optimizer that trains the model, where it is not `model.optimizer`; or what
+            else counts its updates, an integer `keras.Variable` or a function.
         examples: most examples used at an update, integer >= 2; None uses all.
-        update_weights: let scorers that can (WoodFisher) change the kept weights at an update.
+        update_weights: let scorers that can (WoodFisher, Reconstruction) change the kept weights at
+            an update.
+        update_rule: how masks follow from scores, as in `tfprune.PruningUpdater`.
         verbose: show progress bars of passes over the examples, on a terminal.
 
     Raises:
-        ValueError: at the start of `fit`, if the model has no pruned layers, or a scorer needs data
-            that is missing or does not fit.
+        TypeError: at the start of training, if `optimizer` counts nothing.
+        ValueError: at the start of training, if the model has no pruned layers or no optimizer, or
+            a scorer needs data that is missing or does not fit; at the end of the first epoch, if
+            no optimizer step was counted in it.
 
     Warns:
         UserWarning: at the start of a `fit` too short for any mask update to happen.
@@ -54,8 +64,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
         data: Any = None,
         loss: Any = None,
         *,
+        optimizer: Any = None,
         examples: int | None = 1000,
         update_weights: bool = True,
+        update_rule: UpdateRule = keep_highest,
         verbose: bool = True,
     ) -> None:
         super().__init__()
@@ -64,11 +76,15 @@ class UpdatePruningStep(keras.callbacks.Callback):
             "loss": loss,
             "examples": examples,
             "update_weights": update_weights,
+            "update_rule": update_rule,
             "verbose": verbose,
         }
         self.updater: PruningUpdater | None = None
-        self._train_function: Any = None
+        self._optimizer = optimizer
+        self._outer_function: Any = None  # model.train_function as it was found
         self._completed_before = 0
+        self._inside_step = False  # whether the training step has made the update of this batch
+        self._signs_before: Any = None  # of the optimizer at the start; None once it is at work
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -82,36 +98,84 @@ class UpdatePruningStep(keras.callbacks.Callback):
         model = self.model
         layers = pruned_layers(model)
         self.updater = None
-        self._completed_before = completed_updates(model.optimizer)
+        self._inside_step = False
+        self._counter = StepCounter(self._own_optimizer(model))
+        self._completed_before = self._counter()
+        self._signs_before = self._counter.signs()
         if all(layer.built for layer in layers):
-            self.updater = PruningUpdater(model, **self._options)
+            self.updater = self._make_updater(model)
             self._warn_if_too_short(self.updater)
         else:  # the first step builds the model, and the updater follows
             for layer in layers:
                 layer.has_updater = True
-        # A fit that was interrupted has left its wrapped function behind.
-        plain = getattr(model.train_function, "without_updates", model.train_function)
-        self._train_function = plain
-        model.train_function = followed_by(plain, self._update, model)
-        model.train_function.without_updates = plain
+        if model.train_function is None and model.compiled:
+            model.make_train_function()
+        self._outer_function = model.train_function
+        if model.train_function is not None:
+            plain = plain_function(model.train_function)
+            model.train_function = followed_by(plain, self._update_inside, model)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        # Not before: another callback may have restored weights and optimizer in on_train_begin.
+        if self.updater is None:
+            self._completed_before = self._counter()
+        elif not self.updater.begun:
+            self.updater.begin()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._inside_step:  # a loop that does without model.train_function
+            self._update(LiveVariables())
+        self._inside_step = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._signs_before is None or not self.model.trainable_variables:
+            return
+        if self._counter.signs() == self._signs_before:
+            raise ValueError(
+                "UpdatePruningStep has counted no optimizer step in a whole epoch, so no mask is "
+                "updated. Tell it which optimizer trains the model: "
+                f"UpdatePruningStep(optimizer=...). Received: optimizer={self._optimizer!r}."
+            )
+        self._signs_before = None
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.model.train_function = self._train_function
+        model = self.model
         if self.updater is not None:
             self.updater.finish()
+        if self._outer_function is not None:
+            model.train_function = after_training(self._outer_function, pruned_layers(model))
+
+    def _own_optimizer(self, model: keras.Model) -> Any:
+        if self._optimizer is not None:
+            return self._optimizer
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is None:
+            raise ValueError(
+                f"Model '{model.name}' must be compiled, or the optimizer that trains it be given: "
+                "UpdatePruningStep(optimizer=...)."
+            )
+        return optimizer
+
+    def _make_updater(self, model: keras.Model) -> PruningUpdater:
+        return PruningUpdater(
+            model,
+            self._own_optimizer(model),
+            completed=self._completed_before,
+            **self._options,
+        )
+
+    def _update_inside(self, variables: Variables) -> None:
+        self._inside_step = True
+        self._update(variables)
 
     def _update(self, variables: Variables) -> None:
         if self.updater is None:  # the first step has built the model
-            self.updater = PruningUpdater(
-                model_in_training(self), completed=self._completed_before, **self._options
-            )
+            self.updater = self._make_updater(model_in_training(self))
         self.updater.update(variables)
 
     def _warn_if_too_short(self, updater: PruningUpdater) -> None:
         steps, upcoming = self._steps_ahead(), updater.next_update()
-        if steps is None or upcoming is None or updater.updated_at_start:
-            return
-        if upcoming > updater.step + steps:
+        if steps is not None and upcoming is not None and upcoming > updater.step + steps:
             warnings.warn(
                 f"No mask update will happen in this fit: it runs from step {updater.step} to "
                 f"{updater.step + steps}, and the next update is due at step {upcoming}. Train "
@@ -121,10 +185,11 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def _steps_ahead(self) -> int | None:
         """Optimizer steps of this fit, None if the length of the data is not known."""
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        params = self.params or {}
+        steps, epochs = params.get("steps"), params.get("epochs")
         if steps is None or epochs is None or not math.isfinite(steps):
             return None
-        return math.ceil(steps * epochs / step_counter(self.model.optimizer)[1])
+        return math.ceil(steps * epochs / self._counter.batches)
 
 
 class PruningSummaries(keras.callbacks.TensorBoard):

@@ -4,30 +4,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.rules import Rules
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
-from tfprune.support.arrays import host_array
-from tfprune.wrapping.mask_update import LiveVariables, WeightGroup, grouped
+from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
-
-Arrays = dict[str, np.ndarray]
+from tfprune.wrapping.weight_groups import grouped
 
 
 def one_shot(
     model: keras.Model,
     sparsity: float,
     scorer: Any,
-    data: Any,
+    data: Any = None,
     loss: Any = None,
     *,
     stages: int | Sequence[float] = 1,
@@ -53,13 +51,17 @@ def one_shot(
         sparsity: fraction of the weights to remove, in [0, 1).
         scorer: name or scorer object (see `tfprune.scorers`).
         data: calibration examples: (x, y) or (x, y, sample_weight) of arrays or nests of them, a
-            batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches.
-        loss: as in `keras.Model.compile`; that of the model by default.
+            batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches. Inputs
+            alone will do for scorers that look at no loss, and None for those that look at weights
+            alone ("magnitude", "random").
+        loss: as in `keras.Model.compile`; that of the model by default. It must be there for
+            scorers that look at it, and is measured wherever it is and the data has targets.
         stages: rounds of scoring and removal, >= 1; or the sparsity after each of them, rising to
             `sparsity`.
         update_weights: let the scorer change the kept weights, if it can (WoodFisher,
             Reconstruction).
-        refresh_batch_norm: re-estimate batch-normalization statistics on the examples at the end.
+        refresh_batch_norm: re-estimate batch-normalization statistics on the examples at the end,
+            if there are any.
         structure: as in `tfprune.prune`.
         distribution: as in `tfprune.prune`.
         rules: as in `tfprune.prune`; values are None (stays dense) or a final sparsity.
@@ -73,14 +75,19 @@ def one_shot(
         verbose: show progress bars, on a terminal.
 
     Returns:
-        The masked model, and a report with the predicted and the measured change of the loss.
+        The masked model, and a report with the predicted and the measured change of the loss (None
+        where there is no loss to measure).
 
     Raises:
         TypeError, ValueError: before anything is computed, if an argument is out of its range, the
-            data is empty, has the wrong shapes or gives a loss that is not finite, a weight gets no
-            gradient, or the model lacks what the scorer needs.
+            data is missing where it is needed, is empty, has the wrong shapes or gives a loss that
+            is not finite, a weight gets no gradient, or the model lacks what the scorer needs.
+
+    Warns:
+        UserWarning: naming the layers that are frozen, and stay as they are.
 
     Example:
+        >>> import numpy as np
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="a")])
         >>> data = np.random.default_rng(0).normal(size=(64, 4)), np.ones((64, 1))
         >>> pruned, report = one_shot(model, 0.5, "fisher", data, "mse")
@@ -100,24 +107,36 @@ def one_shot(
     )
     layers = pruned_layers(pruned)
     groups = grouped(layers)
+    if not any(group.trainable() for group in groups):
+        raise ValueError(
+            f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
+            f"Received: only frozen ones, {[name for g in groups for name in g.weights]}."
+        )
     options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
     source = EvidenceSource(pruned, groups, options, compiled=model, seed=seed)
+    updates = UpdateOptions(update_weights=update_weights, predict=True)
     results: list[StageResult] = []
     for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else source.loss()
-        predicted = _make_stage(source, groups, stage, update_weights)
+        due = [(group, stage) for group in groups]
+        made = run_update(due, lambda step: source.evidence(), LiveVariables(), updates)
+        predicted = _total([update.predicted for update in made])
         after = source.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))
         if on_stage is not None:
             on_stage(pruned, results[-1])
+    frozen = [(group, schedule.count) for group in groups]
+    warn_frozen(frozen, "Unfreeze them (trainable = True) to have them pruned.", stacklevel=3)
     for layer in layers:
         layer.pruning_step.assign(schedule.count)
         layer.has_updater = True  # no update is left to make
-    refreshed = refresh(pruned, source.taken.x) if refresh_batch_norm else 0
+    refreshed = 0
+    if refresh_batch_norm and source.taken is not None:
+        refreshed = refresh(pruned, source.taken.x)
     left = report(pruned, verbose=False).parameters
     return pruned, OneShotReport(
         scorer=type(scorer).__name__,
-        examples=source.taken.count,
+        examples=0 if source.taken is None else source.taken.count,
         batch_norm_examples=refreshed,
         stages=tuple(results),
         loss_after=source.loss() if refreshed else results[-1].loss_after,
@@ -126,33 +145,10 @@ def one_shot(
     )
 
 
-def _make_stage(
-    source: EvidenceSource, groups: list[WeightGroup], stage: int, update_weights: bool
-) -> float | None:
-    """Prune every group once; return the predicted change of the loss if all scorers predict."""
-    evidence = source.evidence()
-    variables = LiveVariables()
-    made = []
-    predictions: list[float | None] = []
-    for group in groups:
-        weights = {name: host_array(w.value).copy() for name, w in group.trainable().items()}
-        if not weights:
-            continue
-        own = evidence.only(list(weights)) if group.asks_gradients(stage) else None
-        update = group.update_at(stage, weights, own, update_weights=update_weights)
-        made.append((group, update))
-        predict = getattr(group.scorer, "predict", None)
-        if predict is None or own is None:
-            predictions.append(None)
-            continue
-        before = {name: w * own.masks[name] for name, w in weights.items()}
-        after = {n: update.weights.get(n, w) * update.masks[n] for n, w in before.items()}
-        predictions.append(float(predict(before, own, after)))
-    for group, update in made:
-        group.apply(update, variables)
-    if not predictions or any(value is None for value in predictions):
-        return None
-    return sum(value for value in predictions if value is not None)
+def _total(predictions: list[float | None]) -> float | None:
+    """Return the predicted change of the loss, None unless every scorer predicts its part."""
+    known = [value for value in predictions if value is not None]
+    return sum(known) if known and len(known) == len(predictions) else None
 
 
 def _require_plain_rules(rules: Rules) -> None:

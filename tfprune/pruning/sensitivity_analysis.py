@@ -1,7 +1,8 @@
 """Sensitivity analysis: the loss when one weight alone is pruned, for every weight and sparsity."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -11,8 +12,7 @@ from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
-from tfprune.scorers.protocol import needs_gradients
-from tfprune.sparsity.masks import make_mask
+from tfprune.scorers.protocol import Scorer, needs_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import (
@@ -24,8 +24,15 @@ from tfprune.sparsity.structures import (
 from tfprune.support.arrays import host_array
 from tfprune.support.progress_bar import progress
 from tfprune.support.validation import require_sparsity
-from tfprune.wrapping.mask_update import LiveVariables, Update, WeightGroup, grouped
+from tfprune.wrapping.mask_update import (
+    LiveVariables,
+    Update,
+    apply_update,
+    checked_arrays,
+    run_update,
+)
 from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,7 +61,7 @@ def sensitivity(
 
     Args:
         model: built, plain model; it is not changed.
-        data: examples, as in `tfprune.one_shot`.
+        data: examples with targets, as in `tfprune.one_shot`.
         scorer: name or scorer object (see `tfprune.scorers`).
         loss: as in `keras.Model.compile`; that of the model by default.
         sparsities: different fractions of the weight to remove, each in [0, 1), in any order.
@@ -108,43 +115,63 @@ def sensitivity(
             f"Received: only frozen ones, {list(group.weights)}."
         )
     options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
-    source = EvidenceSource(pruned, [group], options, compiled=model, seed=seed)
-    dense = source.loss()
+    source = EvidenceSource(pruned, [group], options, loss_needed=True, compiled=model, seed=seed)
+    dense = _loss_of(source)
     losses: dict[str, dict[float, float]] = {name: {} for name in weights}
-    evidence = source.evidence() if needs_gradients(scorer) else None
-    scores = scorer(weights, evidence)
-    if not (update_weights and hasattr(scorer, "compensate")):
-        evidence = None  # frees the gradients of single examples
-    passes = _pruned_alone(group, weights, scores, wanted, evidence, update_weights)
+    known = _KnownScores(scorer, weights, source, update_weights)
     with progress("Sensitivity", total=len(weights) * len(wanted), quiet=not verbose) as advance:
-        for name, sparsity in passes:
-            losses[name][sparsity] = source.loss()
+        for name, sparsity in _pruned_alone(group, weights, known, wanted):
+            losses[name][sparsity] = _loss_of(source)
             advance(f"Sensitivity, {name}")
-    return Sensitivity(model.name, type(scorer).__name__, source.taken.count, dense, losses)
+    examples_used = 0 if source.taken is None else source.taken.count
+    return Sensitivity(model.name, type(scorer).__name__, examples_used, dense, losses)
+
+
+class _KnownScores:
+    """A scorer that has scored the dense model; it can still change the weights that are kept.
+
+    Args:
+        scorer: the scorer.
+        weights: name -> values.
+        source: of its evidence.
+        update_weights: let it change the weights that are kept, if it can.
+    """
+
+    def __init__(
+        self, scorer: Scorer, weights: Arrays, source: EvidenceSource, update_weights: bool
+    ):
+        evidence = source.evidence() if needs_of(scorer) else None
+        self._scores = checked_arrays(scorer(weights, evidence), weights, "Scores")
+        self.needs: frozenset[str] = frozenset()
+        self.evidence: Any = (
+            None  # of single examples, it is large: kept only where it is used again
+        )
+        if update_weights and hasattr(scorer, "compensate"):
+            self.needs, self.evidence = needs_of(scorer), evidence
+            self.compensate = scorer.compensate
+
+    def __call__(self, weights: Arrays, evidence: Any) -> dict[str, Scores]:
+        return {name: self._scores[name] for name in weights}
 
 
 def _pruned_alone(
-    group: WeightGroup,
-    weights: Arrays,
-    scores: dict[str, Scores],
-    sparsities: list[float],
-    evidence: Any,
-    update_weights: bool,
+    group: WeightGroup, weights: Arrays, known: _KnownScores, sparsities: list[float]
 ) -> Iterator[tuple[str, float]]:
     """Yield (name, sparsity) while the model has this weight alone at this sparsity."""
-    compensate = getattr(group.scorer, "compensate", None) if update_weights else None
     variables = LiveVariables()
     for name, values in weights.items():
-        structure = group.structures[name]
-        own = None if evidence is None else evidence.only([name])
+        dense = Update({name: np.ones(values.shape, bool)}, {name: values})
         for sparsity in sparsities:
-            masks = {name: make_mask(scores[name], sparsity, structure=structure, name=name)}
-            new: Arrays = {}
-            if compensate is not None and not masks[name].all():
-                new = compensate({name: values}, own, masks)
-            group.apply(Update(masks, new, {}), variables)
+            alone = dataclasses.replace(
+                group.only([name]), schedule=OneShot(sparsity), scorer=known
+            )
+            run_update([(alone, 0)], lambda step: known.evidence, variables)
             yield name, sparsity
-            group.apply(Update({name: np.ones(values.shape, bool)}, {name: values}, {}), variables)
+            apply_update(alone, dense, variables)
+
+
+def _loss_of(source: EvidenceSource) -> float:
+    return cast(float, source.loss())  # it must be there: loss_needed
 
 
 def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from tfprune.wrapping.mask_update import LiveVariables, Variables
+from tfprune.wrapping.pruned_layer import PrunedLayer
 
 Step = Callable[..., Any]
 
@@ -34,7 +35,45 @@ def followed_by(train_function: Step, update: Callable[[Variables], None], model
         update(values)
         return logs, values.state
 
-    return jax_step if keras.config.backend() == "jax" else step
+    found: Any = jax_step if keras.config.backend() == "jax" else step
+    found.plain, found.updates = train_function, True
+    return found
+
+
+def plain_function(train_function: Step) -> Step:
+    """Return the training step as Keras made it, of one that was wrapped here.
+
+    Example:
+        >>> plain_function(after_training(len, [])) is len
+        True
+    """
+    return getattr(train_function, "plain", train_function)
+
+
+def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
+    """Return what is to take the place of `model.train_function` when a callback lets go of it.
+
+    Args:
+        train_function: as the callback found it. One that updates masks stays: it is that of a
+            surrounding `fit`, or of one that was interrupted.
+        layers: the pruned layers of the model. Where masks are not finished, training without
+            updates is refused: a layer says so itself while the step is traced, but this one has
+            been.
+    """
+    if getattr(train_function, "updates", False):
+        return train_function
+    plain = plain_function(train_function)
+    if all(layer.has_updater for layer in layers):
+        return plain
+
+    def step(*arguments: Any) -> Any:
+        for layer in layers:
+            layer.require_updater()
+        return plain(*arguments)
+
+    found: Any = step
+    found.plain = plain
+    return found
 
 
 class _JaxState:
@@ -42,21 +81,28 @@ class _JaxState:
 
     def __init__(self, model: Any, state: tuple[Any, ...]):
         self.state = tuple(list(values) for values in state)
-        owners = (
+        self._owners = (
             model.trainable_variables,
             model.non_trainable_variables,
             model.optimizer.variables,
         )
         self._place = {
             id(variable): (part, index)
-            for part, variables in enumerate(owners)
+            for part, variables in enumerate(self._owners)
             for index, variable in enumerate(variables)
         }
 
     def read(self, variable: keras.Variable) -> Any:
+        if id(variable) not in self._place:  # a step counter of the user's own
+            return variable.value
         part, index = self._place[id(variable)]
         return self.state[part][index]
 
     def write(self, variable: keras.Variable, value: Any) -> None:
         part, index = self._place[id(variable)]
         self.state[part][index] = value
+
+    def show(self) -> None:
+        for variables, values in zip(self._owners, self.state):
+            for variable, value in zip(variables, values):
+                variable.assign(value)

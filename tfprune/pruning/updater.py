@@ -8,37 +8,56 @@ from typing import Any
 import keras
 
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
-from tfprune.scorers.protocol import needs_gradients
+from tfprune.pruning.frozen_weights import warn_frozen
+from tfprune.pruning.step_counter import StepCounter, read_integer
+from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.sparsity.selection import Scores
-from tfprune.support.arrays import host_array
-from tfprune.wrapping.mask_update import LiveVariables, Update, Variables, WeightGroup, grouped
+from tfprune.wrapping.mask_update import (
+    LiveVariables,
+    UpdateOptions,
+    UpdateRule,
+    Variables,
+    keep_highest,
+    run_update,
+)
 from tfprune.wrapping.pruned_layer import NOT_BEGUN, PrunedLayer, pruned_layers
+from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
 class PruningUpdater:
     """Keeps the masks of a model on schedule; two lines in a custom training loop.
 
     The callback `tfprune.UpdatePruningStep` uses it during `fit`. In a loop of your own, create one
-    before the loop and call `update()` after each optimizer step.
+    before the loop and call `update()` after each optimizer step, outside of compiled functions.
 
     The pruning step is the number of optimizer updates since pruning began (a gradient accumulation
-    counts once). It is saved with the model, so that a loaded model goes on where it stopped. On
-    creation, updates that are due already, such as one at `begin_step=0`, are made.
+    counts once). It is saved with the model, so that a loaded model goes on where it stopped.
+
+    Creating an updater changes nothing about the model but that it may be trained. Updates that are
+    due already, such as one at `begin_step=0`, are made by `begin()`; without it, by the first
+    `update()`, hence after the first optimizer step. A frozen layer keeps its masks; what it has
+    missed is made up for at the first update after it is unfrozen.
 
     Args:
         model: a built model with `PrunedLayer`s.
-        optimizer: the optimizer that trains it; `model.optimizer` by default.
+        optimizer: the optimizer that trains it, `model.optimizer` by default; or what else counts
+            its updates, an integer `keras.Variable` or a function that returns their number.
         completed: optimizer updates that were completed when this training began; those completed
             now by default.
-        data: examples for scorers that need gradients, in any form that `fit` takes. Arrays give
-            other random examples at each update, a `tf.data.Dataset` is read from its beginning
-            each time, a generator is read once.
-        loss: loss for these scorers, as in `compile`; that of the model by default.
+        data: examples for scorers that need evidence, in any form that `fit` takes; inputs alone
+            will do for those that look at no loss. Arrays give other random examples at each
+            update, a `tf.data.Dataset` is read from its beginning each time, a generator is read
+            once.
+        loss: loss for scorers that need gradients, as in `compile`; that of the model by default.
         examples: most examples used at an update, integer >= 2; None uses all.
-        update_weights: let scorers that can (WoodFisher) change the kept weights at an update.
+        update_weights: let scorers that can (WoodFisher, Reconstruction) change the kept weights at
+            an update.
+        update_rule: how masks follow from scores (`tfprune.wrapping.mask_update.UpdateRule`); by
+            default the highest scores are kept.
         verbose: show progress bars of passes over the examples, on a terminal.
 
     Raises:
+        TypeError: if `optimizer` counts nothing.
         ValueError: if the model has no pruned layers, is not built, there is no optimizer, or a
             scorer needs data that is missing or does not fit.
 
@@ -47,6 +66,8 @@ class PruningUpdater:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         >>> pruned = tfprune.prune(model, tfprune.OneShot(0.5))
         >>> updater = PruningUpdater(pruned, keras.optimizers.SGD())  # before the loop
+        >>> updater.begin()  # if the first step is to see the masks that are due before it
+        True
         >>> updater.update()  # after each optimizer.apply(...)
         >>> updater.step
         0
@@ -62,148 +83,212 @@ class PruningUpdater:
         loss: Any = None,
         examples: int | None = 1000,
         update_weights: bool = True,
+        update_rule: UpdateRule = keep_highest,
         verbose: bool = True,
     ):
-        optimizer = optimizer or getattr(model, "optimizer", None)
-        self._layers = pruned_layers(model)
-        if not self._layers:
-            raise ValueError(
-                f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
-            )
-        unbuilt = [layer.name for layer in self._layers if not layer.built]
-        if unbuilt:
-            raise ValueError(
-                f"Model '{model.name}' must be built: give it a keras.Input, or call it on a "
-                f"batch. Received: unbuilt layers {unbuilt}."
-            )
+        self._layers = _built_layers(model)
+        optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if optimizer is None:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
-        self._iterations, self._accumulation = step_counter(optimizer)
+        self._counter = StepCounter(optimizer)
         self._live = LiveVariables()
         self._groups = grouped(self._layers)
-        self._update_weights = update_weights
+        name_of = {id(w): name for group in self._groups for name, w in group.weights.items()}
+        self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
+        self._options = UpdateOptions(update_rule, update_weights)
         self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
-        recorded = [int(host_array(layer.pruning_step.value)) for layer in self._layers]
-        self.step = max(0, *recorded)
+        self._noted = self._counter() if completed is None else completed
+        self.begun = False
+        self.step = self._offset = 0
+        self._take_position(self._noted, self._live)
         self._source: EvidenceSource | None = None
-        if any(
-            needs_gradients(group.scorer) and group.schedule.next_update(min(recorded)) is not None
-            for group in self._groups
-        ):
+        if self._evidence_ahead():
             options = EvidenceOptions(data, loss, examples, quiet=not verbose)
-            self._source = EvidenceSource(model, self._groups, options)
-        self._offset = self.step - (self._completed(self._live) if completed is None else completed)
-        self._write_step(self._layers, self._live)
+            needs = needs_of(update_rule)
+            self._source = EvidenceSource(model, self._groups, options, needs=needs)
         for layer in self._layers:
             layer.has_updater = True
-        fresh = [layer for layer, step in zip(self._layers, recorded) if step == NOT_BEGUN]
-        weights = {id(own.weight) for layer in fresh for own in layer.pruned}
-        begun = [group.only(weights) for group in self._groups]
-        self.updated_at_start = self._update_masks(begun, NOT_BEGUN, self._live)
+
+    def begin(self) -> bool:
+        """Begin training from the step that the model has recorded, and make the updates due at it.
+
+        Returns:
+            Whether any mask was updated.
+        """
+        return self._begin(self._counter(), self._live)
 
     def update(self, variables: Variables | None = None) -> None:
         """Record the optimizer steps made since the last call and make the mask updates now due.
 
         Where several steps were made, an update that fell between them is made once, with the
-        sparsity that it asks for.
+        sparsity that it asks for. If the model was set back to an earlier step meanwhile (by a
+        callback that restores weights), training goes on from that step.
 
         Args:
             variables: where values live; the variables themselves by default.
+
+        Raises:
+            ValueError: inside a compiled function; or if scores are NaN or of a wrong shape, and
+                then no mask has changed.
         """
         variables = variables or self._live
-        before, self.step = self.step, self._completed(variables) + self._offset
-        if self.step == before:
+        if not self.begun:
+            self._begin(self._noted, variables, made_since=True)
             return
-        updated = self._update_masks(self._groups, before, variables)
-        self._write_step(self._layers if updated else self._layers[:1], variables)
+        self._follow_model(variables)
+        before, self.step = self.step, self._counter(variables) + self._offset
+        if self.step != before:
+            updated = self._update_masks(self._due(), variables)
+            self._write_step(variables, everywhere=updated)
 
     def refresh(self) -> None:
         """Recompute the masks from the present weights, at the sparsity of their last update.
 
         For use after the weights have been changed by something else than training.
         """
-        self._update_masks(self._groups, NOT_BEGUN, self._live)
+        last = [(group, group.last_update(NOT_BEGUN, self.step)) for group in self._groups]
+        self._update_masks([(group, at) for group, at in last if at is not None], self._live)
 
     def finish(self) -> None:
-        """Record the step in every layer; call it when training ends."""
-        self._write_step(self._layers, self._live)
-        for layer in self._layers:
-            layer.has_updater = self.next_update() is None  # finished masks need no more updates
+        """Record the step in every layer; call it when training ends.
+
+        Warns:
+            UserWarning: naming the layers that were frozen when they should have been updated.
+        """
+        self._follow_model(self._live)
+        missed = self._write_step(self._live, everywhere=True)
+        remedy = "They make up for it at the first update after they are unfrozen."
+        warn_frozen(missed, remedy, stacklevel=4)
+        open_ended = {
+            name
+            for group in self._groups
+            for name in group.weights
+            if group.schedule.next_update(self._since[name]) is not None
+        }
+        for layer, names in zip(self._layers, self._names):
+            layer.has_updater = open_ended.isdisjoint(names)  # finished masks need no more updates
 
     def next_update(self) -> int | None:
-        """Return the step of the next mask update after the present step, None if none is left."""
-        following = [group.schedule.next_update(self.step) for group in self._groups]
+        """Return the step of the first mask update that is still to be made, None if none is."""
+        following = [
+            group.schedule.next_update(min(self._since[name] for name in trainable))
+            for group in self._groups
+            if (trainable := group.trainable())
+        ]
         return min((step for step in following if step is not None), default=None)
 
-    def _completed(self, variables: Variables) -> int:
-        return int(host_array(variables.read(self._iterations))) // self._accumulation
+    def _begin(self, completed: int, variables: Variables, made_since: bool = False) -> bool:
+        self._take_position(completed, variables)
+        self.begun = True
+        if made_since:
+            self.step = self._counter(variables) + self._offset
+        updated = self._update_masks(self._due(), variables)
+        self._write_step(variables, everywhere=True)
+        return updated
 
-    def _update_masks(self, groups: list[WeightGroup], after: int, variables: Variables) -> bool:
-        """Make the last update in (after, step] of every group; say whether there was any.
+    def _take_position(self, completed: int, variables: Variables) -> None:
+        """Read the step of every layer; the largest is the model's, at `completed` updates."""
+        recorded = [read_integer(layer.pruning_step, variables) for layer in self._layers]
+        self.step = max(0, *recorded)
+        self._offset = self.step - completed
+        self._since: dict[str, int] = {}  # the step up to which a weight's updates are made
+        for names, step in zip(self._names, recorded):
+            for name in names:
+                self._since[name] = min(step, self._since.get(name, step))
+        self._recorder: PrunedLayer | None = None
 
-        All masks are made before the first one is set, so that an error leaves them as they were.
+    def _follow_model(self, variables: Variables) -> None:
+        """Go to the step of the model, where it is no longer the one that was recorded last."""
+        if self._recorder is None:
+            return
+        recorded = read_integer(self._recorder.pruning_step, variables)
+        if recorded < self.step:  # set back, but not the optimizer
+            self._take_position(self.step - self._offset, variables)
+        elif recorded > self.step:  # taken further by another updater, with the optimizer
+            self._take_position(recorded - self._offset, variables)
+
+    def _evidence_ahead(self) -> bool:
+        """Return whether an update that is still to be made looks at evidence."""
+        return any(
+            (needs_of(group.scorer) | needs_of(self._options.rule))
+            and group.schedule.next_update(min(self._since[name] for name in group.weights))
+            is not None
+            for group in self._groups
+        )
+
+    def _due(self) -> list[tuple[WeightGroup, int]]:
+        """Return what is to be updated: the weights, and the step at which they should have been.
+
+        Weights of one group are apart where some of them were frozen at an update.
         """
-        due = [(group, group.last_update(after, self.step)) for group in groups]
-        measured = None
-        made: list[tuple[WeightGroup, Update]] = []
-        for group, at in due:
-            if at is None:
-                continue  # most steps: nothing is read
-            weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
-            if not weights:
-                continue
-            evidence = None
-            if group.asks_gradients(at) and self._source is not None:
-                if measured is None:
-                    self._source.take(seed=at)
-                    measured = self._source.evidence()
-                evidence = measured.only(list(weights))
-            known = weights.keys() <= self._scores.keys()
-            update = group.update_at(
-                at,
-                weights,
-                evidence,
-                previous={name: self._scores[name] for name in weights} if known else None,
-                update_weights=self._update_weights,
-            )
-            made.append((group, update))
-        for group, update in made:
-            group.apply(update, variables)
-            self._scores |= update.scores
-        return any(at is not None for group, at in due if group.weights)
+        found = []
+        for group in self._groups:
+            following = group.schedule.next_update(min(self._since[name] for name in group.weights))
+            if following is None or following > self.step:
+                continue  # most steps
+            parts: dict[int, list[str]] = {}
+            for name in group.trainable():
+                parts.setdefault(self._since[name], []).append(name)
+            for since, names in parts.items():
+                at = group.last_update(since, self.step)
+                if at is not None:
+                    found.append((group.only(names), at))
+        return found
 
-    def _write_step(self, layers: list[PrunedLayer], variables: Variables) -> None:
-        # All layers of a model share one step. Every batch it is recorded in the first one only,
-        # which costs nothing; the largest step recorded is the model's.
+    def _update_masks(self, due: list[tuple[WeightGroup, int]], variables: Variables) -> bool:
+        updates = run_update(due, self._measured, variables, self._options, self._scores)
+        for update in updates:
+            self._scores |= update.scores
+            self._since |= dict.fromkeys(update.masks, self.step)
+        return bool(updates)
+
+    def _measured(self, step: int) -> Evidence:
+        if self._source is None:  # no update was ahead when this began
+            raise ValueError("`data` must be given to score again. Received: no examples.")
+        return self._source.evidence(seed=step)
+
+    def _write_step(
+        self, variables: Variables, *, everywhere: bool
+    ) -> list[tuple[WeightGroup, int]]:
+        """Record the step, every batch in one layer only, which costs nothing.
+
+        The largest step recorded is the model's. Layers that have missed an update keep the step
+        before it, so that it is made up for once they are unfrozen, after loading too.
+
+        Returns:
+            What was missed, if the step is recorded everywhere.
+        """
+        missed: list[tuple[WeightGroup, int]] = []
+        if everywhere:
+            for group in self._groups:
+                for name in group.weights:
+                    at = group.last_update(self._since[name], self.step)
+                    if at is not None:
+                        missed.append((group.only([name]), at))
+            behind = {name for group, _ in missed for name in group.weights}
+            layers = [
+                layer for layer, names in zip(self._layers, self._names) if behind.isdisjoint(names)
+            ]
+            self._recorder = layers[0] if layers else None
+        else:
+            layers = [] if self._recorder is None else [self._recorder]
         for layer in layers:
             value = keras.ops.convert_to_tensor(self.step, dtype="int32")
             variables.write(layer.pruning_step, value)
+        return missed
 
 
-def completed_updates(optimizer: Any) -> int:
-    """Return the optimizer updates completed so far; a gradient accumulation counts once.
-
-    Args:
-        optimizer: a Keras optimizer, a `LossScaleOptimizer` too.
-
-    Example:
-        >>> completed_updates(keras.optimizers.SGD())
-        0
-    """
-    iterations, accumulation = step_counter(optimizer)
-    return int(host_array(iterations.value)) // accumulation
-
-
-def step_counter(optimizer: Any) -> tuple[keras.Variable, int]:
-    """Return the variable that counts gradient steps, and how many of them make an update.
-
-    Args:
-        optimizer: a Keras optimizer, a `LossScaleOptimizer` too.
-
-    Example:
-        >>> step_counter(keras.optimizers.SGD(gradient_accumulation_steps=4))[1]
-        4
-    """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    iterations = next(v for v in optimizer.variables if v.name == "iteration")
-    return iterations, optimizer.gradient_accumulation_steps or 1
+def _built_layers(model: keras.Model) -> list[PrunedLayer]:
+    """Return the pruned layers of the model, or raise ValueError if it cannot be updated."""
+    layers = pruned_layers(model)
+    if not layers:
+        raise ValueError(
+            f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
+        )
+    unbuilt = [layer.name for layer in layers if not layer.built]
+    if unbuilt:
+        raise ValueError(
+            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a "
+            f"batch. Received: unbuilt layers {unbuilt}."
+        )
+    return layers

@@ -13,19 +13,22 @@ class StageResult:
 
     Attributes:
         sparsity: asked for after this stage, fraction in [0, 1).
-        loss_before: mean loss over the examples before it.
+        loss_before: mean loss over the examples before it; None if it was not measured.
         predicted_change: of the mean loss, by the scorer's own model of it; None if it has none.
-        loss_after: mean loss after removal and weight update, before statistics are refreshed.
+        loss_after: mean loss after removal and weight update, before statistics are refreshed;
+            None if it was not measured.
     """
 
     sparsity: float
-    loss_before: float
+    loss_before: float | None
     predicted_change: float | None
-    loss_after: float
+    loss_after: float | None
 
     @property
-    def measured_change(self) -> float:
-        """Change of the mean loss over the examples."""
+    def measured_change(self) -> float | None:
+        """Change of the mean loss over the examples; None if it was not measured."""
+        if self.loss_after is None or self.loss_before is None:
+            return None
         return self.loss_after - self.loss_before
 
 
@@ -35,10 +38,10 @@ class OneShotReport:
 
     Attributes:
         scorer: name of the scorer's class.
-        examples: number of examples that scores and losses are means over.
+        examples: number of examples that scores and losses are means over; 0 without data.
         batch_norm_examples: number that refreshed the batch normalizations; 0 if none were.
         stages: one result a stage.
-        loss_after: mean loss at the end, refreshed if asked for.
+        loss_after: mean loss at the end, refreshed if asked for; None if it was not measured.
         parameters: number of parameters of the whole model.
         nonzeros: number of them that are neither zero nor masked at the end.
 
@@ -58,7 +61,7 @@ class OneShotReport:
     examples: int
     batch_norm_examples: int
     stages: tuple[StageResult, ...]
-    loss_after: float
+    loss_after: float | None
     parameters: int
     nonzeros: int
 
@@ -94,19 +97,24 @@ class OneShotReport:
             "stage  sparsity  loss before  predicted change  measured change",
         ]
         for number, stage in enumerate(self.stages, start=1):
-            predicted = stage.predicted_change
-            shown = "-" if predicted is None else f"{predicted:.4g}"
+            before, predicted, measured = map(
+                _shown, (stage.loss_before, stage.predicted_change, stage.measured_change)
+            )
             lines.append(
-                f"{number:5d}  {stage.sparsity:8.4f}  {stage.loss_before:11.4g}  {shown:>16}  "
-                f"{stage.measured_change:15.4g}"
+                f"{number:5d}  {stage.sparsity:8.4f}  {before:>11}  {predicted:>16}  {measured:>15}"
             )
         refreshed = self.batch_norm_examples
         how = f" (batch normalization refreshed on {refreshed:,} examples)" if refreshed else ""
+        loss = "not measured" if self.loss_after is None else _shown(self.loss_after)
         lines += [
-            f"loss at the end{how}: {self.loss_after:.4g}",
+            f"loss at the end{how}: {loss}",
             f"compression rate {measures.COMPRESSION_RATE}: {self.compression_rate:.2f}, "
             f"space saving {measures.SPACE_SAVING}: {self.space_saving:.2%}",
             f"  a: {self.parameters:,} parameters of the model, a*: {self.nonzeros:,} nonzero ones",
             f"speed-up {measures.SPEED_UP}: {measures.NOT_TIMED}",
         ]
         return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

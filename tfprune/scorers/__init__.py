@@ -1,10 +1,9 @@
-"""Scorers: weights (and gradients) -> scores, larger = keep. One paper, one file.
+"""Scorers: weights (and evidence) -> scores, larger = keep. One paper, one file.
 
 A scorer is a callable `(weights, evidence) -> scores` over dictionaries keyed by the path of the
-weight. `evidence` answers questions about the loss (`tfprune.scorers.protocol`); it is None for
+weight. `evidence` answers questions about the model (`tfprune.scorers.protocol`); it is None for
 scorers that need none. Options are constructor arguments, so that a scorer with options is an
-object: `scorer=tfprune.scorers.Random(seed=1)`. To add one, write a file with a callable
-`Configurable` dataclass, and list the class in `_REGISTRY`.
+object: `scorer=tfprune.scorers.Random(seed=1)`. README.md here says how to add one.
 """
 
 from collections.abc import Callable

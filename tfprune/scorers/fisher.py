@@ -36,7 +36,7 @@ class Fisher(Configurable):
         {'w': array([10.])}
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:

@@ -34,7 +34,7 @@ class Movement(Configurable):
         {'w': array([-2.,  2.])}
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
         g = evidence.mean()

@@ -42,7 +42,7 @@ class OBD(Configurable):
         {'w': array([2. , 4.5])}
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     distribution: ClassVar[str] = "global"
 
     probes: int | None = 32

@@ -1,9 +1,10 @@
-"""What a scorer is, and what it may ask about the loss.
+"""What a scorer is, and what it may ask: evidence about the model, measured on examples.
 
 A scorer is a callable `(weights, evidence) -> scores`. The other answers it can give are optional
 attributes, read here in one place, so that a bare function is a scorer too:
 
-    needs_gradients      True if it must be given `evidence`; False by default
+    needs                what it asks of `evidence`, a set of "inputs", "flow" and "gradients";
+                         empty by default, and `evidence` is None then
     distribution         the distribution it was made for; "uniform" by default
     accumulate(previous, scores) -> scores
                          how scores of successive mask updates combine; the new ones by default
@@ -25,12 +26,20 @@ from tfprune.sparsity.structures import Structure
 Arrays = dict[str, np.ndarray]
 
 
+INPUTS, FLOW, GRADIENTS = "inputs", "flow", "gradients"
+NEEDS = frozenset({INPUTS, FLOW, GRADIENTS})
+
+
 class Evidence(Protocol):
-    """Gradients and curvature of the mean loss over some examples, at the masked weights.
+    """What layers see and what the loss says, over some examples, at the masked weights.
+
+    `layer_inputs` is for scorers whose `needs` name "inputs", `synaptic_flow` for "flow", and what
+    differentiates the loss for "gradients". Only the last takes targets and a loss; only the first
+    works on every backend, the others on TensorFlow.
 
     Dictionaries are keyed by the path of the weight, as `weights` is. Gradients of masked
-    coordinates are zero. Every method makes a pass over the examples when it is called (or when its
-    iterator is advanced); nothing about the model changes.
+    coordinates are zero, but for `dense_mean`. Every method makes a pass over the examples when it
+    is called (or when its iterator is advanced); nothing about the model changes.
     """
 
     @property
@@ -45,8 +54,17 @@ class Evidence(Protocol):
     def masks(self) -> Mapping[str, np.ndarray]:
         """Boolean arrays by name, True = kept."""
 
+    def only(self, names: Sequence[str]) -> "Evidence":
+        """Return the same evidence about some of the weights."""
+
     def mean(self) -> Arrays:
         """Return the gradient of the mean loss: name -> array of the weight's shape."""
+
+    def dense_mean(self) -> Arrays:
+        """Return the gradient of the mean loss by mask * weight, of masked entries too.
+
+        It tells by how much the loss would change if a masked weight came back.
+        """
 
     def batches(self, size: int) -> Iterator[Arrays]:
         """Yield gradients of micro-batches of `size` examples: name -> (k, *shape), k of them.
@@ -95,14 +113,27 @@ class Evidence(Protocol):
 Scorer = Callable[[Arrays, Any], dict[str, Scores]]
 
 
-def needs_gradients(scorer: Scorer) -> bool:
-    """Return whether the scorer must be given `Evidence`.
+def needs_of(scorer: Any) -> frozenset[str]:
+    """Return what the scorer (or an update rule) asks of `Evidence`.
+
+    `needs_gradients = True`, the older way to say {"gradients"}, still counts.
+
+    Raises:
+        ValueError: if `needs` names something else.
 
     Example:
-        >>> needs_gradients(lambda weights, evidence: weights)
-        False
+        >>> needs_of(lambda weights, evidence: weights)
+        frozenset()
     """
-    return bool(getattr(scorer, "needs_gradients", False))
+    found = getattr(scorer, "needs", None)
+    if found is None:
+        return frozenset({GRADIENTS}) if getattr(scorer, "needs_gradients", False) else frozenset()
+    if isinstance(found, str) or not NEEDS.issuperset(found):
+        raise ValueError(
+            f"`needs` of a scorer must be a set of {', '.join(map(repr, sorted(NEEDS)))}. "
+            f"Received: needs={found!r} ({type(scorer).__name__})."
+        )
+    return frozenset(found)
 
 
 def preferred_distribution(scorer: Scorer) -> Any:

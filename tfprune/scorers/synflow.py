@@ -33,7 +33,7 @@ class SynFlow(Configurable):
         {'w': array([3., 2.])}
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"flow"})
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:

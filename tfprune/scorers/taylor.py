@@ -68,7 +68,7 @@ class Taylor(Configurable):
         {'w': array([9., 2.])}
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     distribution: ClassVar[str] = "global"
 
     on: str = "weights"

@@ -35,3 +35,15 @@ def _in_numpy_dtype(tensor: Any) -> Any:
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         return keras.ops.cast(tensor, "float32")
     return tensor
+
+
+def symbolic(value: Any) -> Any:
+    """Return a `keras.KerasTensor` in the place of a tensor or array, anything else as it is.
+
+    Example:
+        >>> symbolic(np.ones((2, 3), "float32")).shape, symbolic(True)
+        ((2, 3), True)
+    """
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return keras.KerasTensor(value.shape, keras.backend.standardize_dtype(value.dtype))
+    return value

@@ -47,4 +47,5 @@ def masked_rows(rows: Any, table: PrunedWeight, indices: Any) -> Any:
         [[1.0, 0.0]]
     """
     kept = keras.ops.take(table.mask.value, keras.ops.cast(indices, "int32"), axis=0)
-    return rows * keras.ops.cast(kept, rows.dtype)
+    masked = rows * keras.ops.cast(kept, rows.dtype)
+    return masked if table.rounding is None else table.rounding(masked)

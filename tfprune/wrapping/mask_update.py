@@ -1,24 +1,23 @@
-"""Groups of weights that are pruned together, and one mask update of a group.
+"""One mask update, for gradual pruning, one-shot pruning and sensitivity analysis alike.
 
 step ──schedule──▶ sparsity ─┐
-weights, gradients ──scorer──▶ scores ──distribution, structure──▶ masks ──▶ weights
+weights, evidence ──scorer──▶ scores ──distribution──▶ sparsities ──update rule──▶ masks ──▶ weights
 """
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Evidence, Scorer, needs_gradients
+from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of
 from tfprune.sparsity import distributions
 from tfprune.sparsity.masks import make_masks
-from tfprune.sparsity.schedules import Schedule
-from tfprune.sparsity.selection import Scores
+from tfprune.sparsity.selection import Magnitude, Scores
 from tfprune.sparsity.structures import Structure
-from tfprune.wrapping.pruned_layer import PrunedLayer, PrunedWeight, plain_path
-
-Arrays = dict[str, np.ndarray]
+from tfprune.support.arrays import host_array
+from tfprune.wrapping.weight_groups import WeightGroup
 
 
 class Variables(Protocol):
@@ -30,6 +29,9 @@ class Variables(Protocol):
     def write(self, variable: keras.Variable, value: Any) -> None:
         """Set the value."""
 
+    def show(self) -> None:
+        """Make the model itself, when it is called, compute with these values."""
+
 
 class LiveVariables:
     """Values in the variables themselves."""
@@ -40,6 +42,71 @@ class LiveVariables:
     def write(self, variable: keras.Variable, value: Any) -> None:
         variable.assign(value)
 
+    def show(self) -> None:
+        pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """What an update rule decides on: the weights of one group that are not frozen.
+
+    Attributes:
+        step: of the schedule.
+        present: name -> mask as it is, True = kept.
+        scores: name -> scores, larger = keep. Scorers that are given evidence see the network
+            without what is masked, and give it -inf.
+        sparsities: name -> fraction of its groups to remove, in [0, 1).
+        structures: name -> structure.
+        evidence: what the scorer or the rule asked for; None if neither needs any.
+    """
+
+    step: int
+    present: Arrays
+    scores: dict[str, Scores]
+    sparsities: dict[str, float]
+    structures: dict[str, Structure]
+    evidence: Evidence | None
+
+    @property
+    def dense_gradients(self) -> Arrays:
+        """name -> gradient of the loss by mask * weight, of masked entries too.
+
+        For rules with `needs = frozenset({"gradients"})`.
+        """
+        if self.evidence is None:
+            raise ValueError(
+                "An update rule that looks at gradients must say so: "
+                f"needs = frozenset({{{GRADIENTS!r}}})."
+            )
+        return self.evidence.dense_mean()
+
+
+class UpdateRule(Protocol):
+    """How masks follow from scores: any callable proposal -> masks.
+
+    Two more answers are optional attributes, as those of a scorer are:
+
+        needs                what it asks of `proposal.evidence`; nothing by default
+        compensate(weights, proposal, masks) -> weights
+                             new values of the kept weights, in the scorer's place
+    """
+
+    def __call__(self, proposal: Proposal) -> Arrays:
+        """Return name -> boolean array, True = kept, for every weight of the proposal."""
+
+
+def keep_highest(proposal: Proposal) -> Arrays:
+    """Return the masks that keep the highest scores: the update rule of all papers on pruning.
+
+    Example:
+        >>> from tfprune.sparsity.structures import Unstructured
+        >>> scores, present = {"w": np.array([3.0, 1.0])}, {"w": np.ones(2, bool)}
+        >>> structures = {"w": Unstructured()}
+        >>> keep_highest(Proposal(0, present, scores, {"w": 0.5}, structures, None))
+        {'w': array([ True, False])}
+    """
+    return make_masks(proposal.scores, proposal.sparsities, proposal.structures)
+
 
 @dataclasses.dataclass(frozen=True)
 class Update:
@@ -49,133 +116,169 @@ class Update:
         masks: name -> boolean array, True = kept.
         weights: name -> new values; empty where the weights stay as they are.
         scores: name -> scores that the next update goes on from; empty if it does not.
+        predicted: change of the loss that the scorer predicts; None if it does not, or was not
+            asked to.
     """
 
     masks: Arrays
-    weights: Arrays
-    scores: dict[str, Scores]
+    weights: Arrays = dataclasses.field(default_factory=dict)
+    scores: dict[str, Scores] = dataclasses.field(default_factory=dict)
+    predicted: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class WeightGroup:
-    """Weights that are updated together: they follow one schedule and share one target."""
+@dataclasses.dataclass(frozen=True)
+class UpdateOptions:
+    """How updates are made.
 
-    schedule: Schedule
-    scorer: Scorer
-    distribution: Any
-    weights: dict[str, keras.Variable]
-    masks: dict[str, list[keras.Variable]]  # several where tied layers each hold one
-    structures: dict[str, Structure]
+    Attributes:
+        rule: how masks follow from scores.
+        update_weights: let the scorer (or the rule) change the kept weights, if it can.
+        predict: have the scorer predict the change of the loss, if it can.
+    """
 
-    def trainable(self) -> dict[str, keras.Variable]:
-        """Return the weights that are updated; those of frozen layers keep their masks."""
-        return {name: weight for name, weight in self.weights.items() if weight.trainable}
-
-    def only(self, variables: set[int]) -> "WeightGroup":
-        """Return the part of the group whose variables have these ids."""
-        weights = {name: w for name, w in self.weights.items() if id(w) in variables}
-        return dataclasses.replace(self, weights=weights)
-
-    def asks_gradients(self, step: int) -> bool:
-        """Return whether an update at `step` looks at gradients; at sparsity 0 it does not."""
-        return needs_gradients(self.scorer) and self.schedule(step) > 0
-
-    def last_update(self, after: int, step: int) -> int | None:
-        """Return the last update step in (after, step], None if there is none."""
-        last, following = None, self.schedule.next_update(after)
-        while following is not None and following <= step:
-            last, following = following, self.schedule.next_update(following)
-        return last
-
-    def update_at(
-        self,
-        step: int,
-        weights: Arrays,
-        evidence: Evidence | None = None,
-        *,
-        previous: dict[str, Scores] | None = None,
-        update_weights: bool = True,
-    ) -> Update:
-        """Return the masks that the schedule asks for at `step`, and new weights if there are any.
-
-        Args:
-            step: step of the schedule.
-            weights: name -> stored values, of the trainable weights.
-            evidence: at the masked weights; for scorers that need them.
-            previous: scores of the update before, which the scorer may combine with the new ones.
-            update_weights: let the scorer change the kept weights, if it can.
-        """
-        sparsity = self.schedule(step)
-        if sparsity == 0 and needs_gradients(self.scorer):
-            return Update({name: np.ones(w.shape, bool) for name, w in weights.items()}, {}, {})
-        if evidence is not None:
-            # What is masked is out of the network that gradients are of, and stays out.
-            weights = {name: w * evidence.masks[name] for name, w in weights.items()}
-        scores = self.scorer(weights, evidence)
-        accumulated: dict[str, Scores] = {}
-        if hasattr(self.scorer, "accumulate"):
-            scores = accumulated = self.scorer.accumulate(previous, scores) if previous else scores
-        if evidence is not None:
-            scores = {n: np.where(evidence.masks[n], s, -np.inf) for n, s in scores.items()}
-        distribute = distributions.get(self.distribution)
-        structures = {name: self.structures[name] for name in scores}
-        masks = make_masks(scores, distribute(scores, sparsity, structures), structures)
-        new: Arrays = {}
-        if update_weights and hasattr(self.scorer, "compensate"):
-            new = self.scorer.compensate(weights, evidence, masks)
-        return Update(masks, new, accumulated)
-
-    def apply(self, update: Update, variables: Variables) -> None:
-        """Set the masks, and the weights where the scorer changed them; removed ones stay."""
-        for name, mask in update.masks.items():
-            for variable in self.masks[name]:
-                variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
-        for name, values in update.weights.items():
-            weight = self.weights[name]
-            stored = variables.read(weight)
-            kept = keras.ops.convert_to_tensor(update.masks[name])
-            new = keras.ops.convert_to_tensor(values, dtype=weight.dtype)
-            variables.write(weight, keras.ops.where(kept, new, stored))
+    rule: UpdateRule = keep_highest
+    update_weights: bool = True
+    predict: bool = False
 
 
-def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
-    """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once.
+def run_update(
+    due: Sequence[tuple[WeightGroup, int]],
+    evidence: Callable[[int], Evidence],
+    variables: Variables,
+    options: UpdateOptions = UpdateOptions(),
+    previous: Mapping[str, Scores] | None = None,
+) -> list[Update]:
+    """Update the masks of weight groups, and their weights where the scorer changes them.
+
+    All masks are made before the first one is set, so that an error leaves everything as it was.
+    Weights of frozen layers are left out.
 
     Args:
-        layers: built `PrunedLayer`s of one model.
+        due: pairs of a group and the step at which its schedule is asked.
+        evidence: step -> what scorers may ask, measured now; called once, if any group asks.
+        variables: where values live.
+        options: how the update is made.
+        previous: scores of the update before, which scorers may combine with the new ones.
+
+    Returns:
+        What was set, one entry for each group that is not frozen.
+
+    Raises:
+        ValueError: if a scorer or the rule does not give one real array of the right shape for
+            every weight, or a score is NaN.
     """
-    groups: list[WeightGroup] = []
-    masks_of: dict[int, list[keras.Variable]] = {}
-    names: set[str] = set()
-    for layer in layers:
-        for own in layer.pruned:
-            if id(own.weight) in masks_of:
-                masks_of[id(own.weight)].append(own.mask)
+    measured: Evidence | None = None
+    made: list[tuple[WeightGroup, Update]] = []
+    for group, step in due:
+        weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
+        if not weights:
+            continue
+        own = None
+        if needs_of(group.scorer) | needs_of(options.rule):
+            if group.schedule(step) == 0:  # nothing to choose, so nothing to ask
+                kept = {name: np.ones(w.shape, bool) for name, w in weights.items()}
+                made.append((group, Update(kept)))
                 continue
-            masks_of[id(own.weight)] = [own.mask]
-            name = _unique(plain_path(layer, own.weight.path), names)
-            group = next((g for g in groups if _belongs(g, layer, own)), None)
-            if group is None:
-                group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {})
-                groups.append(group)
-            group.weights[name] = own.weight
-            group.masks[name] = masks_of[id(own.weight)]
-            group.structures[name] = own.structure
-    return groups
+            if measured is None:
+                variables.show()
+                measured = evidence(step)
+            own = measured.only(list(weights))
+        present = {name: host_array(variables.read(group.masks[name][0])) for name in weights}
+        made.append((group, _update(group, step, weights, present, own, options, previous or {})))
+    for group, update in made:
+        apply_update(group, update, variables)
+    return [update for _, update in made]
 
 
-def _belongs(group: WeightGroup, layer: PrunedLayer, own: PrunedWeight) -> bool:
-    return (group.schedule, group.scorer, group.distribution) == (
-        own.schedule,
-        layer.scorer,
-        layer.distribution,
-    )
+def apply_update(group: WeightGroup, update: Update, variables: Variables) -> None:
+    """Set the masks, and the weights where the scorer changed them; removed ones stay."""
+    for name, mask in update.masks.items():
+        for variable in group.masks[name]:
+            variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
+    for name, values in update.weights.items():
+        weight = group.weights[name]
+        stored = variables.read(weight)
+        kept = keras.ops.convert_to_tensor(update.masks[name])
+        new = keras.ops.convert_to_tensor(values, dtype=weight.dtype)
+        variables.write(weight, keras.ops.where(kept, new, stored))
 
 
-def _unique(path: str, taken: set[str]) -> str:
-    name, number = path, 1
-    while name in taken:
-        number += 1
-        name = f"{path}#{number}"
-    taken.add(name)
-    return name
+def _update(
+    group: WeightGroup,
+    step: int,
+    weights: Arrays,
+    present: Arrays,
+    evidence: Evidence | None,
+    options: UpdateOptions,
+    previous: Mapping[str, Scores],
+) -> Update:
+    """Return the masks that the schedule asks for at `step`, and new weights if there are any."""
+    scorer, rule = group.scorer, options.rule
+    asked = evidence if needs_of(scorer) else None
+    if asked is not None:
+        # What is masked is out of the network that evidence is of, and stays out.
+        weights = {name: w * present[name] for name, w in weights.items()}
+    scores = checked_arrays(scorer(weights, asked), weights, "Scores")
+    accumulated: dict[str, Scores] = {}
+    if hasattr(scorer, "accumulate"):
+        if weights.keys() <= previous.keys():
+            scores = scorer.accumulate({name: previous[name] for name in weights}, scores)
+        accumulated = scores
+    if asked is not None:
+        scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
+    structures = {name: group.structures[name] for name in weights}
+    sparsities = distributions.get(group.distribution)(scores, group.schedule(step), structures)
+    proposal = Proposal(step, present, scores, sparsities, structures, evidence)
+    masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)
+    new: Arrays = {}
+    ours: Any = getattr(rule, "compensate", None)
+    theirs: Any = getattr(scorer, "compensate", None)
+    if options.update_weights and (ours or theirs):
+        if any((present[name] != mask).any() for name, mask in masks.items()):
+            found = ours(weights, proposal, masks) if ours else theirs(weights, asked, masks)
+            new = checked_arrays(
+                found, {n: w for n, w in weights.items() if n in found}, "New weights"
+            )
+    predicted = None
+    if options.predict and asked is not None and hasattr(scorer, "predict"):
+        after = {name: new.get(name, w) * masks[name] for name, w in weights.items()}
+        predicted = float(scorer.predict(weights, asked, after))
+    return Update(masks, new, accumulated, predicted)
+
+
+def checked_arrays(
+    found: Any, weights: Arrays, what: str, *, boolean: bool = False
+) -> dict[str, Any]:
+    """Return name -> array, once there is one of the weight's shape and a fit dtype for each.
+
+    Args:
+        found: what a scorer or an update rule gave.
+        weights: name -> weight that it was asked about.
+        what: it is called in errors.
+        boolean: whether arrays must be boolean; they must be real otherwise.
+
+    Raises:
+        TypeError: if it is no dictionary; ValueError if an array is missing or does not fit.
+
+    Example:
+        >>> checked_arrays({"w": [2.0, 1.0]}, {"w": np.ones(2)}, "Scores")
+        {'w': array([2., 1.])}
+    """
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            f"{what} must be a dictionary with an array for each weight. "
+            f"Received: {found!r} (of type {type(found).__name__})."
+        )
+    arrays: dict[str, Any] = {}
+    for name, w in weights.items():
+        value = found.get(name)
+        array: Any = value if isinstance(value, Magnitude) else np.asarray(value)
+        kind = "f" if isinstance(array, Magnitude) else array.dtype.kind
+        if value is None or array.shape != w.shape or kind not in ("b" if boolean else "biuf"):
+            got = "none" if value is None else f"shape {array.shape}, {np.asarray(array).dtype}"
+            raise ValueError(
+                f"{what} must be {'boolean' if boolean else 'real'} arrays of the shapes of the "
+                f"weights. Received: {got} for '{name}', shape {w.shape}."
+            )
+        arrays[name] = array
+    return arrays

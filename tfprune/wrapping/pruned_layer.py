@@ -7,9 +7,7 @@ update.
 """
 
 import inspect
-import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import keras
@@ -21,10 +19,12 @@ from tfprune.sparsity import contract, distributions
 from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
+from tfprune.support.arrays import symbolic
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import WeightPlan, weight_plans
+from tfprune.wrapping.training_guard import constrain, guard, refuse_training, untrainable
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
@@ -81,7 +81,8 @@ class PrunedLayer(keras.layers.Wrapper):
         if any(isinstance(part, PrunedLayer) for part in flatten(layer)):
             raise ValueError(f"Layer '{layer.name}' is wrapped for pruning already.")
         # Inputs and variables reach the wrapped layer as they came: it does its own casting.
-        super().__init__(layer, name=name or layer.name, dtype=layer.variable_dtype, autocast=False)
+        options = {"dtype": layer.variable_dtype, "autocast": False, "trainable": layer.trainable}
+        super().__init__(layer, name=name or layer.name, **options)
         self.schedule = (
             [None if item is None else as_schedule(item) for item in schedule]
             if isinstance(schedule, Sequence)
@@ -102,7 +103,7 @@ class PrunedLayer(keras.layers.Wrapper):
         self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
-        self.has_updater = False  # set by whoever keeps the masks on schedule
+        self._has_updater = False
         self.supports_masking = True  # the wrapped layer warns if it does not
         self._take_call_signature()
         if layer.built and prunable_weights(layer):
@@ -146,6 +147,7 @@ class PrunedLayer(keras.layers.Wrapper):
         )
         self._table = lookup_table(self.layer, self.pruned)
         refuse_transforms(self.layer)
+        self._guard_weights()
         self.pruning_step = self.add_weight(
             name="pruning_step",
             shape=(),
@@ -168,39 +170,47 @@ class PrunedLayer(keras.layers.Wrapper):
         setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
         if weight.regularizer is not None:
             weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
-        if weight.constraint is not None:
-            weight.constraint = MaskedConstraint(weight.constraint, mask)
+        constrain(weight, lambda constraint: MaskedConstraint(constraint, mask))
         return mask
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.built:
             # A symbolic call builds every kind of layer, those that create state in `call` too.
             with keras.name_scope(self.name, caller=self):
-                self.layer(*keras.tree.map_structure(_symbolic, args), **_symbolic_dict(kwargs))
+                positional, named = keras.tree.map_structure(symbolic, (args, kwargs))
+                self.layer(*positional, **named)
         return super().__call__(*args, **kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
+        pruned = self.pruned
         if not self.has_updater and self._get_call_context().get_value("training"):
-            self._refuse_training_without_updates()
-        with MaskScope(() if self._table else self.pruned) as scope:
+            pruned = tuple(untrainable(own, self) for own in pruned)
+        with MaskScope(() if self._table else pruned) as scope:
             outputs = self.layer(*args, **kwargs)
         if self._table:
-            outputs = masked_rows(outputs, self._table, args[0] if args else kwargs["inputs"])
+            outputs = masked_rows(outputs, pruned[0], args[0] if args else kwargs["inputs"])
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
 
-    def _refuse_training_without_updates(self) -> None:
-        """Raise inside Keras's training step; a plain call with `training=True` is no training."""
-        frame: FrameType | None = sys._getframe()
-        while frame is not None:
-            if frame.f_code.co_name == "train_step" and self.trainable:
-                raise ValueError(
-                    f"Layer '{self.name}' is pruned, but nothing updates its mask: pass "
-                    "callbacks=[tfprune.UpdatePruningStep()] to `fit`, or create a "
-                    "tfprune.PruningUpdater before a training loop of your own."
-                )
-            frame = frame.f_back
+    @property
+    def has_updater(self) -> bool:
+        """Whether weights may be trained: set by whoever keeps the masks on schedule."""
+        return self._has_updater
+
+    @has_updater.setter
+    def has_updater(self, value: bool) -> None:
+        self._has_updater = value
+        self._guard_weights()
+
+    def _guard_weights(self) -> None:
+        for own in self.pruned:
+            guard(own.weight, self)
+
+    def require_updater(self) -> None:
+        """Raise ValueError if weights would be trained whose masks nothing updates."""
+        if not self.has_updater and any(own.weight.trainable for own in self.pruned):
+            refuse_training(self)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         return self.layer(*args, **kwargs)
@@ -285,13 +295,3 @@ def plain_path(layer: keras.layers.Layer, path: str) -> str:
 def _plain(value: Any) -> Any:
     """Return the list itself where Keras has put it into a list that it tracks."""
     return list(value) if isinstance(value, list) else value
-
-
-def _symbolic(value: Any) -> Any:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return keras.KerasTensor(value.shape, keras.backend.standardize_dtype(value.dtype))
-    return value
-
-
-def _symbolic_dict(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {name: keras.tree.map_structure(_symbolic, value) for name, value in kwargs.items()}

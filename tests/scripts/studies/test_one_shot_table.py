@@ -203,7 +203,7 @@ def test_the_evaluator_gives_the_accuracy_of_a_stripped_model(images):
     labels = np.arange(12) % 4
     evaluator = measuring.Evaluator(model, images.x_test, labels, batch_size=5)
     pruned = tfprune.prune(model, tfprune.OneShot(0.5))
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     for plain in (tfprune.strip_pruning(pruned), model):
         guesses = keras.ops.convert_to_numpy(plain(images.x_test)).argmax(-1)
         assert evaluator(plain) == np.mean(guesses == labels)

@@ -27,7 +27,7 @@ def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) 
         ValueError: if the model cannot be pruned like this.
     """
     pruned = prune(model, OneShot(sparsity), **options)
-    PruningUpdater(pruned, keras.optimizers.SGD())  # makes the update that is due at step 0
+    PruningUpdater(pruned, keras.optimizers.SGD()).begin()  # makes the update that is due at step 0
     return strip_pruning(pruned)
 
 

@@ -68,7 +68,7 @@ class Reconstruction(Configurable):
     damping: float = 0.01
     rows: str = "layer"
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"inputs"})
     # An equal relative error does not hurt every layer alike, and "global" refuses N:M patterns.
     distribution: ClassVar[str] = "uniform"
 

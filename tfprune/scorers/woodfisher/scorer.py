@@ -94,7 +94,7 @@ class WoodFisher(Configurable):
         'global'
     """
 
-    needs_gradients: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     block_size: int | str = 2000
     damping: float = 1e-5

@@ -1,0 +1,87 @@
+"""The mean loss of a model, and whether it can take the examples: forward passes on any backend.
+
+The model runs eagerly, in inference mode and inside a `keras.StatelessScope`, so that a pass cannot
+change it. On TensorFlow, `tfprune.calibration.tape` has the same two passes compiled.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.calibration.examples import Examples
+from tfprune.calibration.losses import LossFunction
+
+LOSS_BATCH = 256  # examples at once where only the loss is asked for
+
+
+class ForwardPasses:
+    """Passes without derivatives.
+
+    Args:
+        model: built model; it runs in inference mode and is never changed.
+        loss: from `tfprune.calibration.losses.loss_function`; None where only inputs count.
+
+    Example:
+        >>> from tfprune.calibration.losses import loss_function
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.set_weights([np.ones((2, 1)), np.zeros(1)])
+        >>> passes = ForwardPasses(model, loss_function(model, "mse"))
+        >>> passes.loss(Examples(np.ones((4, 2)), np.zeros((4, 1))))
+        4.0
+    """
+
+    def __init__(self, model: keras.Model, loss: LossFunction | None):
+        self._model = model
+        self._loss = loss
+
+    def check(self, examples: Examples) -> None:
+        """Run two examples, so that bad data or models end in one clear error.
+
+        Raises:
+            ValueError: if the model cannot take these inputs or the loss these targets, or the loss
+                is not finite.
+        """
+        with said_of(examples):
+            loss = self._of(examples.take(slice(2)))
+        require_finite("the loss", loss)
+
+    def loss(self, examples: Examples) -> float:
+        """Return the mean loss; raises ValueError if it is not finite."""
+        total = 0.0
+        for batch in examples.batches(LOSS_BATCH):
+            value = self._of(batch)
+            require_finite("the loss", value)
+            total += value * batch.count
+        return total / examples.count
+
+    def _of(self, batch: Examples) -> float:
+        """Return the loss of a batch, zero where there is none."""
+        x, y, sample_weight = batch.pack(list(map(keras.ops.convert_to_tensor, batch.leaves())))
+        with keras.StatelessScope():
+            outputs = self._model(x, training=False)
+            return 0.0 if self._loss is None else float(self._loss(y, outputs, sample_weight, 1))
+
+
+@contextlib.contextmanager
+def said_of(examples: Examples) -> Iterator[None]:
+    """Turn what goes wrong inside into one error about the examples."""
+    try:
+        yield
+    except Exception as error:  # backends, Keras and user code each have their own types
+        shapes = [leaf.shape[1:] for leaf in examples.leaves()]
+        reason = " ".join(str(error).split())[:400]
+        raise ValueError(
+            "The model and the loss must take the examples of `data`. Received: arrays of "
+            f"shapes {shapes} an example, and {type(error).__name__}: {reason}"
+        ) from error
+
+
+def require_finite(what: str, values: Any) -> None:
+    """Raise ValueError unless every number is finite."""
+    values = np.asarray(values)
+    if not np.isfinite(values).all():
+        bad = values[~np.isfinite(values)].flat[0]
+        raise ValueError(f"Scoring needs finite numbers. Received: {what} is {bad}.")

@@ -1,0 +1,30 @@
+"""Frozen weights that are less sparse than asked: they are named, with numbers."""
+
+import warnings
+from collections.abc import Sequence
+
+from tfprune.support.arrays import host_array
+from tfprune.wrapping.weight_groups import WeightGroup
+
+
+def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklevel: int) -> None:
+    """Warn once of all frozen weights that an update left less sparse than it asked for.
+
+    Args:
+        missed: pairs of a group and the step of its schedule at which it was updated last.
+        remedy: what to do, for the end of the message.
+        stacklevel: of the warning, from here.
+    """
+    found = []
+    for group, step in missed:
+        asked = group.schedule(step)
+        for name, weight in group.weights.items():
+            mask = host_array(group.masks[name][0].value)
+            if not weight.trainable and 1.0 - mask.mean() < asked - 1.0 / mask.size:
+                found.append(f"'{name}' (asked {asked:.3g}, has {1.0 - mask.mean():.3g})")
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        warnings.warn(
+            f"Frozen layers keep their masks: {', '.join(found[:3])}{more}. {remedy}",
+            stacklevel=stacklevel,
+        )

@@ -1,0 +1,92 @@
+"""How many optimizer updates have been completed, read from whatever counts them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from tfprune.support.arrays import host_array
+from tfprune.wrapping.mask_update import LiveVariables, Variables
+
+
+class StepCounter:
+    """The number of optimizer updates completed; a gradient accumulation counts once.
+
+    Args:
+        optimizer: a Keras optimizer, a `LossScaleOptimizer` too; or what else counts the updates:
+            an integer `keras.Variable`, or a function of no arguments that returns their number.
+
+    Raises:
+        TypeError: if it is none of these.
+
+    Example:
+        >>> StepCounter(keras.optimizers.SGD(gradient_accumulation_steps=4)).batches
+        4
+        >>> StepCounter(lambda: 7)()
+        7
+    """
+
+    def __init__(self, optimizer: Any):
+        self.batches = 1  # that make an update
+        self._scaling: Any = None
+        self._function: Callable[[], Any] | None = None
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+            self._count = next(v for v in inner.variables if v.name == "iteration")
+            self._scaling = optimizer if inner is not optimizer else None
+            self.batches = inner.gradient_accumulation_steps or 1
+        elif isinstance(optimizer, keras.Variable):
+            self._count = optimizer
+        elif callable(optimizer) and not isinstance(optimizer, type):
+            self._function = optimizer
+        else:
+            raise TypeError(
+                "`optimizer` must be a Keras optimizer, a keras.Variable or a function that counts "
+                f"its updates. Received: optimizer={optimizer!r} "
+                f"(of type {type(optimizer).__name__})."
+            )
+
+    def __call__(self, variables: Variables = LiveVariables()) -> int:
+        """Return the number of updates completed.
+
+        Args:
+            variables: where the values of variables live.
+
+        Raises:
+            ValueError: inside a compiled function, which has no values.
+        """
+        if self._function is not None:
+            return int(self._function())
+        return read_integer(self._count, variables) // self.batches
+
+    def signs(self) -> tuple[Any, ...]:
+        """Return values of which some change when the optimizer is at work, update or not."""
+        if self._function is not None:
+            return (int(self._function()),)
+        watched = [self._count]
+        if self._scaling is not None:  # the scale moves even where no update can be made
+            watched += [v for v in self._scaling.variables if len(v.shape) == 0]
+        return tuple(host_array(variable.value).item() for variable in watched)
+
+
+def read_integer(variable: keras.Variable, variables: Variables) -> int:
+    """Return the value of a scalar variable.
+
+    Args:
+        variable: the variable.
+        variables: where values live.
+
+    Raises:
+        ValueError: inside a compiled function, which has no values.
+
+    Example:
+        >>> read_integer(keras.Variable(3, dtype="int32"), LiveVariables())
+        3
+    """
+    try:
+        return int(host_array(variables.read(variable)))
+    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+        raise ValueError(
+            "Mask updates must be made outside of compiled functions (tf.function, jax.jit), after "
+            f"the optimizer step. Received: '{variable.path}', which has no value here."
+        ) from error

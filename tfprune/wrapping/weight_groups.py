@@ -1,0 +1,93 @@
+"""Groups of weights that are pruned together: of one schedule, scorer and distribution."""
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any
+
+import keras
+
+from tfprune.scorers.protocol import Scorer
+from tfprune.sparsity.schedules import Schedule
+from tfprune.sparsity.structures import Structure
+from tfprune.wrapping.masking import PrunedWeight
+from tfprune.wrapping.pruned_layer import PrunedLayer, plain_path
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WeightGroup:
+    """Weights that are updated together: they follow one schedule and share one target.
+
+    Attributes:
+        schedule: step -> sparsity.
+        scorer: weights, evidence -> scores.
+        distribution: name or function; how the target becomes one sparsity a weight.
+        weights: name -> stored weight.
+        masks: name -> its masks, several where tied layers each hold one.
+        structures: name -> structure.
+    """
+
+    schedule: Schedule
+    scorer: Scorer
+    distribution: Any
+    weights: dict[str, keras.Variable]
+    masks: dict[str, list[keras.Variable]]
+    structures: dict[str, Structure]
+
+    def trainable(self) -> dict[str, keras.Variable]:
+        """Return the weights that are updated; those of frozen layers keep their masks."""
+        return {name: weight for name, weight in self.weights.items() if weight.trainable}
+
+    def only(self, names: Collection[str]) -> "WeightGroup":
+        """Return the part of the group with these weights."""
+        weights = {name: w for name, w in self.weights.items() if name in names}
+        return dataclasses.replace(self, weights=weights)
+
+    def last_update(self, after: int, step: int) -> int | None:
+        """Return the last update step in (after, step], None if there is none."""
+        last, following = None, self.schedule.next_update(after)
+        while following is not None and following <= step:
+            last, following = following, self.schedule.next_update(following)
+        return last
+
+
+def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
+    """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once.
+
+    Args:
+        layers: built `PrunedLayer`s of one model.
+    """
+    groups: list[WeightGroup] = []
+    masks_of: dict[int, list[keras.Variable]] = {}
+    names: set[str] = set()
+    for layer in layers:
+        for own in layer.pruned:
+            if id(own.weight) in masks_of:
+                masks_of[id(own.weight)].append(own.mask)
+                continue
+            masks_of[id(own.weight)] = [own.mask]
+            name = _unique(plain_path(layer, own.weight.path), names)
+            group = next((g for g in groups if _belongs(g, layer, own)), None)
+            if group is None:
+                group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {})
+                groups.append(group)
+            group.weights[name] = own.weight
+            group.masks[name] = masks_of[id(own.weight)]
+            group.structures[name] = own.structure
+    return groups
+
+
+def _belongs(group: WeightGroup, layer: PrunedLayer, own: PrunedWeight) -> bool:
+    return (group.schedule, group.scorer, group.distribution) == (
+        own.schedule,
+        layer.scorer,
+        layer.distribution,
+    )
+
+
+def _unique(path: str, taken: set[str]) -> str:
+    name, number = path, 1
+    while name in taken:
+        number += 1
+        name = f"{path}#{number}"
+    taken.add(name)
+    return name
