@@ -20,8 +20,9 @@ export KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 PYTHONNOUSERSITE=1
 
 cd "$root"
 python=.venv/bin/python
-# One process a core; a file stays in one, since its tests share fixtures.
-pytest=("$python" -m pytest --numprocesses logical --dist loadfile)
+# One process a core; a file stays in one, since its tests share fixtures. In the given order the
+# quick doctests come last, so that no core waits for another.
+pytest=("$python" -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder)
 
 if [ -n "$keras" ]; then
     folder=$root/build/keras-$keras

@@ -9,7 +9,7 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 import tfprune
-from tests.support.helpers import run_python
+from tests.support.jax_session import run_on_jax
 
 
 # The converter's own note on the types of inputs.
@@ -108,4 +108,4 @@ def test_jax_trains_rounded_weights_and_strips_them(tmp_path):
         expected = aware.predict(data[0], verbose=0)
         assert np.array_equal(keras.saving.load_model("PATH").predict(data[0], verbose=0), expected)
     """
-    run_python(code.replace("PATH", str(tmp_path / "m.keras")), KERAS_BACKEND="jax")
+    run_on_jax(code.replace("PATH", str(tmp_path / "m.keras")))

@@ -1,6 +1,5 @@
 """models/registry.py and the image classifiers: sizes, one step of training, export, refusals."""
 
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,9 +7,7 @@ import pytest
 
 import models
 import tfprune
-from tests.support.helpers import run_python
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.jax_session import run_on_jax
 
 # Names at their default sizes: the published number of parameters, moving statistics included.
 PUBLISHED = {
@@ -265,4 +262,4 @@ def test_a_grouped_convolution_trains_on_jax_fed_by_tf_data():
     history = model.fit(data, shuffle=False, verbose=0).history
     print(len(history["loss"]), np.isfinite(history["loss"][0]))
     """
-    assert run_python(code, PYTHONPATH=str(ROOT), KERAS_BACKEND="jax") == "1 True\n"
+    assert run_on_jax(code) == "1 True\n"

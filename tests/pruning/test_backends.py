@@ -1,10 +1,9 @@
 """JAX: wrap, train, update, strip, save and load; importing tfprune imports no TensorFlow."""
 
-import subprocess
-import sys
-from pathlib import Path
+import textwrap
 
 from tests.support.helpers import run_python
+from tests.support.jax_session import run_on_jax
 
 JAX_SESSION = """
     import sys
@@ -70,7 +69,7 @@ def test_jax_wraps_trains_updates_strips_saves_and_loads(tmp_path):
     run_python(JAX_SESSION.replace("PATH", path), KERAS_BACKEND="jax")
 
 
-def test_jax_and_tensorflow_make_the_same_masks(tmp_path):
+def test_jax_and_tensorflow_make_the_same_masks(capsys):
     code = """
         import keras, numpy as np, tfprune
         random = np.random.default_rng(0)
@@ -83,31 +82,14 @@ def test_jax_and_tensorflow_make_the_same_masks(tmp_path):
                    callbacks=[tfprune.UpdatePruningStep()])
         print([np.packbits(np.array(layer.pruned[0].mask)).tolist() for layer in pruned.layers])
     """
-    both = [run_python(code, KERAS_BACKEND=backend) for backend in ("jax", "tensorflow")]
-    assert both[0].strip().splitlines()[-1] == both[1].strip().splitlines()[-1]
-
-
-def test_only_gradients_and_export_import_tensorflow():
-    """In the source: TensorFlow is named in no import outside these two packages."""
-    package = Path(__file__).parents[2] / "tfprune"
-    command = [
-        sys.executable,
-        "-c",
-        "import ast,sys\nfor p in sys.argv[1:]:\n"
-        " for n in ast.walk(ast.parse(open(p).read())):\n"
-        "  names=[a.name for a in n.names] if isinstance(n,ast.Import) else "
-        "[n.module or ''] if isinstance(n,ast.ImportFrom) else []\n"
-        "  print(*[f'{p}:{x}' for x in names if x.split('.')[0]=='tensorflow'])",
-    ]
-    allowed = {"export", "tape.py", "samples.py"}
-    files = [str(p) for p in package.rglob("*.py") if not allowed & {*p.parts}]
-    assert len(files) > 15
-    listed = subprocess.run([*command, *files], capture_output=True, text=True, check=True)
-    assert listed.stdout.split() == []
+    on_jax = run_on_jax(code)
+    exec(textwrap.dedent(code), {})
+    assert capsys.readouterr().out == on_jax
+    assert on_jax.count("[") == 3
 
 
 def test_gradient_scores_on_another_backend_are_refused_before_training():
-    run_python(
+    run_on_jax(
         """
         import keras, numpy as np, tfprune
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(20), keras.layers.Dense(3)])
@@ -117,6 +99,5 @@ def test_gradient_scores_on_another_backend_are_refused_before_training():
             raise SystemExit("not refused")
         except ValueError as error:
             assert "need the TensorFlow backend. Received: KERAS_BACKEND=jax" in str(error)
-        """,
-        KERAS_BACKEND="jax",
+        """
     )

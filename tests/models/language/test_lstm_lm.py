@@ -11,7 +11,7 @@ import tfprune
 from models.data import text
 from models.language.lstm import PRESETS, lstm_language_model, stateless
 from models.language.training import EpochDecay, Perplexity, ResetStates, zaremba_optimizer
-from tests.support.helpers import run_python
+from tests.support.jax_session import run_on_jax
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 WORDS = np.random.default_rng(0).integers(0, 12, 400)
@@ -264,7 +264,7 @@ def test_perplexity_falls_over_the_first_200_steps_on_real_text():
 
 
 def test_states_and_training_work_on_jax():
-    run_python(
+    run_on_jax(
         """
         import keras, numpy as np
         from models.data import text
@@ -288,6 +288,5 @@ def test_states_and_training_work_on_jax():
         parts = [model.predict(x[:, a : a + 5], verbose=0) for a in (0, 5, 10)]
         whole = stateless(model, steps=15, batch_size=4)(x)
         np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=1e-5)
-        """,
-        KERAS_BACKEND="jax",
+        """
     )

@@ -1,15 +1,12 @@
 """seq2seq: the translation model, its parts for decoding, training, pruning and export."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 
 import tfprune
 from models.translation import encoder_decoder
+from tests.support.jax_session import run_on_jax
 
 SOURCE = np.array([[4, 5, 6, 3], [4, 3, 0, 0]])
 TARGET = np.array([[2, 5, 6], [2, 7, 0]])
@@ -194,14 +191,7 @@ step = encoder_decoder.decoder_step(model)
 first = step([jnp.array(target[:, :1]), jnp.array(source), *given])[0]
 print(np.abs(np.asarray(first - model([source, target])[:, 0])).max() < 1e-5)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).resolve().parents[3],
-        env={"PATH": "", "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "True\n", done.stderr
+    assert run_on_jax(code) == "True\n"
 
 
 @pytest.mark.parametrize(

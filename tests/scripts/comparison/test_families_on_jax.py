@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.helpers import run_python
+from tests.support.jax_session import run_on_jax
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -80,5 +80,5 @@ def test_a_pruned_model_is_trained_measured_and_taken_up_on_jax(family, tmp_path
     code = SET_UP + family
     for name, path in (("ROOT", ROOT), ("FOLDER", tmp_path)):
         code = code.replace(name, str(path))
-    run_python(code, KERAS_BACKEND="jax")
+    run_on_jax(code)
     assert list(tmp_path.glob("*.npz")) and np.load(next(tmp_path.glob("*.npz"))).files
