@@ -202,7 +202,9 @@ def test_anything_may_count_the_steps(mlp, kind):
     assert updater.step == 12 and sparsity(pruned, "hidden") == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", 3, keras.optimizers.SGD, object()], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", ["adam", 3, keras.optimizers.SGD, object()], ids=["str", "int", "type", "object"]
+)
 def test_what_counts_no_steps_is_refused(mlp, optimizer):
     with pytest.raises(TypeError, match="`optimizer` must be a Keras optimizer"):
         tfprune.PruningUpdater(tfprune.prune(mlp, HALF), optimizer)

@@ -21,7 +21,7 @@ def assert_half_of_the_stripes_are_gone(model):
         assert sorted(stripes_of(kernel)) == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=repr)
+@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=["whole", "bare"])
 @pytest.mark.parametrize("distribution", ["uniform", "erk", "global"])
 def test_it_is_pruned_trained_and_stripped(mlp, data, structure, distribution):
     options = {"structure": structure, "distribution": distribution}
@@ -62,7 +62,7 @@ def test_it_is_saved_loaded_and_trained_on(mlp, data, tmp_path, suffix):
     ],
     ids=lambda scorer: scorer if isinstance(scorer, str) else type(scorer).__name__,
 )
-@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=repr)
+@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=["whole", "bare"])
 def test_every_kind_of_scorer_prunes_it_in_one_shot(mlp, data, scorer, structure):
     pruned, report = tfprune.one_shot(
         mlp,
@@ -94,7 +94,7 @@ def test_woodfisher_scores_it_by_the_joint_saliency_of_its_groups(mlp, data):
     assert np.unique(labels[~mask]).size == 1 and np.count_nonzero(~mask) == 30
 
 
-@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=repr)
+@pytest.mark.parametrize("structure", [Diagonals(), BareDiagonals()], ids=["whole", "bare"])
 def test_the_sensitivity_to_it_is_that_of_whole_stripes(mlp, data, structure):
     found = tfprune.sensitivity(
         mlp,
