@@ -5,7 +5,7 @@ import dataclasses
 import keras
 from keras import layers, ops
 
-from models.language.recurrence import recurrence
+from models.language.stepwise import recurrence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StreamLSTM(layers.LSTM):
 
     Keras does not track the states that it makes itself: `fit` on JAX would begin every batch with
     the same ones, and no checkpoint would have them. Without masks, dropout of its own and other
-    activations than Keras's, `models.language.recurrence` runs it.
+    activations than Keras's, `models.language.stepwise` runs it.
 
     Example:
         >>> layer = StreamLSTM(3, stateful=True)

@@ -236,3 +236,14 @@ def test_stages_are_saved_with_the_model(data, tmp_path):
     assert loaded.get_layer("out").schedule == Stages(0.25, (0.2, 0.25))
     fit(loaded, data)  # no update is due, so that the scorer needs no data
     assert sparsity(loaded, "hidden") == 0.5
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_several_inputs_reach_scores_and_batch_normalization(kind):
+    inputs = [keras.Input((3,)) for _ in range(2)]
+    x = keras.layers.Dense(4)(keras.layers.Concatenate()(inputs))
+    outputs = keras.layers.Dense(1)(keras.layers.BatchNormalization()(x))
+    model = keras.Model(inputs, outputs)
+    arrays = kind(np.random.default_rng(n).normal(size=(16, 3)).astype("float32") for n in range(2))
+    _, told = tfprune.one_shot(model, 0.5, "fisher", (arrays, np.ones((16, 1))), "mse")
+    assert told.batch_norm_examples == 16

@@ -132,7 +132,7 @@ def one_shot(
         layer.has_updater = True  # no update is left to make
     refreshed = 0
     if refresh_batch_norm and source.taken is not None:
-        refreshed = refresh(pruned, source.taken.x)
+        refreshed = refresh(pruned, source.taken)
     left = report(pruned, verbose=False).parameters
     return pruned, OneShotReport(
         scorer=type(scorer).__name__,

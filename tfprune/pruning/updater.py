@@ -20,6 +20,7 @@ from tfprune.wrapping.mask_update import (
     keep_highest,
     run_update,
 )
+from tfprune.wrapping.optimizer_slots import reset_where_masked
 from tfprune.wrapping.pruned_layer import NOT_BEGUN, PrunedLayer, pruned_layers
 from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
@@ -90,10 +91,11 @@ class PruningUpdater:
         optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if optimizer is None:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
-        self._counter = StepCounter(optimizer)
+        self._optimizer, self._counter = optimizer, StepCounter(optimizer)
         self._live = LiveVariables()
         self._groups = grouped(self._layers)
-        name_of = {id(w): name for group in self._groups for name, w in group.weights.items()}
+        self._weights = {n: w for group in self._groups for n, w in group.weights.items()}
+        name_of = {id(weight): name for name, weight in self._weights.items()}
         self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
         self._options = UpdateOptions(update_rule, update_weights)
         self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
@@ -240,6 +242,7 @@ class PruningUpdater:
         for update in updates:
             self._scores |= update.scores
             self._since |= dict.fromkeys(update.masks, self.step)
+            reset_where_masked(self._optimizer, self._weights, update.masks, variables)
         return bool(updates)
 
     def _measured(self, step: int) -> Evidence:

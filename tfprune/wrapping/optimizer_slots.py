@@ -1,0 +1,77 @@
+"""Optimizer state of masked weights: put to zero when a weight is masked, so that it stays put.
+
+A masked weight gets no gradient, but what the optimizer remembers of earlier ones (momentum, the
+moments of Adam, Lion's average) would go on moving it. Sums that move nothing by themselves, such
+as Adagrad's, and averages of the weights stay. Decoupled weight decay is no state: it shrinks
+masked weights as it does all others, so that what stays useless long is unlikely to come back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfprune.wrapping.mask_update import Variables
+
+# Of Adagrad, Ftrl (whose state is the weight), Adadelta, and of `use_ema`.
+_STAYING = ("accumulator", "linear", "accumulated_grad", "accumulated_delta_var", "average")
+
+
+def moving_slots(
+    optimizer: Any, weights: Mapping[str, keras.Variable]
+) -> dict[str, list[keras.Variable]]:
+    """Return the state variables that move a weight without a gradient, by its name.
+
+    Keras names the state of a variable after its path. Where several weights share one, the first
+    variable of a name is the first weight's.
+
+    Args:
+        optimizer: a Keras optimizer, a `LossScaleOptimizer` too; anything else has no state.
+        weights: name -> variable that it trains.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
+        >>> adam = keras.optimizers.Adam()
+        >>> adam.build(model.trainable_variables)
+        >>> [slot.name for slot in moving_slots(adam, {"k": model.layers[0].kernel})["k"]]
+        ['sequential_a_kernel_momentum', 'sequential_a_kernel_velocity']
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return {name: [] for name in weights}
+    prefixes = {name: w.path.replace("/", "_") + "_" for name, w in weights.items()}
+    found: dict[str, list[keras.Variable]] = {name: [] for name in weights}
+    for slot in optimizer.variables:
+        owners = [name for name, prefix in prefixes.items() if slot.name.startswith(prefix)]
+        longest = max((len(prefixes[name]) for name in owners), default=0)
+        for name in owners:
+            kind = slot.name[len(prefixes[name]) :]
+            if len(prefixes[name]) < longest or kind.startswith(_STAYING):
+                continue
+            taken = [other.name for other in found[name]]
+            if slot.shape == weights[name].shape and slot.name not in taken:
+                found[name].append(slot)
+                break
+    return found
+
+
+def reset_where_masked(
+    optimizer: Any,
+    weights: Mapping[str, keras.Variable],
+    masks: Mapping[str, Any],
+    variables: Variables,
+) -> None:
+    """Put the state of masked entries to zero.
+
+    Args:
+        optimizer: as for `moving_slots`.
+        weights: name -> variable that it trains, all that are pruned.
+        masks: name -> boolean array, True = kept.
+        variables: where values live.
+    """
+    slots = moving_slots(optimizer, weights)
+    for name, mask in masks.items():
+        for slot in slots[name]:
+            value = variables.read(slot)
+            kept = keras.ops.cast(keras.ops.convert_to_tensor(mask), value.dtype)
+            variables.write(slot, value * kept)
