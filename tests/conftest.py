@@ -1,7 +1,5 @@
 """What most tests need: quiet TensorFlow, fixed seeds, small models and data."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -13,11 +11,6 @@ from models import Dataset
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-
-
-def pytest_itemcollected(item):
-    """Leave addresses out of the names of tests: every process has to find the same ones."""
-    item._nodeid = re.sub(r" at 0x[0-9a-f]+", "", item.nodeid)
 
 
 @pytest.fixture(autouse=True)

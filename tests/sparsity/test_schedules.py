@@ -84,7 +84,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 def test_every_schedule_rises_within_its_range_and_answers_the_same_again(schedule):
     asked = [schedule(step) for step in range(-1, 80)]
     assert all(0.0 <= value < 1.0 for value in asked)
@@ -92,7 +92,7 @@ def test_every_schedule_rises_within_its_range_and_answers_the_same_again(schedu
     assert [schedule(step) for step in reversed(range(-1, 80))] == asked[::-1]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 def test_updates_move_on_whatever_step_they_are_asked_from(schedule):
     steps = updates(schedule, stop=80)
     assert steps and all(later > earlier for earlier, later in zip(steps, steps[1:]))
@@ -102,7 +102,7 @@ def test_updates_move_on_whatever_step_they_are_asked_from(schedule):
         assert found == (following[0] if following else None) or found >= 80
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 def test_the_last_update_is_where_the_final_sparsity_is_reached(schedule):
     steps = updates(schedule, stop=80)
     assert schedule(steps[-1]) == schedule(10**6)
@@ -112,7 +112,7 @@ def test_the_last_update_is_where_the_final_sparsity_is_reached(schedule):
         assert updates(other, stop=80) == steps
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 def test_schedules_survive_serialization(schedule):
     config = keras.saving.serialize_keras_object(schedule)
     assert keras.saving.deserialize_keras_object(config) == schedule
