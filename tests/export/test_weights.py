@@ -28,7 +28,7 @@ def test_kernels_and_biases_are_found_with_the_axis_of_their_channels():
             layers.Dense(5, bias_initializer="ones"),
         ]
     )
-    axes = {weight.values.shape: weight.channel_axis for weight in found(model)}
+    axes = {w.values.shape: None if w.is_bias else w.channel_axis for w in found(model)}
     assert axes == {
         (6, 3, 3, 3): 0,
         (6,): None,
@@ -40,7 +40,7 @@ def test_kernels_and_biases_are_found_with_the_axis_of_their_channels():
 
 def test_only_fully_connected_weights_may_go_native():
     model = keras.Sequential([keras.Input((4, 4, 8)), layers.Conv2D(6, 1), layers.Dense(5)])
-    kinds = {w.values.shape: w.fully_connected for w in found(model) if w.is_matrix}
+    kinds = {w.values.shape: w.fully_connected for w in found(model) if not w.is_bias}
     assert kinds[(6, 1, 1, 8)] is False and kinds[(5, 6)] is True
 
 

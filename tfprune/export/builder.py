@@ -9,6 +9,7 @@ from tfprune.export import rewrites
 from tfprune.export.encode.sparse import EncodedTensor, encode_model
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.tables import Model
+from tfprune.export.predict import delegation
 from tfprune.export.predict.linting import Coverage, coverage
 from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS, Target
 
@@ -59,25 +60,51 @@ def build(
     """
     if not sparse:
         return Built(file.content, (), _coverage(file.model, target))
+    own = _build(file, target, quantize, lower_conv3x3)
+    if target.costs is not None:
+        return own
+    others = [_build(file, machine, quantize, False) for machine in MACHINES.values()]
+    smallest = min([own, *others], key=lambda built: len(built.content))
+    if smallest is own:
+        return own
+    model = flatbuffer.parse(smallest.content, "the smallest file")
+    return dataclasses.replace(smallest, coverage=_coverage(model, target))
+
+
+def _build(
+    file: flatbuffer.File, target: Target, quantize: str | None, lower_conv3x3: bool
+) -> Built:
     notes: tuple[str, ...] = ()
     if target.sparse_convolutions and quantize in FLOAT_ARITHMETIC:
         rewritten, done = rewrites.apply(file.model, lower_conv3x3=lower_conv3x3)
-        model, encodings = encode_model(rewritten, target=target, quantize=quantize)
+        model, encodings = _encoded(rewritten, target, quantize)
         covered = _coverage(model, target)
         if covered.sparse_convolutions and not _defects(model):
             return Built(flatbuffer.pack(model), encodings, covered, done)
         if done:
             notes = (" ".join([_NO_GAIN, *done]),)
     for densify in (True, False):
-        model, encodings = encode_model(
-            file.model, target=target, quantize=quantize, densify=densify
-        )
+        model, encodings = _encoded(file.model, target, quantize, densify=densify)
         defects = _defects(model)
         if not defects:
             break
         notes += (f"{_NO_DENSIFY} {defects[0]}.",)
-    written = flatbuffer.pack(model) if encodings else file.content
-    return Built(written, encodings, _coverage(model, target), notes=notes)
+    content = flatbuffer.pack(model) if encodings else file.content
+    if len(content) >= len(file.content):
+        return Built(file.content, (), _coverage(file.model, target), notes=notes)
+    return Built(content, encodings, _coverage(model, target), notes=notes)
+
+
+def _encoded(
+    model: Model, target: Target, quantize: str | None, *, densify: bool = True
+) -> tuple[Model, tuple[EncodedTensor, ...]]:
+    return encode_model(
+        model,
+        target=target,
+        quantize=quantize,
+        densify=densify,
+        delegated=delegation.delegated(model),
+    )
 
 
 def _coverage(model: Model, target: Target) -> Coverage:

@@ -39,11 +39,9 @@ class Costs:
 # Measured on one x86-64 core with AVX-512 (LiteRT 2.3.0, layers of 128 to 1024 units) and, for
 # WebAssembly, in Node on that core (LiteRT.js 2.5.3, relaxed SIMD). There, large float32 weights
 # pay in blocks from 82 % zeros and in rows from 95 % (WebAssembly: 89 % and 93 %). ARM64 could not
-# be measured; it takes the x86 costs, as does "auto". Smallest files take every native layout of
-# int8 weights, since DENSIFY does not go with int8 arithmetic.
+# be measured; it takes the x86 costs, as does "auto".
 _X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8_dense=0.02, int8_blocks=0.18)
 _WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8_dense=0.053, int8_blocks=0.8)
-_BYTES = Costs(dense=0.0, rows=0.0, blocks=0.0, int8_dense=1.0, int8_blocks=1.0, call=0.0)
 
 _BLOCKS_OF_4, _BLOCKS_OF_16 = Block(4, 1), Block(16, 1)
 
@@ -56,7 +54,7 @@ class Target:
         name: What users call it.
         kernels_of: The target whose kernels run the file as far as that can be told: itself, but
             for targets that stand for several or for none.
-        costs: What its kernels of fully connected weights cost.
+        costs: What its kernels of fully connected weights cost; None where only bytes count.
         sparse_convolutions: Whether XNNPACK multiplies 1x1 convolutions sparsely there, and
             convolutions are rewritten towards that.
         mixes_widths: Whether operators may mix float16 and float32 constants.
@@ -72,7 +70,7 @@ class Target:
 
     name: str
     kernels_of: str
-    costs: Costs
+    costs: Costs | None
     sparse_convolutions: bool
     mixes_widths: bool = True
     takes_free_shapes: bool = True
@@ -85,11 +83,6 @@ class Target:
         """Whether it is one kind of machine, whose kernels can be named."""
         return self.kernels_of == self.name
 
-    @property
-    def saves_time(self) -> bool:
-        """Whether speed counts at all."""
-        return self.costs.call > 0
-
     def pays_from(self, structure: Structure) -> float:
         """The sparsity from which on a large fully connected weight is faster sparse than dense.
 
@@ -100,7 +93,7 @@ class Target:
             1 - dense / sparse of the costs a weight, rounded up to percents; 0 where only bytes
             count.
         """
-        if not self.saves_time:
+        if self.costs is None:
             return 0.0
         costs: dict[Structure, tuple[float, float]] = {
             _BLOCKS_OF_4: (self.costs.dense, self.costs.blocks),
@@ -126,7 +119,7 @@ TARGETS: dict[str, Target] = {
             in_webassembly=True,
         ),
         Target("x86", "x86", _X86, sparse_convolutions=False),
-        Target("size", "arm64", _BYTES, sparse_convolutions=False, matrices=Unstructured()),
+        Target("size", "arm64", None, sparse_convolutions=False, matrices=Unstructured()),
     )
 }
 

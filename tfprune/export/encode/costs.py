@@ -16,6 +16,22 @@ _INT8_BLOCKS = 256
 _FLOAT_BLOCK = 4
 
 
+def native_layouts(weight: np.ndarray) -> list[layouts.Layout]:
+    """The layouts in which FULLY_CONNECTED reads a weight.
+
+    Args:
+        weight: (outputs, inputs), float32 or int8.
+    """
+    inputs = weight.shape[1]
+    if weight.dtype == np.int8:
+        fits = inputs % _INT8_BLOCK == 0 and inputs // _INT8_BLOCK <= _INT8_BLOCKS
+        return [layouts.Layout(1, block_axis=1, block=_INT8_BLOCK)] if fits else []
+    rows = layouts.Layout(last=1)
+    if inputs % _FLOAT_BLOCK:
+        return [rows]
+    return [rows, layouts.Layout(1, block_axis=1, block=_FLOAT_BLOCK)]
+
+
 def fastest_native(weight: np.ndarray, costs: Costs) -> layouts.Encoded | None:
     """The fastest native layout of a FULLY_CONNECTED weight.
 
@@ -26,27 +42,15 @@ def fastest_native(weight: np.ndarray, costs: Costs) -> layouts.Encoded | None:
     Returns:
         The encoded weight; None where the dense kernel is faster still.
     """
-    if weight.dtype == np.int8:
-        dense, choices = costs.int8_dense, _int8_layouts(weight.shape, costs)
-    else:
-        dense, choices = costs.dense, _float_layouts(weight.shape, costs)
-    fastest, fastest_ns = None, weight.size * dense
-    for value_ns, layout in choices:
+    integers = weight.dtype == np.int8
+    fastest = None
+    fastest_ns = weight.size * (costs.int8_dense if integers else costs.dense)
+    for layout in native_layouts(weight):
+        value_ns = costs.rows if layout.block == 1 else costs.blocks
+        if integers:
+            value_ns = costs.int8_blocks
         encoded = layouts.encode(weight, layout)
         nanoseconds = costs.call + value_ns * encoded.values.size
         if nanoseconds < fastest_ns:
             fastest, fastest_ns = encoded, nanoseconds
     return fastest
-
-
-def _float_layouts(shape: tuple[int, ...], costs: Costs) -> list[tuple[float, layouts.Layout]]:
-    choices = [(costs.rows, layouts.Layout(last=1))]
-    if shape[1] % _FLOAT_BLOCK == 0:
-        choices.append((costs.blocks, layouts.Layout(1, block_axis=1, block=_FLOAT_BLOCK)))
-    return choices
-
-
-def _int8_layouts(shape: tuple[int, ...], costs: Costs) -> list[tuple[float, layouts.Layout]]:
-    if shape[1] % _INT8_BLOCK or shape[1] // _INT8_BLOCK > _INT8_BLOCKS:
-        return []
-    return [(costs.int8_blocks, layouts.Layout(1, block_axis=1, block=_INT8_BLOCK))]

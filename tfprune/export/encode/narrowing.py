@@ -15,6 +15,7 @@ from tfprune.export.file.subgraph import TYPES
 from tfprune.export.file.tables import Quantization
 
 _LEVELS = 127
+_PARAMETER_BYTES = 12  # a float32 scale and an int64 zero point
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
@@ -36,14 +37,24 @@ class Narrowed:
     axis: int = 0
     dequantize_version: int = 0
 
-    def quantization(self) -> Quantization | None:
-        """The schema's `QuantizationParametersT`; None without scales."""
+    @property
+    def stored_type(self) -> int:
+        """The schema's type of the stored values."""
+        return TYPES.FLOAT32 if self.kind is None else self.kind
+
+    @property
+    def parameter_nbytes(self) -> int:
+        """Bytes of scales and zero points."""
+        return 0 if self.scales is None else self.scales.size * _PARAMETER_BYTES
+
+    def quantization(self, axis: int) -> Quantization | None:
+        """The schema's `QuantizationParametersT` along an axis; None without scales."""
         if self.scales is None:
             return None
         parameters: Quantization = schema.QuantizationParametersT()
         parameters.scale = self.scales
         parameters.zeroPoint = np.zeros(self.scales.size, np.int64)
-        parameters.quantizedDimension = self.axis
+        parameters.quantizedDimension = axis
         return parameters
 
 
@@ -56,7 +67,7 @@ def narrow(weight: Weight, quantize: str | None) -> Narrowed:
     """The values of a float32 constant in the bits asked for.
 
     Args:
-        weight: The constant.
+        weight: The constant; int8 ones stay as they are.
         quantize: "float16" or "int8_weights"; anything else changes nothing.
 
     Returns:
@@ -65,7 +76,9 @@ def narrow(weight: Weight, quantize: str | None) -> Narrowed:
     Raises:
         ValueError: If values are beyond the range of float16.
     """
-    if quantize == "int8_weights" and weight.channel_axis is not None:
+    if weight.values.dtype != np.float32:
+        return unchanged(weight.values)
+    if quantize == "int8_weights" and not weight.is_bias:
         values, scales = int8_channels(weight.values, weight.channel_axis)
         return Narrowed(values, TYPES.INT8, scales, weight.channel_axis, dequantize_version=5)
     if quantize == "float16":
@@ -76,7 +89,7 @@ def narrow(weight: Weight, quantize: str | None) -> Narrowed:
                 f"Received: {weight.name!r}, with values up to {largest:.4g}."
             )
         return Narrowed(weight.values.astype(np.float16), TYPES.FLOAT16, dequantize_version=3)
-    return Narrowed(weight.values)
+    return unchanged(weight.values)
 
 
 def int8_channels(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:

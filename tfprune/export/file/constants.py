@@ -12,15 +12,29 @@ import numpy as np
 from tfprune.export.file.subgraph import OPERATORS, Subgraph, subgraphs
 from tfprune.export.file.tables import Model, Operator
 
-# For each operator: the input that holds its weight, its bias, and the axis of the weight along
-# which every output channel has a scale of its own.
-_INPUTS: dict[int, tuple[int, int | None, int]] = {
-    OPERATORS.CONV_2D: (1, 2, 0),
-    OPERATORS.CONV_3D: (1, 2, 4),
-    OPERATORS.DEPTHWISE_CONV_2D: (1, 2, 3),
-    OPERATORS.FULLY_CONNECTED: (1, 2, 0),
-    OPERATORS.GATHER: (0, None, 0),
-    OPERATORS.TRANSPOSE_CONV: (1, 3, 0),
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Where an operator reads its constants.
+
+    Attributes:
+        weight: The place of its weight.
+        bias: The place of its bias, None for operators without.
+        axis: The axis of the weight along which every output channel has a scale of its own.
+    """
+
+    weight: int
+    bias: int | None
+    axis: int
+
+
+INPUTS: dict[int, Inputs] = {
+    OPERATORS.CONV_2D: Inputs(1, 2, 0),
+    OPERATORS.CONV_3D: Inputs(1, 2, 4),
+    OPERATORS.DEPTHWISE_CONV_2D: Inputs(1, 2, 3),
+    OPERATORS.FULLY_CONNECTED: Inputs(1, 2, 0),
+    OPERATORS.GATHER: Inputs(0, None, -1),
+    OPERATORS.TRANSPOSE_CONV: Inputs(1, 3, 0),
 }
 
 
@@ -42,39 +56,64 @@ class Weight:
         buffer: The index of its buffer.
         uses: The tensors over that buffer.
         values: Its values, float32 or int8, in its shape.
-        channel_axis: The axis of the output channels; None for a bias.
-        fully_connected: Whether FULLY_CONNECTED alone reads it, as its weight.
+        is_bias: Whether it is read as a bias.
+        channel_axis: The axis of the output channels. Of a table that rows are taken from, it is
+            the last one: what is taken has it too.
     """
 
     name: str
     buffer: int
     uses: tuple[Use, ...]
     values: np.ndarray
-    channel_axis: int | None
-    fully_connected: bool
+    is_bias: bool
+    channel_axis: int
 
     @property
-    def is_matrix(self) -> bool:
-        """Whether it is a weight, not a bias."""
-        return self.channel_axis is not None
+    def readers(self) -> list[tuple[Subgraph, Operator]]:
+        """The operators that read it, with their subgraphs."""
+        return [(use.subgraph, reader) for use in self.uses for reader in use.readers]
+
+    @property
+    def codes(self) -> set[int]:
+        """The kinds of the operators that read it."""
+        return {subgraph.code(reader) for subgraph, reader in self.readers}
+
+    @property
+    def fully_connected(self) -> bool:
+        """Whether FULLY_CONNECTED alone reads it, as its weight."""
+        return not self.is_bias and self.codes == {OPERATORS.FULLY_CONNECTED}
+
+    @property
+    def is_table(self) -> bool:
+        """Whether whole rows are taken from it, and nothing else is done with it."""
+        options = [reader.builtinOptions for _, reader in self.readers]
+        return (
+            self.codes == {OPERATORS.GATHER}
+            and self.values.ndim > 1
+            and not any(each is not None and (each.axis or each.batchDims) for each in options)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Role:
     """How one operator reads a constant."""
 
-    code: int
-    channel_axis: int | None
+    is_bias: bool
+    axis: int
 
 
 def inputs_of(subgraph: Subgraph, operator: Operator) -> tuple[int | None, int | None]:
     """The tensors that an operator reads as its weight and as its bias, None where it has none."""
-    weight, bias, _ = _INPUTS.get(subgraph.code(operator), (None, None, 0))
-    found = [
-        int(operator.inputs[place]) if place is not None and place < len(operator.inputs) else -1
-        for place in (weight, bias)
-    ]
-    return found[0] if found[0] >= 0 else None, found[1] if found[1] >= 0 else None
+    known = INPUTS.get(subgraph.code(operator))
+    if known is None:
+        return None, None
+    return _at(operator, known.weight), _at(operator, known.bias)
+
+
+def _at(operator: Operator, place: int | None) -> int | None:
+    if place is None or place >= len(operator.inputs) or operator.inputs[place] < 0:
+        return None
+    return int(operator.inputs[place])
 
 
 def constant_weights(model: Model) -> Iterator[Weight]:
@@ -108,32 +147,32 @@ def constant_weights(model: Model) -> Iterator[Weight]:
 
 def _role(subgraph: Subgraph, operator: Operator, index: int) -> _Role | None:
     """How an operator reads a tensor; None if not as its weight or bias alone."""
-    code = subgraph.code(operator)
+    known = INPUTS.get(subgraph.code(operator))
     positions = [place for place, read in enumerate(operator.inputs) if read == index]
-    weight, bias, axis = _INPUTS.get(code, (None, None, None))
-    if positions == [weight]:
-        return _Role(code, axis)
-    return _Role(code, None) if positions == [bias] else None
+    if known is None or positions not in ([known.weight], [known.bias]):
+        return None
+    return _Role(positions == [known.bias], known.axis if positions == [known.weight] else 0)
 
 
 def _weight(buffer: int, uses: list[Use], roles: set[_Role]) -> Weight | None:
     first = uses[0]
     values = first.subgraph.constant(first.index)
-    axes = {role.channel_axis for role in roles}
     shapes = {use.subgraph.shape(use.index) for use in uses}
     kinds = {use.subgraph.tensor(use.index).type for use in uses}
-    if values is None or values.dtype not in (np.float32, np.int8):
+    if values is None or values.dtype not in (np.float32, np.int8) or values.ndim == 0:
         return None
-    if len(axes) != 1 or len(shapes) != 1 or len(kinds) != 1:
+    if len({role.is_bias for role in roles}) != 1 or len(shapes) != 1 or len(kinds) != 1:
         return None
-    axis = axes.pop()
-    if axis is not None and axis >= values.ndim:
+    # A table that is also a kernel has the scales of the kernel.
+    axes = {role.axis for role in roles if role.axis >= 0} or {role.axis for role in roles}
+    axis = min(axes)
+    if len(axes) != 1 or axis >= values.ndim:
         return None
     return Weight(
         name=first.subgraph.name(first.index),
         buffer=buffer,
         uses=tuple(uses),
         values=values,
-        channel_axis=axis,
-        fully_connected=roles == {_Role(OPERATORS.FULLY_CONNECTED, 0)},
+        is_bias=roles.pop().is_bias,
+        channel_axis=axis % values.ndim,
     )

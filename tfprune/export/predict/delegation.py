@@ -2,8 +2,9 @@
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.subgraph import OPERATORS, TYPES
-from tfprune.export.file.tables import Operator
+from tfprune.export.file.decoding import Constants
+from tfprune.export.file.subgraph import OPERATORS, TYPES, subgraphs
+from tfprune.export.file.tables import Model, Operator
 from tfprune.export.predict.nchw import Setting
 
 MIXED = "float16 and float32 constants in one operator give wrong outputs in WebAssembly"
@@ -26,6 +27,17 @@ _DELEGATED_ACTIVATIONS = (
     schema.ActivationFunctionType.RELU6,
     schema.ActivationFunctionType.RELU_N1_TO_1,
 )
+
+
+def delegated(model: Model) -> frozenset[tuple[int, int]]:
+    """The operators of a model that XNNPACK runs: subgraph and position there."""
+    return frozenset(
+        (number, position)
+        for number, subgraph in enumerate(subgraphs(model))
+        for setting in [Setting(subgraph, Constants(subgraph))]
+        for position, operator in enumerate(subgraph.operators)
+        if not refusal(setting, operator)
+    )
 
 
 def parts(setting: Setting) -> dict[int, int]:
