@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -17,8 +17,6 @@ from tfprune.support.files import replacing
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
 _CHECKED_EXAMPLES = 8
-
-_Cases = list[tuple[list[np.ndarray], list[np.ndarray]]]  # inputs and Keras's outputs
 
 
 def to_tflite(
@@ -90,46 +88,42 @@ def to_tflite(
     plain = copies.to_float32(model)
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
     converted = copies.unrolled(plain, signed) if unroll or quantize == "int8" else plain
-    samples = {}
-    if representative_data is None:
-        representative = None
-        samples["random inputs"] = verify.random_inputs(plain, signed)
-    else:
-        # Calibrated for these, int8 may be far off on anything else.
-        representative = signature.arrays_for(signed, representative_data, "representative_data")
-        count = -(-_CHECKED_EXAMPLES // signed.batch) * signed.batch
-        samples["`representative_data`"] = [array[:count] for array in representative]
-    if verify_inputs is not None:
-        samples["`verify_inputs`"] = signature.arrays_for(signed, verify_inputs, "verify_inputs")
+    given = {"representative_data": representative_data, "verify_inputs": verify_inputs}
+    arrays = {
+        name: signature.arrays_for(signed, data, name)
+        for name, data in given.items()
+        if data is not None
+    }
     aim = TARGETS[target]
     in_wasm = aim.in_webassembly and wasm.is_installed()
-    with replacing(path) as temporary:
-        cases = _predicted(plain, signed, samples)
+    with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
+        samples = _samples(plain, signed, arrays)
         dense = stored = converter.convert(plain, signed)
         if converted is not plain or quantize in INTEGER_ARITHMETIC:
             stored = converter.convert(
                 converted,
                 signed,
                 quantize=quantize if quantize in INTEGER_ARITHMETIC else None,
-                representative=representative,
+                representative=arrays.get("representative_data"),
             )
-        built = build(
-            stored, target=aim, quantize=quantize, lower_conv3x3=lower_conv3x3, sparse=sparse
-        )
-        with open(temporary, "wb") as file:
-            file.write(built.content)
+        options: dict[str, Any] = {"target": aim, "sparse": sparse}
+        built = build(stored, quantize=quantize, lower_conv3x3=lower_conv3x3, **options)
+        beside = None
         if quantize in INTEGER_ARITHMETIC:
-            _check_beside(
-                stored.content, lambda other: _require_equal(temporary, other, signed, cases)
-            )
+            beside = _write(f"{folder}/dense.tflite", stored.content)
         elif quantize is not None:
-            unrounded = build(stored, target=aim, lower_conv3x3=lower_conv3x3, sparse=sparse)
-            _check_beside(unrounded.content, lambda other: _compare(other, signed, cases))
-        tolerance = verify.TOLERANCES[quantize]
-        largest = max(
-            verify.compare(temporary, signed, inputs, outputs, tolerance=tolerance, in_wasm=in_wasm)
-            for inputs, outputs in cases
+            unrounded = build(stored, lower_conv3x3=lower_conv3x3, **options)
+            beside = _write(f"{folder}/unrounded.tflite", unrounded.content)
+        _write(temporary, built.content)
+        largest = verify.check(
+            temporary,
+            signed,
+            samples,
+            quantize=quantize,
+            beside=beside,
+            in_wasm=in_wasm,
         )
+        float32 = None if quantize is None else len(build(dense, **options).content)
     return ExportReport(
         path=os.fspath(path),
         target=target,
@@ -143,55 +137,60 @@ def to_tflite(
         coverage=built.coverage,
         rewrites=built.rewrites,
         largest_difference=largest,
-        notes=tuple(_notes(plain is not model, sparse, built, aim.in_webassembly and not in_wasm)),
+        notes=(
+            *built.notes,
+            *_notes(
+                copied=plain is not model,
+                sparse=sparse,
+                built=built,
+                wasm_missing=aim.in_webassembly and not in_wasm,
+                float32=float32,
+            ),
+        ),
     )
 
 
-def _predicted(
-    model: keras.Model, signed: signature.Signature, samples: dict[str, list[np.ndarray]]
-) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Pairs examples with Keras's predictions, which must be numbers.
+def _samples(
+    model: keras.Model, signed: signature.Signature, given: dict[str, list[np.ndarray]]
+) -> list[verify.Sample]:
+    """What to run a file on, with Keras's predictions, which must be numbers.
 
-    Random inputs may lie outside a model's domain; they are dropped if the user gave some.
+    Random inputs may lie outside a model's domain; they are dropped if the user gave some. Files
+    that were calibrated on data of a user are compared with Keras on that, not on random inputs.
     """
-    cases = []
-    for kind, inputs in samples.items():
-        outputs = verify.predict(model, signed, inputs)
+    calibrated = "representative_data" in given
+    samples = []
+    for name, arrays in {"": verify.random_inputs(model, signed), **given}.items():
+        kind = f"`{name}`" if name else "random inputs"
+        if name == "representative_data":
+            count = -(-_CHECKED_EXAMPLES // signed.batch) * signed.batch
+            arrays = [array[:count] for array in arrays]
+        outputs = verify.predict(model, signed, arrays)
         if not any(np.isnan(output).any() for output in outputs):
-            cases.append((inputs, outputs))
-        elif kind != "random inputs" or len(samples) == 1:
+            samples.append(verify.Sample(kind, arrays, outputs, bool(name) or not calibrated))
+        elif name or not given:
             raise ValueError(
                 "`model` must predict numbers; if random inputs are outside its domain, pass "
                 f"`verify_inputs`. Received: model={model.name!r}, which gives NaN for {kind}."
             )
-    return cases
+    return samples
 
 
-def _check_beside(content: bytes, check: Callable[[str], object]) -> None:
-    """Checks a file that is not kept: rounding must not hide what encoding or rewriting does wrong.
-
-    Where arithmetic is float32, that is the same file without rounding, which must predict what
-    Keras does; where it is int8, the converter's dense file, with which the sparse one must agree.
-    """
-    with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
-        path = os.path.join(folder, "beside.tflite")
-        with open(path, "wb") as file:
-            file.write(content)
-        check(path)
+def _write(path: str, content: bytes) -> str:
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
 
 
-def _require_equal(path: str, other: str, signed: signature.Signature, cases: _Cases) -> None:
-    for inputs, _ in cases:
-        verify.require_equal(path, other, signed, inputs)
-
-
-def _compare(path: str, signed: signature.Signature, cases: _Cases) -> None:
-    for inputs, outputs in cases:
-        verify.compare(path, signed, inputs, outputs, tolerance=verify.TOLERANCES[None])
-
-
-def _notes(copied: bool, sparse: bool, built: Built, wasm_missing: bool) -> Iterator[str]:
-    yield from built.notes
+def _notes(
+    *, copied: bool, sparse: bool, built: Built, wasm_missing: bool, float32: int | None
+) -> Iterator[str]:
+    """What a user should know, one sentence each."""
+    if float32 is not None and len(built.content) > float32:
+        yield (
+            f"The file is larger than without quantization, which takes {float32:,} bytes: what "
+            "scales and unrolled loops add is more than the narrower weights save."
+        )
     if wasm_missing:
         yield "The file was not run in WebAssembly: Node or LiteRT.js is not installed."
     if copied:

@@ -105,25 +105,27 @@ class _Job:
 
 
 def _outputs(job: _Job) -> Json:
-    """Every output for given inputs, with each of the kernels asked for."""
-    path, batch = job.request["path"], job.request["batch"]
+    """Every output of each of the runs asked for: a file, given inputs, and some kernels."""
     with np.load(os.path.join(job.folder, "inputs.npz"), allow_pickle=False) as file:
-        inputs = [file[name] for name in file.files]
-    count = len(inputs[0]) if inputs and batch else 1
+        arrays = {name: file[name] for name in file.files}
     found = {}
-    for number, kernels in enumerate(job.request["kernels"]):
-        job.stage(path, f"with {kernels}")
-        interpreter = load(path, threads=job.request["threads"], kernels=kernels)
-        runs = []
-        for begin in range(0, count, batch or 1):
-            part = [array[begin : begin + batch] for array in inputs] if batch else inputs
-            runs.append(run(interpreter, part))
-            job.beat()
-        for index, parts in enumerate(zip(*runs, strict=True)):
-            output = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            if output.dtype.hasobject:
-                raise ValueError(f"output {index} holds strings")
-            found[f"{number:03}-{index:03}"] = output
+    for number, asked in enumerate(job.request["runs"]):
+        inputs = [arrays[name] for name in asked["inputs"]]
+        batch, path = asked["batch"], asked["path"]
+        count = len(inputs[0]) if inputs and batch else 1
+        for place, kernels in enumerate(asked["kernels"]):
+            job.stage(path, f"with {kernels}")
+            interpreter = load(path, threads=job.request["threads"], kernels=kernels)
+            batches = []
+            for begin in range(0, count, batch or 1):
+                part = [array[begin : begin + batch] for array in inputs] if batch else inputs
+                batches.append(run(interpreter, part))
+                job.beat()
+            for index, parts in enumerate(zip(*batches, strict=True)):
+                output = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                if output.dtype.hasobject:
+                    raise ValueError(f"output {index} holds strings")
+                found[f"{number:03}-{place:03}-{index:03}"] = output
     np.savez(os.path.join(job.folder, "outputs.npz"), **found)  # type: ignore[arg-type]
     return {}
 

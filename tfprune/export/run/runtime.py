@@ -3,6 +3,7 @@
 A file that kills the runtime kills that process only, and becomes one `ValueError` here.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -23,6 +24,16 @@ _PATIENCE_S = 300.0  # the longest that one load or one inference may take
 _SHOWN_CHARACTERS = 300
 _LOG_BYTES = 1 << 16
 _NO_ERRORS = ("INFO:", "WARNING:", "W0", "I0")  # how LiteRT's harmless lines begin
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A file to run on examples; the attributes are the arguments of `outputs`."""
+
+    path: str | os.PathLike[str]
+    inputs: Sequence[np.ndarray]
+    batch: int | None = None
+    kernels: tuple[str, ...] = KERNELS
 
 
 def outputs(
@@ -49,23 +60,53 @@ def outputs(
     Raises:
         ValueError: If the file cannot be loaded or run, or kills or stops the runtime.
     """
-    request = {
-        "job": "outputs",
-        "path": os.fspath(path),
-        "batch": batch,
-        "threads": threads,
-        "kernels": list(kernels),
-    }
+    return outputs_of([Run(path, inputs, batch, tuple(kernels))], threads=threads)[0]
+
+
+def outputs_of(runs: Sequence[Run], *, threads: int = 1) -> list[dict[str, list[np.ndarray]]]:
+    """Runs several files, or one on several sets of examples, in one process.
+
+    Args:
+        runs: What to run.
+        threads: Threads an inference may use, at least 1.
+
+    Returns:
+        For each run what `outputs` gives.
+
+    Raises:
+        ValueError: If a file cannot be loaded or run, or kills or stops the runtime; it is named.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    asked = []
+    for number, run in enumerate(runs):
+        named = {f"{number:03}-{place:03}": array for place, array in enumerate(run.inputs)}
+        arrays |= named
+        asked.append(
+            {
+                "path": os.fspath(run.path),
+                "inputs": list(named),
+                "batch": run.batch,
+                "kernels": list(run.kernels),
+            }
+        )
     with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
         # Uncompressed: the arrays live for seconds, and compression takes longer than a run.
-        named = {f"{index:03}": array for index, array in enumerate(inputs)}
-        np.savez(os.path.join(folder, "inputs.npz"), **named)  # type: ignore[arg-type]
+        np.savez(os.path.join(folder, "inputs.npz"), **arrays)  # type: ignore[arg-type]
+        request = {"job": "outputs", "runs": asked, "threads": threads}
+        request["paths"] = [each["path"] for each in asked]  # for messages
         _ask(request, folder)
         with np.load(os.path.join(folder, "outputs.npz"), allow_pickle=False) as file:
-            return {
-                kind: [file[name] for name in file.files if name.startswith(f"{number:03}-")]
-                for number, kind in enumerate(kernels)
-            }
+            return [
+                {
+                    kind: [
+                        file[name]
+                        for name in file.files
+                        if name.startswith(f"{number:03}-{place:03}-")
+                    ]
+                    for place, kind in enumerate(run.kernels)
+                }
+                for number, run in enumerate(runs)
+            ]
 
 
 def bench(
