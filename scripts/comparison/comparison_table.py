@@ -67,24 +67,27 @@ def rows(family: Family, content: dict[str, Any]) -> list[tuple[str, ...]]:
 def readme(family: Family, run: dict[str, Any]) -> Table:
     """Return headings, rows and a line about the run, for the README."""
     found = " ".join(f"{line}." for line in wins(family, run["rows"]))
-    about = f"{found} {MEASURES} `{run['command']}`; {environment(run)}."
+    commands = " and ".join(f"`{own}`" for own in run["command"].split(" and "))
+    about = f"{found} {MEASURES} {commands}; {environment(run)}."
     return list(headings(family)), [list(row) for row in rows(family, run)], about
 
 
 def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return a sentence for each pruned model that beats dense ones with no fewer nonzeros.
 
-    It has to be better by more than two standard deviations of the difference; with one seed there
-    are none, and nothing is claimed.
+    It has to be better by more than two standard deviations of the difference. Where one of the two
+    was trained with one seed, which is said, the deviation of the other is taken for both; where
+    both were, nothing is claimed.
     """
     by_how_much = "by more than two standard deviations of the difference"
     found = []
     for pruned in (row for row in rows if row["sparsity"]):
         losers = [dense["method"] for dense in beaten(family, pruned, rows)]
         if losers:
+            single = " (one seed of it)" if pruned[family.measure]["sd"] is None else ""
             found.append(
-                f"{pruned['method']} at {pruned['sparsity']:g} beats {' and '.join(losers)}, with "
-                f"no more nonzeros, {by_how_much}"
+                f"{pruned['method']} at {pruned['sparsity']:g}{single} beats "
+                f"{' and '.join(losers)}, with no more nonzeros, {by_how_much}"
             )
     if not found and any(row[family.measure]["sd"] is None for row in rows):
         return ["One seed has no deviation: no model is said to beat another"]
@@ -106,12 +109,13 @@ def beaten(
 
 
 def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    if one["sd"] is None or other["sd"] is None:
+    deviations = [row["sd"] for row in (one, other) if row["sd"] is not None]
+    if not deviations:
         return False
     gain = one["mean"] - other["mean"]
     if not family.higher_is_better:
         gain = -gain
-    return bool(gain > _DEVIATIONS * math.hypot(one["sd"], other["sd"]))
+    return bool(gain > _DEVIATIONS * math.hypot(deviations[0], deviations[-1]))
 
 
 def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:

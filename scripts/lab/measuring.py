@@ -73,4 +73,5 @@ def threads() -> int:
         return os.cpu_count() or 1
     import tensorflow as tf
 
-    return tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 1
+    asked = int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0"))
+    return tf.config.threading.get_intra_op_parallelism_threads() or asked or os.cpu_count() or 1

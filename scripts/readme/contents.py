@@ -60,6 +60,9 @@ def _mobilenet(read: Read) -> str:
     return f"{accuracy}\n{with_caption(export_tables.mobilenet_files(run), left=2)}"
 
 
+# Large and sparse against small and dense: the results of each family.
+FILES = {"cnn": "cnn_cpu", "lstm": "lstm_paper", "nmt": "nmt_cpu"}
+
 TABLES: dict[str, Callable[[Read], str]] = {
     "gains": lambda read: with_caption(gains(read)),
     "scorers": _scorers,
@@ -71,7 +74,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradual": _one(tables.gradual, "gradual_comparison"),
     "schedules": _one(tables.gradual, "ablate_schedule"),
     **{
-        name: _one(functools.partial(comparison_table.readme, family), f"{name}_cpu")
+        name: _one(functools.partial(comparison_table.readme, family), FILES[name])
         for name, family in FAMILIES.items()
     },
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),

@@ -22,7 +22,7 @@ def gains(read: Callable[[str], dict[str, Any]]) -> Table:
     rows = [
         _trained(read("quickstart-fashion_mnist/results")),
         _at_once(read("one_shot_table")),
-        *_smaller_and_better(read("lstm_cpu")),
+        *_smaller_and_better(read("lstm_paper")),
         *_files(read("bench_export")),
         _cost(read("bench_core")),
     ]
@@ -73,7 +73,7 @@ def _smaller_and_better(run: dict[str, Any]) -> list[list[str]]:
         return []
     times, pruned, dense = max(pairs, key=lambda pair: pair[0])
     shown = (
-        f"{family.label} {row[family.measure]['mean']:.1f} ± {row[family.measure]['sd']:.1f}, "
+        f"{family.label} {_with_deviation(row[family.measure])}, "
         f"{row['nonzeros']['mean']:,.0f} weights"
         for row in (dense, pruned)
     )
@@ -85,6 +85,11 @@ def _smaller_and_better(run: dict[str, Any]) -> list[list[str]]:
             f"better than a dense model with {times:.1f} times its weights",
         ]
     ]
+
+
+def _with_deviation(value: dict[str, Any]) -> str:
+    deviation = "" if value["sd"] is None else f" ± {value['sd']:.1f}"
+    return f"{value['mean']:.1f}{deviation}"
 
 
 def _files(run: dict[str, Any]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""recurrence and WordCrossEntropy: the values and gradients of Keras's own layers."""
+"""The recurrence and WordCrossEntropy: the values and gradients of Keras's own layers."""
 
 import keras
 import numpy as np

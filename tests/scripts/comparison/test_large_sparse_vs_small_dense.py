@@ -32,14 +32,22 @@ def row(method, sparsity, nonzeros, mean, sd):
         (0.90, 0.01, 100, True),
         (0.83, 0.02, 100, False),  # within two deviations
         (0.90, 0.01, 300, False),  # more nonzeros than the dense one
-        (0.90, None, 100, False),  # one seed proves nothing
+        (0.90, None, 100, True),  # one seed, with the deviation of the other model
+        (0.82, None, 100, False),
     ],
 )
 def test_a_win_needs_no_more_nonzeros_and_two_deviations(mean, sd, nonzeros, won):
     rows = [row("dense-a", 0.0, 200, 0.8, 0.01), row("pruned-b", 0.9, nonzeros, mean, sd)]
     found = comparison_table.wins(FAMILIES["cnn"], rows)
     lost = "One seed has no deviation" if sd is None else "No pruned model"
-    assert found[0].startswith("pruned-b at 0.9 beats dense-a" if won else lost)
+    single = " (one seed of it)" if sd is None else ""
+    assert found[0].startswith(f"pruned-b at 0.9{single} beats dense-a" if won else lost)
+
+
+def test_two_models_of_one_seed_each_are_not_compared():
+    rows = [row("dense-a", 0.0, 200, 0.1, None), row("pruned-b", 0.9, 100, 0.9, None)]
+    (found,) = comparison_table.wins(FAMILIES["cnn"], rows)
+    assert found == "One seed has no deviation: no model is said to beat another"
 
 
 def test_of_perplexities_the_lower_one_wins():

@@ -9,7 +9,7 @@ from scripts.readme.contents import reader
 from scripts.readme.gains_table import gains
 from scripts.readme.scorer_table import scorers
 
-LANGUAGE = "lstm_cpu"
+LANGUAGE = "lstm_paper"
 
 
 def language_model(method, sparsity, perplexity, nonzeros):
