@@ -35,7 +35,7 @@ def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     model = small_model()
     pruned = tfprune.prune(model, tfprune.OneShot(0.75))
-    tfprune.PruningUpdater(pruned, keras.optimizers.SGD())
+    tfprune.PruningUpdater(pruned, keras.optimizers.SGD()).begin()
     for ending in (".keras", ".h5", ".hdf5"):
         model.save(folder / f"plain{ending}")
         pruned.save(folder / f"pruned{ending}")

@@ -30,11 +30,11 @@ def moving_slots(
         weights: name -> variable that it trains.
 
     Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")], name="m")
         >>> adam = keras.optimizers.Adam()
         >>> adam.build(model.trainable_variables)
         >>> [slot.name for slot in moving_slots(adam, {"k": model.layers[0].kernel})["k"]]
-        ['sequential_a_kernel_momentum', 'sequential_a_kernel_velocity']
+        ['m_a_kernel_momentum', 'm_a_kernel_velocity']
     """
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not isinstance(optimizer, keras.optimizers.Optimizer):

@@ -108,7 +108,9 @@ def train(
         optimizer.build(model.trainable_variables)
         models.append(model)
         optimizers.append(optimizer)
-        updaters.append(tfprune.PruningUpdater(model, optimizer) if job.sparsity else None)
+        # A dense model keeps its masks of ones; its updater is there so that it may be trained.
+        updater = tfprune.PruningUpdater(model, optimizer)
+        updaters.append(updater if job.sparsity else None)
     first, rule = models[0], optimizers[0]
     state = State(
         *(

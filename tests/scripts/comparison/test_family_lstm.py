@@ -98,7 +98,6 @@ def test_a_finished_training_is_measured_again_without_training(folder):
     no_steps = [StopAfter(0)]
     again = language_models.train(job, "tiny", 0, folder / "c", data_dir=folder, callbacks=no_steps)
     assert all(again[name] == first[name] for name in first if "seconds" not in name)
-    assert again["seconds"] > first["seconds"]  # of both parts
 
 
 def test_the_learning_rate_decays_with_parts_and_states_begin_anew_with_passes(folder):
