@@ -44,7 +44,8 @@ def prune(
         scorer: name or scorer object (see `tfprune.scorers`); larger scores are kept.
         structure: which weights are removed together: `Unstructured()`, `Block(h, w)`,
             `NofM(kept, m)` or `Channel(axis)`. A weight that it cannot be laid over stays dense.
-            Or `tfprune.structures_for(target)`, which gives each weight its own.
+            Or `tfprune.structures_for(target)`, which gives each weight its own. One of your own
+            needs the methods of `tfprune.structures.Structure`.
         distribution: "uniform" (every weight at the target), "erk", "global" (one threshold over
             all layers) or a function (see `tfprune.distributions`). None is what the scorer was
             made for: "uniform" unless the scorer says otherwise.
@@ -61,7 +62,7 @@ def prune(
         TypeError: if an argument is of the wrong kind.
         ValueError: if the model is not built, is pruned already, has nothing to prune, holds NaN,
             or cannot be copied; if a rule matches nothing; or if the schedule asks for more than
-            the structure can remove.
+            the structure can remove of a weight, or of all that share the target.
 
     Example:
         >>> import tfprune
