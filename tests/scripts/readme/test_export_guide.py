@@ -37,6 +37,8 @@ def test_the_tolerances_in_the_text_are_those_of_the_code():
     assert numbers == sorted(set(verify.TOLERANCES.values()))
     kinds = ("int8_weights", "dynamic", "int8")
     assert {verify.TOLERANCES[kind] for kind in kinds} == {numbers[-1]}
+    (kernels,) = re.findall(r"with itself on all kernels, within ([\d.]+) \(([\d.]+) and", LIMITS)
+    assert tuple(map(float, kernels)) == (verify._SAME_FILE, verify._INTEGER_STEPS)
 
 
 def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
