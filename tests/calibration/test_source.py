@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.helpers import fit, run_python, sparsity
+from tests.support.helpers import fit, sparsity
+from tests.support.jax_session import run_on_jax
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.scorers.protocol import needs_of
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -141,8 +142,7 @@ def test_evidence_follows_what_is_frozen(mlp, data):
 
 
 def test_jax_prunes_at_once_by_weights_and_by_inputs_and_measures_losses():
-    run_python(
-        """
+    run_on_jax("""
         import keras, numpy as np, tfprune
         assert keras.config.backend() == "jax"
         random = np.random.default_rng(0)
@@ -177,6 +177,4 @@ def test_jax_prunes_at_once_by_weights_and_by_inputs_and_measures_losses():
                 raise SystemExit("not refused")
             except ValueError as error:
                 assert "need the TensorFlow backend" in str(error)
-        """,
-        KERAS_BACKEND="jax",
-    )
+        """)

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 import tfprune
-from tests.support.helpers import SparsityAtBatchEnd, fit, run_python, sparsity
+from tests.support.helpers import SparsityAtBatchEnd, fit, sparsity
+from tests.support.jax_session import run_on_jax
 
 RISING = tfprune.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=12, frequency=2)
 
@@ -134,8 +135,7 @@ def test_a_fit_inside_a_callback_leaves_the_outer_one_on_schedule(mlp, data):
 
 
 def test_jax_keeps_train_on_batch_on_schedule_and_takes_scorers_that_see_inputs():
-    run_python(
-        """
+    run_on_jax("""
         import keras, numpy as np, tfprune
         random = np.random.default_rng(0)
         x, y = random.normal(size=(64, 6)), random.normal(size=(64, 3))
@@ -163,6 +163,4 @@ def test_jax_keeps_train_on_batch_on_schedule_and_takes_scorers_that_see_inputs(
         pruned.compile("sgd", "mse")
         pruned.fit(x, y, batch_size=8, verbose=0, callbacks=[tfprune.UpdatePruningStep(x)])
         assert abs(kept(pruned) - 0.2) < 1e-6
-        """,
-        KERAS_BACKEND="jax",
-    )
+        """)

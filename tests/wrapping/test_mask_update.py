@@ -110,6 +110,14 @@ def test_a_drop_and_grow_rule_trains_in_fit(data):
     assert (seen[-1] & ~seen[0]).any()
 
 
+def test_a_rule_that_needs_data_asks_for_it_before_training(data):
+    pruned = tfprune.prune(linear(), tfprune.OneShot(0.5))
+    pruned.compile("sgd", "mse")
+    update = tfprune.UpdatePruningStep(update_rule=DropAndGrow(0.3))
+    with pytest.raises(ValueError, match=r"scores need gradients \(the update rule\)"):
+        pruned.fit(*data, verbose=0, callbacks=[update])
+
+
 def test_a_rule_that_asks_for_gradients_without_saying_so_is_told_how(data):
     pruned = tfprune.prune(linear(), tfprune.OneShot(0.5))
     updater = tfprune.PruningUpdater(

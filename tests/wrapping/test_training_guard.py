@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tfprune
-from tests.support.helpers import fit, run_python
+from tests.support.helpers import fit
+from tests.support.jax_session import run_on_jax
 
 HALF = tfprune.ConstantSparsity(0.5, frequency=5)
 REFUSED = "nothing updates its mask: pass callbacks="
@@ -76,6 +77,26 @@ def test_a_fit_that_follows_an_unfinished_one_is_refused_though_its_step_is_comp
     assert np.array_equal(before, pruned.layers[0].layer.kernel.numpy())
     fit(pruned, data, optimizer=None)
     assert int(pruned.layers[0].pruning_step.numpy()) == 16
+
+
+@pytest.mark.parametrize("form", ["m.keras", "m.weights.h5"])
+def test_finished_masks_are_known_to_be_so_when_they_are_loaded(mlp, data, tmp_path, form):
+    for schedule, finished in ((tfprune.OneShot(0.5), True), (HALF, False)):
+        pruned = fit(tfprune.prune(mlp, schedule), data)
+        if form == "m.keras":
+            pruned.save(tmp_path / form)
+            loaded = keras.saving.load_model(tmp_path / form)
+        else:
+            pruned.save_weights(tmp_path / form)
+            loaded = tfprune.prune(mlp, schedule)
+            loaded.load_weights(tmp_path / form)
+        train = step_of(loaded, data, training=True, compiled=False)
+        if finished:
+            train()
+            fit(loaded, data, callbacks=[])
+        else:
+            with pytest.raises(ValueError, match=REFUSED):
+                train()
 
 
 def test_evaluation_prediction_calls_and_gradients_by_inputs_are_not_training(mlp, data):
@@ -208,4 +229,4 @@ JAX = """
 
 
 def test_jax_refuses_the_same_and_no_more():
-    run_python(JAX, KERAS_BACKEND="jax")
+    run_on_jax(JAX)

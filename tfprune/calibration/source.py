@@ -137,8 +137,9 @@ def _source(
         return ExampleSource(options.data, targets=targets)
     reason = None
     if needs:
-        scorers = sorted({type(group.scorer).__name__ for group in groups})
-        reason = f"because scores need {' and '.join(sorted(needs))} ({', '.join(scorers)})"
+        asking = {type(group.scorer).__name__ for group in groups if needs_of(group.scorer)}
+        whose = ", ".join(sorted(asking)) or "the update rule"
+        reason = f"because scores need {' and '.join(sorted(needs))} ({whose})"
     elif loss_needed or options.loss is not None:
         reason = "because the loss is measured on it"
     if reason is not None:

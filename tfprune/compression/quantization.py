@@ -60,8 +60,7 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
             better, but are rounded again by it.
 
     Returns:
-        A model of `PrunedLayer`s. Masks that are final need no callback in `fit`, until the model
-        is loaded from a file: then pass `tfprune.UpdatePruningStep()`, as for every pruned model.
+        A model of `PrunedLayer`s. Masks that are final need no callback in `fit`.
 
     Raises:
         TypeError: if `model` is no `keras.Model` or `bits` no integer.

@@ -7,6 +7,7 @@ import keras
 
 from tfprune.wrapping.mask_update import LiveVariables, Variables
 from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.wrapping.training_guard import require_updaters
 
 Step = Callable[..., Any]
 
@@ -67,8 +68,7 @@ def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
         return plain
 
     def step(*arguments: Any) -> Any:
-        for layer in layers:
-            layer.require_updater()
+        require_updaters(layers)
         return plain(*arguments)
 
     found: Any = step

@@ -19,12 +19,12 @@ from tfprune.sparsity import contract, distributions
 from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
-from tfprune.support.arrays import symbolic
+from tfprune.support.arrays import host_array, symbolic
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import WeightPlan, weight_plans
-from tfprune.wrapping.training_guard import constrain, guard, refuse_training, untrainable
+from tfprune.wrapping.training_guard import constrain, guard, untrainable
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
@@ -207,10 +207,12 @@ class PrunedLayer(keras.layers.Wrapper):
         for own in self.pruned:
             guard(own.weight, self)
 
-    def require_updater(self) -> None:
-        """Raise ValueError if weights would be trained whose masks nothing updates."""
-        if not self.has_updater and any(own.weight.trainable for own in self.pruned):
-            refuse_training(self)
+    def load_own_variables(self, store: Any) -> None:
+        """Load masks and step; where no update is left, weights may be trained without them."""
+        super().load_own_variables(store)
+        step = int(host_array(self.pruning_step.value))
+        if all(own.schedule.next_update(step) is None for own in self.pruned):
+            self.has_updater = True
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         return self.layer(*args, **kwargs)

@@ -9,7 +9,7 @@ Two signs tell training from a call with `training=True`, on every backend, comp
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +25,17 @@ def refuse_training(layer: keras.layers.Layer) -> None:
         "before a training loop of your own. Freeze the layer (trainable = False) if it is not to "
         "be trained."
     )
+
+
+def require_updaters(layers: Sequence[Any]) -> None:
+    """Raise ValueError if weights of a `PrunedLayer` would be trained whose mask nothing updates.
+
+    Example:
+        >>> require_updaters([])
+    """
+    for layer in layers:
+        if not layer.has_updater and any(own.weight.trainable for own in layer.pruned):
+            refuse_training(layer)
 
 
 def untrainable(own: PrunedWeight, layer: keras.layers.Layer) -> PrunedWeight:
