@@ -19,6 +19,7 @@ from tests.support.export.lint_models import (
     pruned,
     row,
 )
+from tests.support.export.weight_readers import READERS, chained
 from tfprune.export import lint
 from tfprune.export.encode import layouts, sparse
 from tfprune.export.encode.layouts import Layout
@@ -251,3 +252,20 @@ def test_graphs_that_run_each_other_are_an_error():
     inner.operators = [Subgraph(model, inner).operator(OPERATORS.WHILE, [], [], options)]
     with pytest.raises(ValueError, match="damaged.*graph 1 calls itself"):
         coverage(model, "circle", MACHINES["arm64"])
+
+
+@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize("reader", ["GATHER", "CONV_3D", "CONV_2D, tanh"])
+def test_constants_that_xnnpack_leaves_unwritten_are_a_defect(reader, target):
+    found = coverage(chained(reader, "int8_weights"), "test", MACHINES[target])
+    (defect,) = found.defects
+    assert reader.split(",")[0] in defect and "leaves unwritten" in defect
+    fine = coverage(chained("CONV_2D", "int8_weights"), "test", MACHINES[target])
+    assert fine.defects == ()
+
+
+def test_sparse_tensors_are_said_to_be_not_for_tflite_micro():
+    dense = READERS["FULLY_CONNECTED"]()
+    encoded, _ = sparse.encode_model(dense)
+    notes = [coverage(model, "test", MACHINES["x86"]).notes for model in (dense, encoded)]
+    assert notes[0] == () and any("ot for tflite-micro" in note for note in notes[1])

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.support.export.weight_readers import READERS, inputs_of_file
+from tests.support.export.weight_readers import chained, inputs_of_file
 from tfprune.export import to_tflite
 from tfprune.export.builder import build
 from tfprune.export.convert import converter, copies, signature
-from tfprune.export.encode import layouts, narrowing, plans, sparse
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.constants import constant_weights
 from tfprune.export.run import child, runtime, verify
 from tfprune.targets.target import TARGETS
 
@@ -54,15 +52,6 @@ def test_pruned_tables_are_read_the_same_by_all_kernels(name, quantize, tmp_path
     assert report.largest_difference < {"float16": 2e-3}.get(quantize, 3e-2)
 
 
-def misread(reader="GATHER"):
-    """A file that XNNPACK misreads: its readers do not wait for DENSIFY and DEQUANTIZE."""
-    model = flatbuffer.copied(READERS[reader]())
-    (weight,) = [weight for weight in constant_weights(model) if not weight.is_bias]
-    narrowed = narrowing.narrow(weight, "float16")
-    sparse._store(model, weight, plans.Plan(narrowed, layouts.smallest(narrowed.values)))
-    return model
-
-
 def signed(model):
     main = model.subgraphs[0]
     tensor = main.tensors[int(main.inputs[0])]
@@ -74,7 +63,7 @@ def signed(model):
 
 
 def test_a_file_that_kernels_disagree_on_is_refused_however_coarse_its_rounding(tmp_path):
-    model, path = misread(), tmp_path / "model.tflite"
+    model, path = chained("GATHER"), tmp_path / "model.tflite"
     path.write_bytes(flatbuffer.pack(model))
     inputs = inputs_of_file(model)
     (plain,) = runtime.outputs(path, inputs, kernels=[child.OWN_KERNELS]).values()

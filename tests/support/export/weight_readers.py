@@ -4,6 +4,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tests.support.export.tflite_files import empty_graph
+from tfprune.export.encode import layouts, narrowing, plans, sparse
+from tfprune.export.file.constants import constant_weights
 from tfprune.export.file.subgraph import OPERATORS, TYPES
 
 NONE = schema.ActivationFunctionType.NONE
@@ -139,3 +141,21 @@ def inputs_of_file(model):
     if tensor.type == TYPES.INT32:
         return [rng.integers(0, 32, tensor.shape).astype(np.int32)]
     return [rng.standard_normal(tensor.shape).astype(np.float32)]
+
+
+def stored(reader, made):
+    """The file of a reader with its only weight stored as `made` says of it."""
+    model = READERS[reader]()
+    (weight,) = [weight for weight in constant_weights(model) if not weight.is_bias]
+    sparse._store(model, weight, made(weight))
+    return model
+
+
+def chained(reader, quantize="float16"):
+    """The same with a DENSIFY and a DEQUANTIZE before the weight, whatever reads it."""
+
+    def made(weight):
+        narrowed = narrowing.narrow(weight, quantize)
+        return plans.Plan(narrowed, layouts.smallest(narrowed.values))
+
+    return stored(reader, made)

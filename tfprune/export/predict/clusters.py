@@ -15,7 +15,6 @@ import dataclasses
 import math
 
 from tfprune.export.file import flatbuffer
-from tfprune.export.file.decoding import Constants
 from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.predict import delegation, nchw
@@ -64,19 +63,17 @@ class _Node:
     fault: str = ""
 
 
-def predict(subgraph: Subgraph, constants: Constants, *, mixed: bool) -> Prediction:
+def predict(setting: Setting) -> Prediction:
     """Predicts what XNNPACK makes of a subgraph on ARM64 and in WebAssembly.
 
     Args:
-        subgraph: The subgraph.
-        constants: Its constants.
-        mixed: Whether operators may mix float16 and float32 constants: on ARM64, not in
+        setting: The subgraph, its constants, and whether widths may be mixed: on ARM64, not in
             WebAssembly.
 
     Returns:
         The operators on sparse 1x1 kernels, and why others are not.
     """
-    setting = Setting(subgraph, constants, mixed)
+    subgraph = setting.subgraph
     found = Prediction()
     parts = delegation.parts(setting)
     for position, operator in enumerate(subgraph.operators):

@@ -1,7 +1,10 @@
 """Which operators of a subgraph the XNNPACK delegate runs, and in which parts."""
 
+from collections.abc import Iterator
+
 from ai_edge_litert import schema_py_generated as schema
 
+from tfprune.export.file import flatbuffer
 from tfprune.export.file.decoding import Constants
 from tfprune.export.file.subgraph import OPERATORS, TYPES, subgraphs
 from tfprune.export.file.tables import Model, Operator
@@ -9,6 +12,7 @@ from tfprune.export.predict.nchw import Setting
 
 MIXED = "float16 and float32 constants in one operator give wrong outputs in WebAssembly"
 
+_CHAIN = (OPERATORS.DENSIFY, OPERATORS.DEQUANTIZE)
 _DELEGATED = frozenset(
     getattr(OPERATORS, name)
     for name in (
@@ -74,6 +78,31 @@ def parts(setting: Setting) -> dict[int, int]:
         waiting = left
         number += 1
     return found
+
+
+def misread(setting: Setting) -> Iterator[str]:
+    """Which operators find nothing where a constant should be, one sentence each.
+
+    XNNPACK takes over a DENSIFY and the DEQUANTIZE after it, for whatever reads the result. An
+    operator that is left to LiteRT's own kernels then reads memory that nobody wrote.
+
+    Args:
+        setting: The subgraph.
+    """
+    subgraph, constants = setting.subgraph, setting.constants
+    for operator in subgraph.operators:
+        chained = [
+            index
+            for index in map(int, operator.inputs)
+            if index in constants and constants.source(index)[1] == _CHAIN
+        ]
+        if chained and not constants.is_expanded(operator) and refusal(setting, operator):
+            name = subgraph.name(constants.source(chained[0])[0])
+            kind = flatbuffer.OPERATOR_NAMES.get(subgraph.code(operator), "an operator")
+            yield (
+                f"breaks the file: {kind}, not run by XNNPACK, reads {name!r} after DENSIFY and "
+                "DEQUANTIZE, which XNNPACK leaves unwritten"
+            )
 
 
 def refusal(setting: Setting, operator: Operator) -> str:

@@ -9,7 +9,8 @@ from tfprune.export.file import flatbuffer, loops
 from tfprune.export.file.decoding import Constants
 from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
-from tfprune.export.predict import clusters, verdicts
+from tfprune.export.predict import clusters, delegation, verdicts
+from tfprune.export.predict.nchw import Setting
 from tfprune.support.validation import require_one_of
 from tfprune.targets.target import MACHINES, Target
 
@@ -22,6 +23,10 @@ _DAMAGE_ERRORS = (
     RecursionError,
     TypeError,
     ValueError,
+)
+
+_NOT_FOR_MICRO = (
+    "Not for tflite-micro, which reads the stored values of sparse tensors as if they were dense."
 )
 
 
@@ -184,9 +189,11 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
         constants = Constants(subgraph)
         found = verdicts.layers(subgraph, constants)
         uncounted.update(verdicts.uncounted(subgraph, constants))
+        setting = Setting(subgraph, constants, target.mixes_widths)
+        defects += [each for each in delegation.misread(setting) if each not in defects]
         predicted = None
         if target.sparse_convolutions:
-            predicted = clusters.predict(subgraph, constants, mixed=target.mixes_widths)
+            predicted = clusters.predict(setting)
         for layer in found:
             verdict = verdicts.verdict(subgraph, constants, layer, predicted)
             rows.append(
@@ -204,4 +211,6 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
             if verdict.kernel == verdicts.BROKEN and verdict.blocker not in defects:
                 defects.append(verdict.blocker)
     notes += tuple(f"{count} {what}" for what, count in uncounted.items())
+    if any(tensor.sparsity is not None for each in model.subgraphs for tensor in each.tensors):
+        notes += (_NOT_FOR_MICRO,)
     return Coverage(name, target.name, tuple(rows), tuple(defects), notes)
