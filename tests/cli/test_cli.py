@@ -145,11 +145,15 @@ def test_export_strips_a_pruned_model_and_says_so(files, capsys, tmp_path):
     assert os.listdir(tmp_path) == ["m.tflite"]
 
 
-def test_export_quantizes(files, capsys, tmp_path):
-    out = tmp_path / "m.tflite"
-    json_of(capsys, "export", files / "plain.keras", "-o", out, "--quantize", "float16")
-    types = {entry["dtype"] for entry in json_of(capsys, "inspect", out)["constants"]}
-    assert "float16" in types
+def test_export_quantizes_and_says_where_that_would_cost_bytes(files, capsys, tmp_path):
+    wide, out = tmp_path / "wide.keras", tmp_path / "m.tflite"
+    keras.Sequential([keras.Input((32,)), keras.layers.Dense(32)]).save(wide)
+    said = "No weight is stored as float16"
+    for model, dtype in ((wide, "float16"), (files / "plain.keras", "float32")):
+        found = json_of(capsys, "export", model, "-o", out, "--quantize", "float16")
+        types = {entry["dtype"] for entry in json_of(capsys, "inspect", out)["constants"]}
+        assert dtype in types and ("float16" in types) == (dtype == "float16")
+        assert any(said in note for note in found["notes"]) == (dtype == "float32")
 
 
 def test_bench_compares_every_file_with_the_first(files, capsys, tmp_path):

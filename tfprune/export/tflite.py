@@ -143,6 +143,7 @@ def to_tflite(
                 copied=plain is not model,
                 sparse=sparse,
                 built=built,
+                quantize=quantize,
                 wasm_missing=aim.in_webassembly and not in_wasm,
                 float32=float32,
             ),
@@ -183,9 +184,21 @@ def _write(path: str, content: bytes) -> str:
 
 
 def _notes(
-    *, copied: bool, sparse: bool, built: Built, wasm_missing: bool, float32: int | None
+    *,
+    copied: bool,
+    sparse: bool,
+    built: Built,
+    quantize: str | None,
+    wasm_missing: bool,
+    float32: int | None,
 ) -> Iterator[str]:
     """What a user should know, one sentence each."""
+    narrow = {"float16": "float16", "int8_weights": "int8"}.get(quantize or "")
+    if sparse and narrow and not any(entry.dtype == narrow for entry in built.encodings):
+        yield (
+            f"No weight is stored as {narrow}: none is so large that it would save more than the "
+            "operator that widens it takes."
+        )
     if float32 is not None and len(built.content) > float32:
         yield (
             f"The file is larger than without quantization, which takes {float32:,} bytes: what "
