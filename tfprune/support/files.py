@@ -3,14 +3,23 @@
 import contextlib
 import os
 import secrets
+import signal
+import stat
+import threading
 from collections.abc import Iterator
+from types import FrameType
+
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[str]:
     """Yield a new, empty file that takes the place of `path` if the block succeeds.
 
-    Whatever goes wrong, an older file at `path` stays and nothing else is left behind.
+    Whatever goes wrong, an older file at `path` stays and nothing else is left behind, even where
+    the process is asked to end (SIGTERM). A file that takes the place of another has its mode and,
+    if that may be given away, its owner; where `path` is a link, the file that it leads to is
+    replaced.
 
     Args:
         path: file to write, in a directory that exists.
@@ -20,7 +29,8 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
         Path of the new file, in the same directory and with the same ending.
 
     Raises:
-        ValueError: if the file cannot be written; nothing has been changed then.
+        ValueError: if the file cannot be written, or must not: it is read-only, or no regular file.
+            Nothing has been changed then.
 
     Example:
         >>> import tempfile
@@ -30,25 +40,29 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
         ...     os.listdir(directory)
         ['a.txt']
     """
-    target = os.path.realpath(path)
-    directory, base = os.path.split(target)
-    temporary = os.path.join(directory, f".{secrets.token_hex(4)}.{base}")
-    try:
-        if os.path.exists(target) and not os.path.isfile(target):
-            # Among others a device, which a file must not replace.
-            raise OSError(0, "it is not a regular file")
-        with open(temporary, "xb"):
-            pass
-    except OSError as error:
-        raise ValueError(
-            f"`{name}` must be writable. Received: {name}={os.fspath(path)!r} ({error.strerror})."
-        ) from error
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
+    with _ended_in_order():
+        try:
+            target = _target(path)
+            old = _replaceable(target)
+            directory, base = os.path.split(target)
+            temporary = os.path.join(directory, f".{secrets.token_hex(4)}.{base}")
+            with open(temporary, "xb"):
+                pass
+        except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
+            reason = getattr(error, "strerror", None) or error
+            raise ValueError(
+                f"`{name}` must be writable. Received: {name}={os.fspath(path)!r} ({reason})."
+            ) from error
+        try:
+            yield temporary
+            if old is not None:
+                os.chmod(temporary, stat.S_IMODE(old.st_mode))
+                with contextlib.suppress(PermissionError, AttributeError):
+                    os.chown(temporary, old.st_uid, old.st_gid)
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(temporary)
 
 
 def require_writable(path: str | os.PathLike[str], *, name: str = "path") -> None:
@@ -72,3 +86,55 @@ def require_writable(path: str | os.PathLike[str], *, name: str = "path") -> Non
 
 class _OnlyAsked(Exception):
     """Leaves `replacing` before the file takes its place."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _target(path: str | os.PathLike[str]) -> str:
+    """The file that a path leads to; OSError for links in a circle."""
+    try:
+        return os.path.realpath(path, strict=True)
+    except FileNotFoundError:
+        return os.path.realpath(path)
+
+
+def _replaceable(target: str) -> os.stat_result | None:
+    """What is known of the file to replace, None where there is none; OSError if it must stay."""
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(old.st_mode):
+        # Among others a device, which a file must not replace.
+        raise OSError(0, "it is not a regular file")
+    if not old.st_mode & _WRITABLE or not os.access(target, os.W_OK):
+        raise OSError(0, "it is read-only")
+    return old
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let SIGTERM unwind the block like an exception before it ends the process.
+
+    Programs that handle SIGTERM themselves, and threads other than the main one, are left alone.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, unwind)
+    ended = False
+    try:
+        yield
+    except _Terminated:
+        ended = True
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if ended:
+            signal.raise_signal(signal.SIGTERM)
