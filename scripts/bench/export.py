@@ -71,7 +71,7 @@ def measure(case: Case, runs: int, threads: int) -> dict[str, Any]:
                 "encoded_bytes": report.encoded_bytes,
                 "sparse_layers": report.coverage.sparse_layers,
                 "layers": len(report.coverage.layers),
-                "sparse_multiply_adds": report.coverage.sparse_multiply_adds,
+                "sparse_multiply_adds": report.coverage.sparse_share,
             }
         )
     return {"files": files}

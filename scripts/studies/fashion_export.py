@@ -81,7 +81,7 @@ class Experiment:
             "keras_accuracy": self.accuracy(model),
             "bytes": report.bytes,
             "gzip_bytes": report.gzip_bytes,
-            "sparse_multiply_adds": report.coverage.sparse_multiply_adds,
+            "sparse_multiply_adds": report.coverage.sparse_share,
             "largest_difference": report.largest_difference,
             **values,
         }

@@ -128,7 +128,7 @@ class Experiment:
                     "name": name,
                     "bytes": reports[name].bytes,
                     "gzip_bytes": reports[name].gzip_bytes,
-                    "sparse_multiply_adds": reports[name].coverage.sparse_multiply_adds,
+                    "sparse_multiply_adds": reports[name].coverage.sparse_share,
                     "native": {"median_ms": on_cpu.median_ms, "ratio": on_cpu.ratio},
                     "wasm": {"median_ms": in_wasm.median_ms, "ratio": in_wasm.ratio},
                     **self._file_accuracy(path, test),

@@ -177,7 +177,7 @@ def test_a_sparse_loop_body_is_covered():
         weight.assign(blocks((512, 128), 4, 0.95).T)
     found = coverage(sparse.encode_model(dense_file(model).model)[0], "test", MACHINES["x86"])
     assert [layer.kernel for layer in found.layers] == ["sparse 1x4"] * 2
-    assert found.sparse_multiply_adds == 1.0 and found.blockers == {}
+    assert found.sparse_share == 1.0 and found.blockers == {}
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,8 @@ def test_lint_reads_a_file_and_goes_to_json(content, tmp_path):
     found = lint(path)
     assert row(found, "first").blocker == "no DENSIFY in the file"
     values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert values["sparse_multiply_adds"] == 0.0 and len(values["layers"]) == len(found.layers)
+    assert (values["sparse_multiply_adds"], values["sparse_share"]) == (0, 0.0)
+    assert len(values["layers"]) == len(found.layers)
     assert sum(values["blockers"].values()) == len(found.layers)
     assert "first/kernel" in str(found) and "no DENSIFY in the file" in str(found)
 

@@ -5,10 +5,12 @@ import os
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
+from tfprune.support.arrays import host_array
 from tfprune.wrapping.pruned_layer import NOT_BEGUN, pruned_layers
 
 
@@ -27,6 +29,7 @@ def _inspect_keras(path: str, model: keras.Model) -> Outcome:
     pruning = _pruning(model)
     size = os.path.getsize(path)
     step = _step(model)
+    nans = _nans(model)
     data = {
         "format": "keras",
         "path": path,
@@ -34,6 +37,7 @@ def _inspect_keras(path: str, model: keras.Model) -> Outcome:
         "pruned": bool(pruning),
         "step": step,
         "pruning": pruning,
+        "nans": nans,
         **found.to_dict(),
     }
     state = "plain"
@@ -43,7 +47,21 @@ def _inspect_keras(path: str, model: keras.Model) -> Outcome:
     for entry in pruning:
         how = ", ".join(entry[key] for key in ("schedule", "scorer", "structure", "distribution"))
         lines.append(f"  {how}: {', '.join(entry['weights'])}")
+    lines += [
+        f"  warning: {count:,} NaN in {name!r}, which count as nonzeros"
+        for name, count in nans.items()
+    ]
     return Outcome(data, ("\n".join(lines) + "\n", found))
+
+
+def _nans(model: keras.Model) -> dict[str, int]:
+    """Path of a weight -> how many of its values are NaN, where any is."""
+    found = {}
+    for weight in model.weights:
+        values = host_array(weight.value)
+        if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+            found[weight.path] = int(np.count_nonzero(np.isnan(values)))
+    return found
 
 
 def _step(model: keras.Model) -> int | None:

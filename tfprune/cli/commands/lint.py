@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> Outcome:
     headings = ("layer", "operator", "kernel", "shape", "sparsity", "multiply-adds")
     summary = (
         f"\n{found.sparse_layers} of {len(found.layers)} layers and "
-        f"{found.sparse_multiply_adds:.1%} of the multiply-adds run on sparse kernels "
+        f"{found.sparse_share:.1%} of the multiply-adds run on sparse kernels "
         f"({found.target})."
     )
     remarks = [f"Defect: {text}" for text in found.defects]

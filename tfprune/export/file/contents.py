@@ -23,7 +23,8 @@ class TensorInfo:
         shape: Its dense shape.
         dtype: Its type, such as "float32".
         stored_bytes: Bytes of its values, segments and indices. Tensors may share values.
-        nonzeros: Its number of nonzero values.
+        nonzeros: Its number of nonzero values, NaN included.
+        nans: How many of them are NaN.
         encoding: "dense", "rows" or "block N".
     """
 
@@ -34,6 +35,7 @@ class TensorInfo:
     stored_bytes: int
     nonzeros: int
     encoding: str
+    nans: int = 0
 
     @property
     def sparsity(self) -> float:
@@ -85,6 +87,11 @@ class Inspection:
             f"  {tensor.dtype} {tensor.encoding}"
             for tensor in self.constants
         ]
+        lines += [
+            f"  warning: {tensor.nans:,} NaN among the nonzeros of {tensor.name!r}"
+            for tensor in self.constants
+            if tensor.nans
+        ]
         return "\n".join(lines)
 
 
@@ -128,9 +135,8 @@ def inspect_tflite(path: str | os.PathLike[str]) -> Inspection:
 
 
 def _operator_name(model: Model, operator: Operator) -> str:
-    code = flatbuffer.builtin_code(model, operator)
     version = model.operatorCodes[operator.opcodeIndex].version
-    return f"{flatbuffer.OPERATOR_NAMES.get(code, code)} v{version}"
+    return f"{flatbuffer.operator_name(model, operator)} v{version}"
 
 
 def _constant(model: Model, tensor: Tensor, subgraph: int) -> TensorInfo | None:
@@ -148,6 +154,7 @@ def _constant(model: Model, tensor: Tensor, subgraph: int) -> TensorInfo | None:
         stored_bytes=values.nbytes + metadata,
         nonzeros=int(np.count_nonzero(values)),
         encoding=encoding,
+        nans=int(np.count_nonzero(values != values)),  # which no number is
     )
 
 

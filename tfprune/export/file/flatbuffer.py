@@ -205,6 +205,19 @@ def builtin_code(model: Model, operator: Operator) -> int:
     return int(max(code.builtinCode, code.deprecatedBuiltinCode))
 
 
+def operator_name(model: Model, operator: Operator) -> str:
+    """What the schema calls an operator; of a custom one also its own name."""
+    code = builtin_code(model, operator)
+    if code != schema.BuiltinOperator.CUSTOM:
+        return OPERATOR_NAMES.get(code, str(code))
+    return f"CUSTOM {custom_name(model, operator)}".strip()
+
+
+def custom_name(model: Model, operator: Operator) -> str:
+    """The name of a custom operator; empty for any other."""
+    return (model.operatorCodes[operator.opcodeIndex].customCode or b"").decode(errors="replace")
+
+
 def shape(tensor: Tensor) -> tuple[int, ...]:
     """The shape of a tensor; () for a scalar."""
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)

@@ -69,6 +69,8 @@ def _check_quantization(quantization: Quantization | None, shape: list[int], nam
         return
     axis, count = quantization.quantizedDimension, len(quantization.scale)
     fits = axis in range(len(shape)) and shape[axis] == count
+    # Old converters gave biases the dimension of the kernels that they go with.
+    fits = fits or shape == [count]
     _require(fits, f"tensor {name} of shape {shape} has {count} scales along dimension {axis}")
     zeros = quantization.zeroPoint
     _require(

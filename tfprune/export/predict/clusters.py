@@ -20,6 +20,8 @@ from tfprune.export.file.tables import Operator
 from tfprune.export.predict import delegation, nchw
 from tfprune.export.predict.nchw import Padding, Role, Setting
 
+NO_DENSIFY = "no DENSIFY in the file"
+
 _NO_PADDING: Padding = (0, 0, 0, 0)
 
 
@@ -130,7 +132,7 @@ class _Search:
         weights = [int(index) for node in self._nodes for index in node.operator.inputs]
         sources = [self._setting.constants.source(index) for index in weights]
         if not any(OPERATORS.DENSIFY in steps for _, steps in sources):
-            return "no DENSIFY in the file"
+            return NO_DENSIFY
         if not self._join(Role.EXIT):
             return "no MEAN, SUM or DEPTH_TO_SPACE ends the cluster"
         while self._join(Role.INSIDE | Role.EXIT):

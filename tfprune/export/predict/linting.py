@@ -95,10 +95,14 @@ class Coverage:
         return sum(layer.multiply_adds for layer in self.layers)
 
     @property
-    def sparse_multiply_adds(self) -> float:
+    def sparse_multiply_adds(self) -> int:
+        """Those of them that are in layers on sparse kernels."""
+        return sum(layer.multiply_adds for layer in self.layers if layer.is_sparse)
+
+    @property
+    def sparse_share(self) -> float:
         """The share of the multiply-adds that is in layers on sparse kernels, in [0, 1]."""
-        sparse = sum(layer.multiply_adds for layer in self.layers if layer.is_sparse)
-        return sparse / max(1, self.multiply_adds)
+        return self.sparse_multiply_adds / max(1, self.multiply_adds)
 
     @property
     def blockers(self) -> dict[str, int]:
@@ -113,13 +117,14 @@ class Coverage:
             "sparse_convolutions": self.sparse_convolutions,
             "multiply_adds": self.multiply_adds,
             "sparse_multiply_adds": self.sparse_multiply_adds,
+            "sparse_share": self.sparse_share,
             "blockers": self.blockers,
         }
 
     def __str__(self) -> str:
         lines = [
             f"{self.name}: {self.sparse_layers} of {len(self.layers)} layers and "
-            f"{self.sparse_multiply_adds:.1%} of the multiply-adds on sparse kernels "
+            f"{self.sparse_share:.1%} of the multiply-adds on sparse kernels "
             f"({self.target})",
             f"  {'layer':<32}{'operator':>18}{'shape':>18}{'sparsity':>10}{'mult-adds':>15}"
             "  kernel",

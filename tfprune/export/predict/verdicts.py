@@ -7,31 +7,40 @@ from collections.abc import Iterator
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.constants import INPUTS
 from tfprune.export.file.decoding import Constants, integers
 from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
 from tfprune.export.file.tables import Operator, Sparsity
-from tfprune.export.predict.clusters import Prediction
+from tfprune.export.predict.clusters import NO_DENSIFY, Prediction
 
 BROKEN = "broken"
 SPARSE_1X1 = "sparse 1x1 NCHW"
 _DENSE = "dense"
+_NO_ZEROS = "no zeros"
 
-# The input that holds the weight.
-_WEIGHT_INPUT = {
-    OPERATORS.CONV_2D: 1,
-    OPERATORS.CONV_3D: 1,
-    OPERATORS.DEPTHWISE_CONV_2D: 1,
-    OPERATORS.FULLY_CONNECTED: 1,
-    OPERATORS.TRANSPOSE_CONV: 1,
+# The operators that multiply by one weight; a table, from which rows are taken, is none.
+_PRODUCTS = frozenset(INPUTS) - {OPERATORS.GATHER}
+
+# The inputs that hold the weights of fused layers: of the gates from the input and from the state,
+# of a projection, and the same backwards.
+_LSTM = (*range(1, 9), 16)
+_RECURRENT = {
+    OPERATORS.BIDIRECTIONAL_SEQUENCE_LSTM: (*_LSTM, *range(18, 26), 33, *range(40, 48)),
+    OPERATORS.BIDIRECTIONAL_SEQUENCE_RNN: (1, 2, 5, 6, 10, 11),
+    OPERATORS.LSTM: _LSTM,
+    OPERATORS.RNN: (1, 2),
+    OPERATORS.SVDF: (1, 2),
+    OPERATORS.UNIDIRECTIONAL_SEQUENCE_LSTM: _LSTM,
+    OPERATORS.UNIDIRECTIONAL_SEQUENCE_RNN: (1, 2),
 }
-_RECURRENT = (
-    OPERATORS.BIDIRECTIONAL_SEQUENCE_LSTM,
-    OPERATORS.BIDIRECTIONAL_SEQUENCE_RNN,
-    OPERATORS.LSTM,
-    OPERATORS.RNN,
-    OPERATORS.SVDF,
-    OPERATORS.UNIDIRECTIONAL_SEQUENCE_LSTM,
-    OPERATORS.UNIDIRECTIONAL_SEQUENCE_RNN,
+_BASIC_INPUTS, _BASIC_LSTM = 5, (2,)  # an LSTM with five inputs has one weight for all gates
+
+# Operators that go over the places of an image, a row or a volume.
+_PLACED = (
+    OPERATORS.CONV_2D,
+    OPERATORS.CONV_3D,
+    OPERATORS.DEPTHWISE_CONV_2D,
+    OPERATORS.TRANSPOSE_CONV,
 )
 
 # (weight type, size of blocks along the input) -> the kernel of FULLY_CONNECTED that reads them.
@@ -44,7 +53,7 @@ _NATIVE = {
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """A layer with a constant weight.
+    """A layer with a constant weight; a fused one is a layer for each of its weights.
 
     Attributes:
         position: Its place in the subgraph's operators.
@@ -79,8 +88,7 @@ def layers(subgraph: Subgraph, constants: Constants) -> list[Layer]:
     """
     found = []
     for position, operator in enumerate(subgraph.operators):
-        weight = _weight(subgraph, constants, operator)
-        if weight is not None:
+        for weight in _weights(subgraph, constants, operator):
             count = _multiply_adds(subgraph, operator, weight)
             found.append(Layer(position, operator, weight, count))
     return found
@@ -91,13 +99,14 @@ def uncounted(subgraph: Subgraph, constants: Constants) -> Iterator[str]:
     for operator in subgraph.operators:
         code = subgraph.code(operator)
         name = flatbuffer.OPERATOR_NAMES.get(code, str(code))
-        if code in _RECURRENT:
-            yield f"{name} with dense weights, which are not in the table."
-        elif code == OPERATORS.CUSTOM:
-            yield "custom operator, whose weights, if any, are not in the table."
-        elif code in (*_WEIGHT_INPUT, OPERATORS.BATCH_MATMUL):
-            if _weight(subgraph, constants, operator) is None:
+        if code == OPERATORS.CUSTOM:
+            own = flatbuffer.custom_name(subgraph.model, operator)
+            yield f"custom operator {own!r}, whose weights, if any, are not in the table."
+        elif code in _PRODUCTS or code in _RECURRENT or code == OPERATORS.BATCH_MATMUL:
+            if not _weights(subgraph, constants, operator):
                 yield f"{name} of two computed tensors, whose multiply-adds are not counted."
+            elif code in _PLACED and _is_free(subgraph, operator):
+                yield f"{name} over a free height or width, which is counted at one place of it."
 
 
 def sparsity(subgraph: Subgraph, constants: Constants, weight: int) -> float:
@@ -123,6 +132,7 @@ def verdict(
     source, steps = constants.source(layer.weight)
     code = subgraph.code(layer.operator)
     encoding = subgraph.tensor(source).sparsity
+    zeros = sparsity(subgraph, constants, source)
     if encoding is not None and OPERATORS.DENSIFY not in steps:
         return _native(subgraph, layer, source)
     if predicted is not None:
@@ -131,10 +141,10 @@ def verdict(
         if layer.position in predicted.broken:
             return Verdict(BROKEN, predicted.blockers[layer.position])
         if layer.position in predicted.blockers and code == OPERATORS.CONV_2D:
-            return Verdict(_DENSE, predicted.blockers[layer.position])
-    return Verdict(
-        _DENSE, _dense_reason(subgraph, layer, steps, sparsity(subgraph, constants, source))
-    )
+            reason = predicted.blockers[layer.position]
+            # Nothing is expanded because nothing is there to leave out.
+            return Verdict(_DENSE, _NO_ZEROS if reason == NO_DENSIFY and not zeros else reason)
+    return Verdict(_DENSE, _dense_reason(subgraph, layer, steps, zeros))
 
 
 def _native(subgraph: Subgraph, layer: Layer, source: int) -> Verdict:
@@ -177,26 +187,38 @@ def _dense_reason(subgraph: Subgraph, layer: Layer, steps: tuple[int, ...], zero
         return "no sparse kernel for this operator"
     if OPERATORS.DENSIFY in steps:
         return "DENSIFY expands it: FULLY_CONNECTED skips zeros only in its own sparse layouts"
-    return f"stored dense, sparsity {zeros:.2f}" if zeros else "no zeros"
+    return f"stored dense, sparsity {zeros:.2f}" if zeros else _NO_ZEROS
 
 
-def _weight(subgraph: Subgraph, constants: Constants, operator: Operator) -> int | None:
-    """The constant that an operator multiplies by."""
+def _weights(subgraph: Subgraph, constants: Constants, operator: Operator) -> list[int]:
+    """The constants that an operator multiplies by."""
     code = subgraph.code(operator)
     inputs = [int(index) for index in operator.inputs]
     if code == OPERATORS.BATCH_MATMUL:
         known = [index for index in inputs if index in constants]
-        return known[0] if len(known) == 1 else None
-    place = _WEIGHT_INPUT.get(code)
-    if place is None or place >= len(inputs) or inputs[place] not in constants:
-        return None
-    return inputs[place]
+        return known if len(known) == 1 else []
+    places: tuple[int, ...] = _RECURRENT.get(code, ())
+    if code == OPERATORS.LSTM and len(inputs) == _BASIC_INPUTS:
+        places = _BASIC_LSTM
+    if code in _PRODUCTS:
+        places = (INPUTS[code].weight,)
+    return [inputs[place] for place in places if place < len(inputs) and inputs[place] in constants]
+
+
+def _is_free(subgraph: Subgraph, operator: Operator) -> bool:
+    """Whether the height or the width that an operator goes over is known only when it runs."""
+    return any(
+        (signature := subgraph.tensor(index).shapeSignature) is not None and -1 in signature[1:-1]
+        for index in map(int, operator.outputs)
+    )
 
 
 def _multiply_adds(subgraph: Subgraph, operator: Operator, weight: int) -> int:
     """Every weight times the positions that it is applied at."""
     code, shape = subgraph.code(operator), subgraph.shape(weight)
     output = subgraph.shape(int(operator.outputs[0]))
+    if code in _RECURRENT:  # in every step, for every example
+        return math.prod(shape) * _size(subgraph.shape(int(operator.inputs[0]))[:-1])
     if code == OPERATORS.BATCH_MATMUL:
         return _size(output) * shape[-1 if operator.inputs[0] == weight else -2]
     if code == OPERATORS.TRANSPOSE_CONV:
