@@ -106,13 +106,20 @@ def test_a_plan_is_the_smallest_of_all_that_can_be_read():
 @pytest.mark.parametrize("quantize", ROUNDED)
 @pytest.mark.parametrize("reader", READERS)
 def test_no_form_costs_more_than_is_counted(reader, quantize):
-    dense = READERS[reader]()
-    (weight,) = [weight for weight in constant_weights(dense) if not weight.is_bias]
-    narrowed = narrowing.narrow(weight, quantize)
-    for encoded in (None, layouts.smallest(narrowed.values)):
-        made = plans.Plan(narrowed, encoded, widened_after=weight.is_table and quantize is not None)
-        counted = made.cost(weight) - weight.values.nbytes
-        if made.narrowed.kind is not None or encoded is not None:
-            packed = flatbuffer.pack(stored(reader, lambda _, made=made: made))
-            found = len(packed) - len(flatbuffer.pack(dense))
-            assert counted - 330 < found <= counted
+    rng = np.random.default_rng(0)
+    for _ in range(6):  # what lies before a vector decides how far it is moved to its boundary
+        dense = READERS[reader]()
+        for tensor in dense.subgraphs[0].tensors:
+            tensor.name = b"a" * int(rng.integers(40))
+        (weight,) = [weight for weight in constant_weights(dense) if not weight.is_bias]
+        narrowed = narrowing.narrow(weight, quantize)
+        after = weight.is_table and quantize is not None
+        for encoded in (None, layouts.smallest(narrowed.values)):
+            if narrowed.kind is not None or encoded is not None:
+                made = plans.Plan(narrowed, encoded, widened_after=after)
+                packed = flatbuffer.pack(
+                    stored(flatbuffer.copied(dense), lambda _, made=made: made)
+                )
+                found = len(packed) - len(flatbuffer.pack(dense))
+                counted = made.cost(weight) - weight.values.nbytes
+                assert counted - 350 < found <= counted

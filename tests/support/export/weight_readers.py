@@ -143,9 +143,8 @@ def inputs_of_file(model):
     return [rng.standard_normal(tensor.shape).astype(np.float32)]
 
 
-def stored(reader, made):
-    """The file of a reader with its only weight stored as `made` says of it."""
-    model = READERS[reader]()
+def stored(model, made):
+    """A model, changed in place, with its only weight stored as `made` says of it."""
     (weight,) = [weight for weight in constant_weights(model) if not weight.is_bias]
     sparse._store(model, weight, made(weight))
     return model
@@ -158,4 +157,4 @@ def chained(reader, quantize="float16"):
         narrowed = narrowing.narrow(weight, quantize)
         return plans.Plan(narrowed, layouts.smallest(narrowed.values))
 
-    return stored(reader, made)
+    return stored(READERS[reader](), made)

@@ -28,10 +28,11 @@ from tfprune.export.file.constants import Weight, inputs_of
 from tfprune.export.file.subgraph import OPERATORS, TYPES
 from tfprune.targets.target import Target
 
-# What an operator and the tensor that it writes, or how a sparse tensor is walked, take in a file,
-# rounded up (a test checks it).
+# What an operator and the tensor that it writes, how a sparse tensor is walked, or what holds the
+# scales of a tensor takes in a file, rounded up (tests check it).
 STEP_BYTES = 240
-WALK_BYTES = 230
+WALK_BYTES = 250
+SCALES_BYTES = 60
 
 _INT8_CONVOLUTIONS = {
     OPERATORS.CONV_2D: 0,
@@ -79,7 +80,10 @@ class Plan:
         if self.narrowed.kind is not None:
             steps += readers if self.widened_after else uses
         walks = uses * (self.encoded is not None)
-        return self.nbytes + STEP_BYTES * steps + WALK_BYTES * walks
+        scaled = 0
+        if self.narrowed.scales is not None:
+            scaled = uses + readers * self.widened_after
+        return self.nbytes + STEP_BYTES * steps + WALK_BYTES * walks + SCALES_BYTES * scaled
 
 
 def plan(
