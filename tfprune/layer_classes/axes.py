@@ -17,7 +17,6 @@ README.md in this folder says how to add a layer class.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import keras
 from keras import layers
@@ -35,7 +34,7 @@ from tfprune.layer_classes.weight_axes import (
 )
 from tfprune.layer_classes.windows import Windows
 
-Axes = WeightAxes | Callable[[Any, Any], WeightAxes]
+Axes = WeightAxes | Callable[[layers.Layer, keras.Variable], WeightAxes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Entry:
 class OwnWeight:
     """A weight with its axes and with the layer that multiplies by it (a cell in a ConvLSTM)."""
 
-    holder: Any
+    holder: layers.Layer
     weight: keras.Variable
     axes: WeightAxes
 
@@ -133,7 +132,7 @@ def axes_of(layer: layers.Layer, weight: keras.Variable) -> WeightAxes:
     return next((own.axes for own in owned if own.weight is weight), WeightAxes())
 
 
-def reach(layer: Any, attribute: str) -> tuple[Any, Any]:
+def reach(layer: layers.Layer, attribute: str) -> tuple[layers.Layer | None, object]:
     """Return what holds an attribute with dots in it, and its value; None where there is none.
 
     Example:
@@ -148,74 +147,74 @@ def reach(layer: Any, attribute: str) -> tuple[Any, Any]:
     return holder, value
 
 
-def _einsum_kernel(layer: Any, kernel: Any) -> WeightAxes:
+def _einsum_kernel(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return einsum(Equation.parse(layer.equation))
 
 
-def _einsum_bias(layer: Any, bias: Any) -> WeightAxes:
+def _einsum_bias(layer: layers.Layer, bias: keras.Variable) -> WeightAxes:
     pairs = Equation.parse(layer.equation).bias_writes(layer.bias_axes, len(bias.shape))
     return WeightAxes(outputs=tuple(own for own, _ in pairs), writes=pairs)
 
 
-def _convolution(layer: Any, kernel: Any) -> WeightAxes:
+def _convolution(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return convolution(Windows.of(layer, kernel), groups=layer.groups)
 
 
-def _transposed(layer: Any, kernel: Any) -> WeightAxes:
+def _transposed(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return convolution(Windows.transposed(layer, kernel))
 
 
-def _depthwise(layer: Any, kernel: Any) -> WeightAxes:
+def _depthwise(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return depthwise(Windows.of(layer, kernel))
 
 
-def _filtering(layer: Any, kernel: Any) -> WeightAxes:
+def _filtering(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     # Its channels are those that the pointwise kernel reads.
     return dataclasses.replace(_depthwise(layer, kernel), writes=())
 
 
-def _pointwise(layer: Any, kernel: Any) -> WeightAxes:
+def _pointwise(layer: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return convolution(Windows.plain(layer, kernel), operand=Operand.FILTERED)
 
 
-def _conv_lstm_kernel(cell: Any, kernel: Any) -> WeightAxes:
+def _conv_lstm_kernel(cell: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return convolution(Windows.of(cell, kernel), gates=4)
 
 
-def _conv_lstm_recurrent(cell: Any, kernel: Any) -> WeightAxes:
+def _conv_lstm_recurrent(cell: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     return convolution(Windows.plain(cell, kernel), operand=Operand.STATE, gates=4)
 
 
-def _conv_lstm_bias(cell: Any, bias: Any) -> WeightAxes:
+def _conv_lstm_bias(cell: layers.Layer, bias: keras.Variable) -> WeightAxes:
     return vector(_channel_axis(cell), gates=4)
 
 
-def _channel_bias(layer: Any, bias: Any) -> WeightAxes:
+def _channel_bias(layer: layers.Layer, bias: keras.Variable) -> WeightAxes:
     return vector(_channel_axis(layer))
 
 
-def _channel_axis(layer: Any) -> int:
+def _channel_axis(layer: layers.Layer) -> int:
     return 1 if layer.data_format == "channels_first" else -1
 
 
-def _gru_recurrent(cell: Any, kernel: Any) -> WeightAxes:
+def _gru_recurrent(cell: layers.Layer, kernel: keras.Variable) -> WeightAxes:
     if cell.reset_after:
         return matrix(Operand.STATE, gates=3)
     return matrix(Operand.GATED_STATE, gates=3, groups=3)
 
 
-def _gru_bias(cell: Any, bias: Any) -> WeightAxes:
+def _gru_bias(cell: layers.Layer, bias: keras.Variable) -> WeightAxes:
     return vector(axis=len(bias.shape) - 1, gates=3)  # two rows of them with reset_after
 
 
-def _normalization(layer: Any, weight: Any) -> WeightAxes:
+def _normalization(layer: layers.Layer, weight: keras.Variable) -> WeightAxes:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     if min(axes) < 0 <= max(axes):
         return WeightAxes()  # Keras sorts them as numbers, but reads the weight in another order
     return elementwise(tuple(enumerate(axes)))
 
 
-def _slopes(layer: Any, alpha: Any) -> WeightAxes:
+def _slopes(layer: layers.Layer, alpha: keras.Variable) -> WeightAxes:
     shared = layer.shared_axes or ()
     axes = range(1, len(alpha.shape) + 1)  # of the inputs: all but that of the examples
     return elementwise(tuple((axis - 1, axis) for axis in axes if axis not in shared))

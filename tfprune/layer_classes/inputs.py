@@ -6,7 +6,7 @@ the arguments of a call.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from tfprune.layer_classes.axes import own_weights
 from tfprune.layer_classes.products import Layout, layout
 from tfprune.layer_classes.weight_axes import Operand
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Nest, Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,25 +40,25 @@ class Sight:
 class Arguments:
     """Arguments of one call; `steps` is the timestep mask (batch,) inside a recurrent loop."""
 
-    positional: tuple[Any, ...]
-    named: dict[str, Any]
+    positional: tuple[Nest, ...]
+    named: dict[str, Nest]
     steps: np.ndarray | None = None
 
-    def get(self, position: int, name: str, default: Any = None) -> Any:
+    def get(self, position: int, name: str, default: Nest | bool = None) -> Nest | bool:
         if position < len(self.positional):
             return self.positional[position]
         return self.named.get(name, default)
 
     @property
-    def inputs(self) -> Any:
-        return self.get(0, "inputs")
+    def inputs(self) -> Tensor:
+        return cast(Tensor, self.get(0, "inputs"))
 
     @property
-    def state(self) -> Any:
+    def state(self) -> Tensor:
         states = self.get(1, "states")
-        return states[0] if isinstance(states, (list, tuple)) else states
+        return cast(Tensor, states[0] if isinstance(states, (list, tuple)) else states)
 
-    def visible(self, tensor: Any) -> np.ndarray:
+    def visible(self, tensor: Tensor) -> np.ndarray:
         """Return the tensor as an array, zero where a timestep mask hides it.
 
         A row of zeros adds nothing to X^T X, whichever way the layer lays its inputs out.
@@ -110,7 +111,7 @@ def _state(arguments: Arguments) -> np.ndarray:
     return arguments.visible(arguments.state)
 
 
-def _gated_state(cell: Any) -> Reader:
+def _gated_state(cell: keras.layers.Layer) -> Reader:
     units = cell.units
 
     def states(arguments: Arguments) -> np.ndarray:
@@ -125,7 +126,7 @@ def _gated_state(cell: Any) -> Reader:
     return states
 
 
-def _filtered(layer: Any) -> Reader:
+def _filtered(layer: keras.layers.Layer) -> Reader:
     def between(arguments: Arguments) -> np.ndarray:
         found = keras.ops.depthwise_conv(
             arguments.inputs,
@@ -140,7 +141,7 @@ def _filtered(layer: Any) -> Reader:
     return between
 
 
-def _tokens(layer: Any) -> Reader:
+def _tokens(layer: keras.layers.Layer) -> Reader:
     def tokens(arguments: Arguments) -> np.ndarray | None:
         if arguments.get(1, "reverse", False):
             if layer.tie_weights:
@@ -157,7 +158,7 @@ def _reversed(arguments: Arguments) -> np.ndarray | None:
 
 
 # Operand -> layer -> reader.
-_READERS: dict[Operand, Callable[[Any], Reader]] = {
+_READERS: dict[Operand, Callable[[keras.layers.Layer], Reader]] = {
     Operand.INPUTS: lambda layer: _inputs,
     Operand.STATE: lambda layer: _state,
     Operand.GATED_STATE: _gated_state,

@@ -6,7 +6,6 @@ composite layer), so that only leaves need an entry. Subclasses inherit their pa
 """
 
 import abc
-from typing import Any
 
 import keras
 from keras import layers
@@ -150,7 +149,7 @@ def _entry(layer: keras.layers.Layer) -> tuple[str, ...] | None:
     return None
 
 
-def _own_weights(layer: keras.layers.Layer) -> list[Any]:
+def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable | None]:
     if hasattr(layer, "get_prunable_weights"):
         return list(layer.get_prunable_weights())
     return [reach(layer, attribute)[1] for attribute in _entry(layer) or ()]

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
+import keras
 import numpy as np
 
 
@@ -28,7 +28,7 @@ class Windows:
     output_sizes: Callable[[Sequence[int]], Sequence[int]] | None = None
 
     @classmethod
-    def of(cls, layer: Any, kernel: Any) -> "Windows":
+    def of(cls, layer: keras.layers.Layer, kernel: keras.Variable) -> "Windows":
         """Return those of a layer or cell whose kernel has its positions on all but two axes.
 
         Example:
@@ -45,7 +45,7 @@ class Windows:
         return cls(size, strides, dilations, layer.padding, first)
 
     @classmethod
-    def transposed(cls, layer: Any, kernel: Any) -> "Windows":
+    def transposed(cls, layer: keras.layers.Layer, kernel: keras.Variable) -> "Windows":
         """Return those of a transposed convolution, whose kernel has its input channels last."""
         found, channels = cls.of(layer, kernel), kernel.shape[-1]
 
@@ -57,7 +57,7 @@ class Windows:
         return dataclasses.replace(found, output_sizes=output_sizes)
 
     @classmethod
-    def plain(cls, layer: Any, kernel: Any) -> "Windows":
+    def plain(cls, layer: keras.layers.Layer, kernel: keras.Variable) -> "Windows":
         """Return those of a kernel whose stride is 1, whatever the layer's other kernel has."""
         size = tuple(kernel.shape[:-2])
         ones = (1,) * len(size)
@@ -148,5 +148,5 @@ def transposed_table(
     return np.where((rest == 0) & (index >= 0) & (index < size), index, size)
 
 
-def _each(value: Any, rank: int) -> tuple[int, ...]:
+def _each(value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     return (value,) * rank if isinstance(value, int) else tuple(value)

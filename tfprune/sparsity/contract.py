@@ -11,7 +11,7 @@ one (`Structure`). What else it may say is optional and read here, in one place:
     removes_units         True if taking whole outputs away is what it is for: no warning of it
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -67,7 +67,7 @@ class StructureChoice(Protocol):
         """
 
 
-def require_structure(structure: Any) -> Structure:
+def require_structure(structure: object) -> Structure:
     """Return `structure` when it is one, else raise TypeError.
 
     Example:
@@ -85,7 +85,7 @@ def require_structure(structure: Any) -> Structure:
     return structure
 
 
-def require_choice(structure: Any) -> Structure | StructureChoice:
+def require_choice(structure: object) -> Structure | StructureChoice:
     """Return `structure` when it is one, or chooses one for each weight; else raise TypeError."""
     is_array = hasattr(structure, "shape")  # variables and tables have an `assign` of their own
     if isinstance(structure, StructureChoice) and not (isinstance(structure, type) or is_array):

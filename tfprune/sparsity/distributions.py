@@ -6,7 +6,7 @@ not take part: the target holds over the others.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
@@ -185,7 +185,7 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def get(distribution: Any) -> Distribution:
+def get(distribution: str | Distribution) -> Distribution:
     """Return the distribution of that name, or the function itself.
 
     Args:
@@ -208,7 +208,9 @@ def get(distribution: Any) -> Distribution:
     )
 
 
-def choose(distribution: Any, preferred: Any, *structures: Any) -> Any:
+def choose(
+    distribution: str | Distribution | None, preferred: str | Distribution, *structures: object
+) -> str | Distribution:
     """Return the distribution to use, once it is known to go with the structures.
 
     Args:
@@ -234,5 +236,5 @@ def choose(distribution: Any, preferred: Any, *structures: Any) -> Any:
     return distribution
 
 
-def _is_pattern(structure: Any) -> bool:
+def _is_pattern(structure: object) -> TypeGuard[Structure]:
     return isinstance(structure, Structure) and pattern_sparsity(structure) is not None

@@ -11,11 +11,11 @@ compression", arXiv 1710.01878, equation 1.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import keras
 
-from tfprune.support.configurable import Configurable
+from tfprune.support.configurable import Config, Configurable
 from tfprune.support.validation import require_integer, require_sparsity
 
 
@@ -245,7 +245,7 @@ class FromFunction(Configurable):
     def next_update(self, step: int) -> int | None:
         return _next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         return {
             "function": keras.saving.serialize_keras_object(self.function),
             "begin_step": self.begin_step,
@@ -254,7 +254,7 @@ class FromFunction(Configurable):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "FromFunction":
+    def from_config(cls, config: Config) -> "FromFunction":
         function = keras.saving.deserialize_keras_object(config["function"])
         return cls(**{**config, "function": function})
 
@@ -269,7 +269,7 @@ def final_sparsity(schedule: Schedule) -> float | None:
     return schedule(2**31) if hasattr(schedule, "with_final_sparsity") else None
 
 
-def as_schedule(schedule: Any) -> Schedule:
+def as_schedule(schedule: object) -> Schedule:
     """Return `schedule` as a `Schedule`, wrapping a bare function.
 
     Args:

@@ -1,12 +1,12 @@
 """Moving values between the backend and NumPy."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
+from tfprune.support.tensors import Tensor
 
-def host_array(tensor: Any) -> np.ndarray:
+
+def host_array(tensor: Tensor | np.ndarray | keras.Variable) -> np.ndarray:
     """Return a backend tensor as a read-only NumPy array, without a copy where memory is shared.
 
     Tensors in host memory lend their buffer (PEP 3118); others, such as those on a GPU or of a
@@ -31,13 +31,13 @@ def host_array(tensor: Any) -> np.ndarray:
     return array.reshape(tuple(tensor.shape))
 
 
-def _in_numpy_dtype(tensor: Any) -> Any:
+def _in_numpy_dtype(tensor: Tensor) -> Tensor:
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         return keras.ops.cast(tensor, "float32")
     return tensor
 
 
-def symbolic(value: Any) -> Any:
+def symbolic(value: object) -> object:
     """Return a `keras.KerasTensor` in the place of a tensor or array, anything else as it is.
 
     Example:

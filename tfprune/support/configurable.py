@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Self
 
+Config = dict[str, Any]  # as `get_config` of Keras returns it
+
 
 class Configurable:
     """Mixin for frozen dataclasses: a config dictionary that Keras can write and read back.
@@ -15,10 +17,10 @@ class Configurable:
         Point(x=3)
     """
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
         return {field.name: getattr(self, field.name) for field in fields}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: Config) -> Self:
         return cls(**config)

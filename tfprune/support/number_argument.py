@@ -1,12 +1,17 @@
 """An argument type for argparse; imports no Keras, so that `--help` answers at once."""
 
 import argparse
+import contextlib
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
-def number(kind: Callable[[str], Any], what: str, low: float, high: float = math.inf) -> Any:
+def number(
+    kind: Callable[[str], Number], what: str, low: float, high: float = math.inf
+) -> Callable[[str], Number]:
     """Return an argument type: a number in [low, high).
 
     Args:
@@ -20,13 +25,11 @@ def number(kind: Callable[[str], Any], what: str, low: float, high: float = math
         3
     """
 
-    def convert(text: str) -> Any:
-        try:
+    def convert(text: str) -> Number:
+        with contextlib.suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value < high:
-            raise argparse.ArgumentTypeError(f"must be {what}. Received: {text}")
-        return value
+            if low <= value < high:
+                return value
+        raise argparse.ArgumentTypeError(f"must be {what}. Received: {text}")
 
     return convert

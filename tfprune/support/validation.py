@@ -3,12 +3,18 @@
 import math
 import numbers
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
 
-def require_sparsity(name: str, value: Any) -> float:
+Option = TypeVar("Option")
+Function = TypeVar("Function")
+
+
+def require_sparsity(name: str, value: object) -> float:
     """Return `value` as a float when it is a sparsity, a fraction in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
@@ -23,7 +29,7 @@ def require_sparsity(name: str, value: Any) -> float:
     return float(value)
 
 
-def require_integer(name: str, value: Any, *, minimum: int) -> int:
+def require_integer(name: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int when it is a whole number of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
@@ -35,7 +41,7 @@ def require_integer(name: str, value: Any, *, minimum: int) -> int:
     return int(value)
 
 
-def require_one_of(name: str, value: Any, known: Collection[Any]) -> Any:
+def require_one_of(name: str, value: Option, known: Collection[Option]) -> Option:
     """Return `value` when it is one of the `known` ones."""
     if value not in tuple(known):
         listed = ", ".join(repr(option) for option in known)
@@ -45,7 +51,7 @@ def require_one_of(name: str, value: Any, known: Collection[Any]) -> Any:
 
 def require_number(
     name: str,
-    value: Any,
+    value: object,
     *,
     above: float = -math.inf,
     minimum: float = -math.inf,
@@ -85,7 +91,7 @@ def require_number(
     return found
 
 
-def require_flag(name: str, value: Any) -> bool:
+def require_flag(name: str, value: object) -> bool:
     """Return `value` as a bool when it is True or False; texts and numbers are refused.
 
     Example:
@@ -101,19 +107,20 @@ def require_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def require_seed(name: str, value: Any) -> int:
+def require_seed(name: str, value: object) -> int:
     """Return `value` as an int when it can seed random numbers: an integer in [0, 2^32).
 
     Example:
         >>> require_seed("seed", 7)
         7
     """
-    if require_integer(name, value, minimum=0) >= 2**32:
+    found = require_integer(name, value, minimum=0)
+    if found >= 2**32:
         raise ValueError(f"`{name}` must be < 2^32. Received: {name}={value!r}.")
-    return int(value)
+    return found
 
 
-def require_callable(name: str, value: Any) -> Any:
+def require_callable(name: str, value: Function) -> Function:
     """Return `value` when it can be called.
 
     Example:
@@ -128,7 +135,7 @@ def require_callable(name: str, value: Any) -> Any:
     return value
 
 
-def require_model(name: str, value: Any, *, built: bool = True) -> Any:
+def require_model(name: str, value: object, *, built: bool = True) -> "keras.Model":
     """Return `value` when it is a `keras.Model`, and built unless it need not be.
 
     Example:
