@@ -12,7 +12,7 @@ from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
-from tfprune.scorers.protocol import Scorer, needs_of
+from tfprune.scorers.protocol import Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import (
@@ -141,7 +141,7 @@ class _KnownScores:
         self, scorer: Scorer, weights: Arrays, source: EvidenceSource, update_weights: bool
     ):
         evidence = source.evidence() if needs_of(scorer) else None
-        self._scores = checked_arrays(scorer(weights, evidence), weights, "Scores")
+        self._scores = checked_arrays(scores_of(scorer, weights, evidence), weights, "Scores")
         self.needs: frozenset[str] = frozenset()
         self.evidence: Any = (
             None  # of single examples, it is large: kept only where it is used again

@@ -7,7 +7,6 @@ object: `scorer=tfprune.scorers.Random(seed=1)`. README.md here says how to add 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from tfprune.scorers.fisher import Fisher
 from tfprune.scorers.grasp import Grasp
@@ -25,7 +24,7 @@ from tfprune.support.validation import require_one_of
 
 Gradients = Evidence  # its name before
 
-_REGISTRY: dict[str, Callable[[], Any]] = {
+_REGISTRY: dict[str, Callable[[], Scorer]] = {
     "magnitude": Magnitude,
     "random": Random,
     "taylor": Taylor,
@@ -69,7 +68,7 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def get(scorer: Any) -> Scorer:
+def get(scorer: str | Scorer) -> Scorer:
     """Return the scorer of that name with its default options, or the object itself.
 
     Args:

@@ -15,11 +15,12 @@ attributes, read here in one place, so that a bare function is a scorer too:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from tfprune.scorers.inputs import LayerInputs
+from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 
@@ -110,10 +111,26 @@ class Evidence(Protocol):
         """Return sets of kernels whose output channels are added up (skip connections)."""
 
 
-Scorer = Callable[[Arrays, Any], dict[str, Scores]]
+# The second argument is None for a scorer that needs no evidence.
+Scorer = Callable[[Arrays, Evidence], Mapping[str, Scores]]
 
 
-def needs_of(scorer: Any) -> frozenset[str]:
+def scores_of(scorer: Scorer, weights: Arrays, evidence: Evidence | None) -> Mapping[str, Scores]:
+    """Return what the scorer says of the weights.
+
+    Args:
+        scorer: the scorer.
+        weights: name -> array.
+        evidence: what the scorer `needs`; None if that is nothing.
+
+    Example:
+        >>> scores_of(lambda weights, evidence: weights, {"w": np.ones(1)}, None)
+        {'w': array([1.])}
+    """
+    return scorer(weights, cast(Evidence, evidence))
+
+
+def needs_of(scorer: object) -> frozenset[str]:
     """Return what the scorer (or an update rule) asks of `Evidence`.
 
     `needs_gradients = True`, the older way to say {"gradients"}, still counts.
@@ -136,7 +153,7 @@ def needs_of(scorer: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def preferred_distribution(scorer: Scorer) -> Any:
+def preferred_distribution(scorer: Scorer) -> str | Distribution:
     """Return the distribution that the scorer was made for.
 
     Example:

@@ -36,6 +36,9 @@ class Tensor(Protocol):
 
 Nest = Union[Tensor, None, Sequence["Nest"], Mapping[str, "Nest"]]
 
+# A rounding, a constraint or a regularizer.
+OfTensor = Callable[[Tensor], Tensor]
+
 # A loss as Keras's `compile` takes it.
 Loss = Union[
     str,

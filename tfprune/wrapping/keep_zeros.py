@@ -1,10 +1,9 @@
 """Keeping zeros at zero while a stripped model is trained further, by plain Keras means."""
 
-from typing import Any
-
 import keras
 
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.wrapping.masking import apply_mask
 
 
@@ -21,11 +20,11 @@ class KeepZeros(keras.constraints.Constraint):
         [1.0, 0.0]
     """
 
-    def __init__(self, mask: keras.Variable, inner: Any = None):
+    def __init__(self, mask: keras.Variable, inner: OfTensor | None = None):
         self.mask = mask
         self.inner = inner
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         value = keras.ops.convert_to_tensor(w if self.inner is None else self.inner(w))
         return apply_mask(value, self.mask)
 

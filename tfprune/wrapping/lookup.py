@@ -7,10 +7,10 @@ without pruning, however large the vocabulary is.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
+from tfprune.support.tensors import Tensor
 from tfprune.wrapping.masking import PrunedWeight
 
 
@@ -31,7 +31,7 @@ def lookup_table(layer: keras.layers.Layer, pruned: Sequence[PrunedWeight]) -> P
     return pruned[0]
 
 
-def masked_rows(rows: Any, table: PrunedWeight, indices: Any) -> Any:
+def masked_rows(rows: Tensor, table: PrunedWeight, indices: Tensor) -> Tensor:
     """Return the rows with zeros where the mask of the table has them.
 
     Args:

@@ -11,22 +11,23 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of
+from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of, scores_of
 from tfprune.sparsity import distributions
 from tfprune.sparsity.masks import make_masks
 from tfprune.sparsity.selection import Magnitude, Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Tensor
 from tfprune.wrapping.weight_groups import WeightGroup
 
 
 class Variables(Protocol):
     """Where the values of variables live: in the variables, or in a JAX training state."""
 
-    def read(self, variable: keras.Variable) -> Any:
+    def read(self, variable: keras.Variable) -> Tensor:
         """Return the value as a backend tensor."""
 
-    def write(self, variable: keras.Variable, value: Any) -> None:
+    def write(self, variable: keras.Variable, value: Tensor) -> None:
         """Set the value."""
 
     def show(self) -> None:
@@ -36,10 +37,10 @@ class Variables(Protocol):
 class LiveVariables:
     """Values in the variables themselves."""
 
-    def read(self, variable: keras.Variable) -> Any:
+    def read(self, variable: keras.Variable) -> Tensor:
         return variable.value
 
-    def write(self, variable: keras.Variable, value: Any) -> None:
+    def write(self, variable: keras.Variable, value: Tensor) -> None:
         variable.assign(value)
 
     def show(self) -> None:
@@ -218,7 +219,7 @@ def _update(
     if asked is not None:
         # What is masked is out of the network that evidence is of, and stays out.
         weights = {name: w * present[name] for name, w in weights.items()}
-    scores = checked_arrays(scorer(weights, asked), weights, "Scores")
+    scores = checked_arrays(scores_of(scorer, weights, asked), weights, "Scores")
     accumulated: dict[str, Scores] = {}
     if hasattr(scorer, "accumulate"):
         if weights.keys() <= previous.keys():
@@ -231,11 +232,13 @@ def _update(
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)
     new: Arrays = {}
-    ours: Any = getattr(rule, "compensate", None)
-    theirs: Any = getattr(scorer, "compensate", None)
-    if options.update_weights and (ours or theirs):
+    given: object = proposal
+    compensate = getattr(rule, "compensate", None)
+    if compensate is None:
+        compensate, given = getattr(scorer, "compensate", None), asked
+    if options.update_weights and compensate is not None:
         if any((present[name] != mask).any() for name, mask in masks.items()):
-            found = ours(weights, proposal, masks) if ours else theirs(weights, asked, masks)
+            found = compensate(weights, given, masks)
             new = checked_arrays(
                 found, {n: w for n, w in weights.items() if n in found}, "New weights"
             )
@@ -247,7 +250,7 @@ def _update(
 
 
 def checked_arrays(
-    found: Any, weights: Arrays, what: str, *, boolean: bool = False
+    found: object, weights: Arrays, what: str, *, boolean: bool = False
 ) -> dict[str, Any]:
     """Return name -> array, once there is one of the weight's shape and a fit dtype for each.
 

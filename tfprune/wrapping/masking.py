@@ -1,16 +1,15 @@
 """The masked forward pass: a weight, its mask, and a scope in which reads give mask * weight."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 import keras
 
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure, Unstructured
+from tfprune.support.tensors import OfTensor, Tensor
 
 
-def apply_mask(value: Any, mask: keras.Variable) -> Any:
+def apply_mask(value: Tensor, mask: keras.Variable) -> Tensor:
     """Return mask * value, in the dtype of `value`.
 
     Args:
@@ -41,9 +40,9 @@ class PrunedWeight:
     mask: keras.Variable
     schedule: Schedule
     structure: Structure = Unstructured()
-    rounding: Callable[[Any], Any] | None = None
+    rounding: OfTensor | None = None
 
-    def masked_value(self) -> Any:
+    def masked_value(self) -> Tensor:
         """Return mask * weight, rounded if it has to be, as a backend tensor.
 
         Example:
@@ -54,7 +53,7 @@ class PrunedWeight:
         """
         return self.in_place_of(self.weight.value)
 
-    def in_place_of(self, value: Any) -> Any:
+    def in_place_of(self, value: Tensor) -> Tensor:
         """Return what the layer computes with where the stored weight has this value."""
         masked = apply_mask(value, self.mask)
         return masked if self.rounding is None else self.rounding(masked)
@@ -79,20 +78,20 @@ class MaskScope(keras.StatelessScope):
         )
         self._pruned = {id(own.weight): own for own in pruned}
 
-    def get_current_value(self, variable: keras.Variable) -> Any:
+    def get_current_value(self, variable: keras.Variable) -> Tensor | None:
         value = self.state_mapping.get(id(variable))
         if value is None and self.original_scope is not None:
             return self.original_scope.get_current_value(variable)
         return value
 
-    def add_loss(self, loss: Any) -> None:
+    def add_loss(self, loss: Tensor) -> None:
         # The layer notes which losses are its own; a second note by the wrapper would count twice.
         if self.original_scope is None:
             super().add_loss(loss)
         elif self.original_scope.collect_losses:
             self.original_scope.add_loss(loss)
 
-    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+    def add_update(self, update: tuple[keras.Variable, Tensor]) -> None:
         variable, value = update
         self.__exit__()
         try:
@@ -119,11 +118,11 @@ class MaskedConstraint(keras.constraints.Constraint):
         [1.0, 3.0]
     """
 
-    def __init__(self, constraint: Any, mask: keras.Variable):
+    def __init__(self, constraint: OfTensor, mask: keras.Variable):
         self.constraint = constraint
         self.mask = mask
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         stored = keras.ops.convert_to_tensor(w)
         allowed = self.constraint(apply_mask(stored, self.mask))
         return keras.ops.where(self.mask.value, allowed, stored)
@@ -142,9 +141,9 @@ class MaskedRegularizer(keras.regularizers.Regularizer):
         1.0
     """
 
-    def __init__(self, regularizer: Any, mask: keras.Variable):
+    def __init__(self, regularizer: OfTensor, mask: keras.Variable):
         self.regularizer = regularizer
         self.mask = mask
 
-    def __call__(self, weight: Any) -> Any:
+    def __call__(self, weight: Tensor) -> Tensor:
         return self.regularizer(apply_mask(keras.ops.convert_to_tensor(weight), self.mask))

@@ -7,9 +7,9 @@ masked weights as it does all others, so that what stays useless long is unlikel
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import keras
+import numpy as np
 
 from tfprune.wrapping.mask_update import Variables
 
@@ -18,7 +18,7 @@ _STAYING = ("accumulator", "linear", "accumulated_grad", "accumulated_delta_var"
 
 
 def moving_slots(
-    optimizer: Any, weights: Mapping[str, keras.Variable]
+    optimizer: keras.optimizers.Optimizer | None, weights: Mapping[str, keras.Variable]
 ) -> dict[str, list[keras.Variable]]:
     """Return the state variables that move a weight without a gradient, by its name.
 
@@ -56,9 +56,9 @@ def moving_slots(
 
 
 def reset_where_masked(
-    optimizer: Any,
+    optimizer: keras.optimizers.Optimizer | None,
     weights: Mapping[str, keras.Variable],
-    masks: Mapping[str, Any],
+    masks: Mapping[str, np.ndarray],
     variables: Variables,
 ) -> None:
     """Put the state of masked entries to zero.

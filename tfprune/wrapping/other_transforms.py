@@ -1,7 +1,6 @@
 """Other transforms of weights that do not see masks: refused, with what to do instead."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -47,7 +46,9 @@ def refuse_averages(model: keras.Model) -> None:
     """
     compile_model = model.compile
 
-    def compile(optimizer: Any = "rmsprop", *args: Any, **kwargs: Any) -> None:
+    def compile(
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop", *args: object, **kwargs: object
+    ) -> None:
         if getattr(keras.optimizers.get(optimizer), "use_ema", False):
             raise ValueError(
                 "`optimizer` must not average weights (use_ema=True) where strip_pruning kept the "
@@ -61,7 +62,7 @@ def refuse_averages(model: keras.Model) -> None:
 
 
 def _refusal(layer: str, name: str) -> Callable[..., None]:
-    def refuse(*args: Any, **kwargs: Any) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
         raise ValueError(
             f"`{name}` must not be called on the pruned layer '{layer}': {_REMEDIES[name]}. "
             f"Received: {name}{args}."

@@ -1,14 +1,24 @@
 """How each prunable weight of one layer is to be pruned, from the arguments of its wrapper."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import keras
 
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
 from tfprune.sparsity.contract import Structure, StructureChoice, require_structure
 from tfprune.sparsity.schedules import Schedule
+from tfprune.support.tensors import OfTensor
+
+Value = TypeVar("Value")
+
+
+class Quantizer(Protocol):
+    """What gives each weight the rounding that training imitates."""
+
+    def assign(self, layer: keras.layers.Layer) -> Sequence[OfTensor]:
+        """Return the rounding of each prunable weight of a layer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +28,14 @@ class WeightPlan:
     weight: keras.Variable
     schedule: Schedule
     structure: Structure
-    rounding: Callable[[Any], Any] | None
+    rounding: OfTensor | None
 
 
 def weight_plans(
-    layer: keras.layers.Layer, schedule: Any, structure: Any, quantizer: Any = None
+    layer: keras.layers.Layer,
+    schedule: Schedule | list[Schedule | None],
+    structure: Structure | StructureChoice | list[Structure | None],
+    quantizer: Quantizer | None = None,
 ) -> dict[int, WeightPlan]:
     """Return index of a prunable weight -> its plan, without the weights that stay dense.
 
@@ -45,7 +58,7 @@ def weight_plans(
     weights = prunable_weights(layer)
     if not weights:
         raise ValueError(f"Layer '{layer.name}' has nothing to prune: {explain_skip(layer)}.")
-    schedules = _of_each("schedule", schedule, layer, len(weights))
+    schedules: list[Schedule | None] = _of_each("schedule", schedule, layer, len(weights))
     if isinstance(structure, StructureChoice):
         structures = assigned(structure, layer)
         if not any(structures):
@@ -93,7 +106,7 @@ def assigned(choice: StructureChoice, layer: keras.layers.Layer) -> list[Structu
     return [None if item is None else require_structure(item) for item in found]
 
 
-def joined(values: list[Any]) -> Any:
+def joined(values: list[Value]) -> Value | list[Value]:
     """Return the one value that all equal, or the list where they differ.
 
     Example:
@@ -103,7 +116,9 @@ def joined(values: list[Any]) -> Any:
     return values[0] if values and all(item == values[0] for item in values) else values
 
 
-def _of_each(name: str, value: Any, layer: keras.layers.Layer, count: int) -> list[Any]:
+def _of_each(
+    name: str, value: Value | list[Value], layer: keras.layers.Layer, count: int
+) -> list[Value]:
     if not isinstance(value, list):
         return [value] * count
     if len(value) != count:

@@ -7,23 +7,27 @@ update.
 """
 
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import keras
+import numpy as np
 
 from tfprune import scorers
 from tfprune.layer_classes.prunable import flatten, prunable_weights
-from tfprune.scorers.protocol import preferred_distribution
+from tfprune.scorers.protocol import Scorer, preferred_distribution
 from tfprune.sparsity import contract, distributions
 from tfprune.sparsity.contract import Structure, StructureChoice
+from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
+from tfprune.support.configurable import Config
+from tfprune.support.tensors import Nest, Tensor
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
-from tfprune.wrapping.plans import WeightPlan, weight_plans
+from tfprune.wrapping.plans import Quantizer, WeightPlan, weight_plans
 from tfprune.wrapping.training_guard import constrain, guard, untrainable
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
@@ -67,10 +71,10 @@ class PrunedLayer(keras.layers.Wrapper):
         layer: keras.layers.Layer,
         schedule: Schedule | Sequence[Schedule | None],
         *,
-        scorer: Any = "magnitude",
+        scorer: str | Scorer = "magnitude",
         structure: Structure | StructureChoice | Sequence[Structure | None] = Unstructured(),
-        distribution: Any = None,
-        quantizer: Any = None,
+        distribution: str | Distribution | None = None,
+        quantizer: Quantizer | None = None,
         name: str | None = None,
     ):
         if not isinstance(layer, keras.layers.Layer):
@@ -125,7 +129,7 @@ class PrunedLayer(keras.layers.Wrapper):
         }
         self._allow_non_tensor_positional_args = True
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Sequence[object] | None = None) -> None:
         """Create the masks (all kept) and the pruning step; build the layer first if needed."""
         if not self.layer.built:
             self.layer.build(input_shape)
@@ -173,7 +177,7 @@ class PrunedLayer(keras.layers.Wrapper):
         constrain(weight, lambda constraint: MaskedConstraint(constraint, mask))
         return mask
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
         if not self.built:
             # A symbolic call builds every kind of layer, those that create state in `call` too.
             with keras.name_scope(self.name, caller=self):
@@ -181,14 +185,15 @@ class PrunedLayer(keras.layers.Wrapper):
                 self.layer(*positional, **named)
         return super().__call__(*args, **kwargs)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Nest, **kwargs: Nest) -> Nest:
         pruned = self.pruned
         if not self.has_updater and self._get_call_context().get_value("training"):
             pruned = tuple(untrainable(own, self) for own in pruned)
         with MaskScope(() if self._table else pruned) as scope:
             outputs = self.layer(*args, **kwargs)
         if self._table:
-            outputs = masked_rows(outputs, pruned[0], args[0] if args else kwargs["inputs"])
+            rows = args[0] if args else kwargs["inputs"]
+            outputs = masked_rows(outputs, pruned[0], cast(Tensor, rows))
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
@@ -207,23 +212,23 @@ class PrunedLayer(keras.layers.Wrapper):
         for own in self.pruned:
             guard(own.weight, self)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
         """Load masks and step; where no update is left, weights may be trained without them."""
         super().load_own_variables(store)
         step = int(host_array(self.pruning_step.value))
         if all(own.schedule.next_update(step) is None for own in self.pruned):
             self.has_updater = True
 
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+    def symbolic_call(self, *args: Nest, **kwargs: Nest) -> Nest:
         return self.layer(*args, **kwargs)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, *args: Nest, **kwargs: Nest) -> Nest:
         return self.layer.compute_output_spec(*args, **kwargs)
 
-    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_shape(self, *args: Nest, **kwargs: Nest) -> Nest:
         return self.layer.compute_output_shape(*args, **kwargs)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Nest, previous_mask: Nest) -> Nest:
         """Return the timestep mask of the wrapped layer."""
         if not self.layer.supports_masking:
             return None
@@ -242,7 +247,7 @@ class PrunedLayer(keras.layers.Wrapper):
             ) from error
         return next((own.masked_value() for own in self.pruned if own.weight is value), value)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             "layer": serialize(self.layer),
@@ -258,15 +263,10 @@ class PrunedLayer(keras.layers.Wrapper):
         """Return None: the layer's own config builds it, or the first call does."""
 
     @classmethod
-    def from_config(
-        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
-    ) -> "PrunedLayer":
-        return cls(
-            **{
-                key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-                for key, value in config.items()
-            }
-        )
+    def from_config(cls, config: Config, custom_objects: Config | None = None) -> "PrunedLayer":
+        deserialize = keras.saving.deserialize_keras_object
+        options = {k: deserialize(v, custom_objects=custom_objects) for k, v in config.items()}
+        return cls(**options)
 
 
 def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
@@ -294,6 +294,6 @@ def plain_path(layer: keras.layers.Layer, path: str) -> str:
     return path
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return the list itself where Keras has put it into a list that it tracks."""
     return list(value) if isinstance(value, list) else value

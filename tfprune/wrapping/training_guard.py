@@ -10,14 +10,26 @@ Two signs tell training from a call with `training=True`, on every backend, comp
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 import keras
 
+from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.wrapping.masking import PrunedWeight
 
 
-def refuse_training(layer: keras.layers.Layer) -> None:
+class Guarded(Protocol):
+    """What is asked of a `PrunedLayer`."""
+
+    name: str
+    pruned: Sequence[PrunedWeight]
+
+    @property
+    def has_updater(self) -> bool:
+        """Whether the masks are kept on schedule."""
+
+
+def refuse_training(layer: Guarded) -> None:
     """Raise ValueError: the pruned layer would be trained, and nothing updates its mask."""
     raise ValueError(
         f"Layer '{layer.name}' is pruned, but nothing updates its mask: pass "
@@ -27,7 +39,7 @@ def refuse_training(layer: keras.layers.Layer) -> None:
     )
 
 
-def require_updaters(layers: Sequence[Any]) -> None:
+def require_updaters(layers: Sequence[Guarded]) -> None:
     """Raise ValueError if weights of a `PrunedLayer` would be trained whose mask nothing updates.
 
     Example:
@@ -38,7 +50,7 @@ def require_updaters(layers: Sequence[Any]) -> None:
             refuse_training(layer)
 
 
-def untrainable(own: PrunedWeight, layer: keras.layers.Layer) -> PrunedWeight:
+def untrainable(own: PrunedWeight, layer: Guarded) -> PrunedWeight:
     """Return the pruned weight with a masked value that no gradient can be taken of.
 
     Args:
@@ -56,7 +68,7 @@ def untrainable(own: PrunedWeight, layer: keras.layers.Layer) -> PrunedWeight:
         return own
 
     @keras.ops.custom_gradient
-    def identity(value: Any) -> tuple[Any, Callable[..., None]]:
+    def identity(value: Tensor) -> tuple[Tensor, Callable[..., None]]:
         return keras.ops.convert_to_tensor(value), lambda *args, **kwargs: refuse_training(layer)
 
     rounding = own.rounding
@@ -72,17 +84,17 @@ class TrainingGuard(keras.constraints.Constraint):
         constraint: that the weight had before, or None.
     """
 
-    def __init__(self, constraint: Any):
+    def __init__(self, constraint: OfTensor | None):
         self.constraint = constraint
-        self.layers: list[Any] = []  # several where they are tied, or a layer was wrapped again
+        self.layers: list[Guarded] = []  # several where they are tied, or a layer was wrapped again
 
-    def __call__(self, w: Any) -> Any:
+    def __call__(self, w: Tensor) -> Tensor:
         if not any(layer.has_updater for layer in self.layers):
             refuse_training(self.layers[0])
         return w if self.constraint is None else self.constraint(w)
 
 
-def guard(weight: keras.Variable, layer: Any) -> None:
+def guard(weight: keras.Variable, layer: Guarded) -> None:
     """Have training of the weight refused, or not any more, as `layer.has_updater` says.
 
     Args:
@@ -112,7 +124,7 @@ def guard(weight: keras.Variable, layer: Any) -> None:
         weight.constraint.layers.append(layer)
 
 
-def constrain(weight: keras.Variable, wrap: Callable[[Any], Any]) -> None:
+def constrain(weight: keras.Variable, wrap: Callable[[OfTensor], OfTensor]) -> None:
     """Replace the weight's own constraint c by wrap(c), beneath a guard; leave it if there is none.
 
     Example:

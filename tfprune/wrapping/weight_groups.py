@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any
 
 import keras
 
 from tfprune.scorers.protocol import Scorer
+from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure
 from tfprune.wrapping.masking import PrunedWeight
@@ -28,7 +28,7 @@ class WeightGroup:
 
     schedule: Schedule
     scorer: Scorer
-    distribution: Any
+    distribution: str | Distribution
     weights: dict[str, keras.Variable]
     masks: dict[str, list[keras.Variable]]
     structures: dict[str, Structure]

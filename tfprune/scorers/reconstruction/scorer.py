@@ -20,12 +20,13 @@ not refitted; where the masked model's inputs change, several stages take the pl
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
 
 from tfprune.scorers.inputs import LayerInputs
+from tfprune.scorers.protocol import Evidence
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
 from tfprune.scorers.reconstruction.units import Unit, quotas, units_of
@@ -82,7 +83,7 @@ class Reconstruction(Configurable):
             raise ValueError(f"`damping` must be > 0. Received: damping={self.damping!r}.")
         require_one_of("rows", self.rows, ("layer", "row"))
 
-    def __call__(self, weights: dict[str, np.ndarray], evidence: Any) -> dict[str, np.ndarray]:
+    def __call__(self, weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, np.ndarray]:
         """Return scores in float64, as every scorer does; `evidence` gives the layers' inputs.
 
         Raises:
@@ -99,7 +100,7 @@ class Reconstruction(Configurable):
         }
 
     def compensate(
-        self, weights: dict[str, np.ndarray], evidence: Any, masks: dict[str, np.ndarray]
+        self, weights: dict[str, np.ndarray], evidence: Evidence, masks: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Return weights whose kept entries reproduce the outputs best: name -> array.
 
@@ -119,13 +120,15 @@ class Reconstruction(Configurable):
         }
 
     def _refit(
-        self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Any, mask: np.ndarray
+        self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Evidence, mask: np.ndarray
     ) -> np.ndarray:
         problem = self._problem(name, w, inputs, evidence)
         new = refit_rows(problem.w, problem.rows_of(mask), problem.h, problem.group_of_row)
         return problem.weight_of(new).astype(w.dtype)
 
-    def _problem(self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Any) -> "_Problem":
+    def _problem(
+        self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Evidence
+    ) -> "_Problem":
         mask = evidence.masks.get(name)
         values = np.asarray(w, np.float64)
         if mask is not None:
@@ -173,7 +176,7 @@ class _Problem:
         return np.ascontiguousarray(self.inputs.from_matrix(by_group.transpose(0, 2, 1)))
 
 
-def _inputs_of(weights: dict[str, np.ndarray], evidence: Any) -> dict[str, LayerInputs]:
+def _inputs_of(weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, LayerInputs]:
     inputs = {} if evidence is None else evidence.layer_inputs()
     missing = next((name for name in weights if name not in inputs), None)
     if missing is not None:

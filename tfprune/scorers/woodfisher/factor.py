@@ -7,7 +7,7 @@ They are read in pieces of bounded size, once for the Gram matrix and again for 
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from scipy import linalg
@@ -16,6 +16,17 @@ from scipy.linalg import blas, lapack
 _PIECE = 1 << 24  # bytes of float64 gradients held at a time
 _LEAF = 64  # triangular solves up to this size are left to BLAS
 _CANCELLED = 1e-6  # a difference from 1 this small has lost 10 of its 16 digits
+
+
+class ExampleGradients(Protocol):
+    """Gradients (N, d), one row an example, read in pieces: an array, a memory map, `Columns`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, d)."""
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        """Return some rows of some columns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +43,7 @@ class Factor:
             the damping. In the dual form it is R with K^-1 = R R^T, so that X = R^T G.
     """
 
-    columns: Any
+    columns: ExampleGradients
     start: int
     stop: int
     damping: float
@@ -120,7 +131,7 @@ class Factor:
         return found
 
 
-def factorise(columns: Any, start: int, stop: int, damping: float) -> Factor:
+def factorise(columns: ExampleGradients, start: int, stop: int, damping: float) -> Factor:
     """Return the factorised Fisher of columns `start:stop` of gradients (N, d).
 
     Raises:
@@ -142,7 +153,7 @@ def factorise(columns: Any, start: int, stop: int, damping: float) -> Factor:
     return Factor(columns, start, stop, damping, dual, root, bool(lost))
 
 
-def gram(columns: Any, start: int, stop: int) -> np.ndarray:
+def gram(columns: ExampleGradients, start: int, stop: int) -> np.ndarray:
     """Return the lower triangle of G G^T (N, N) where N < B, else of G^T G / N (B, B)."""
     examples, size = columns.shape[0], stop - start
     side = min(examples, size)
@@ -170,7 +181,7 @@ def eigen(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def positive_gap(
-    gap: np.ndarray, columns: Any, start: int, damping: float | np.ndarray
+    gap: np.ndarray, columns: ExampleGradients, start: int, damping: float | np.ndarray
 ) -> np.ndarray:
     """Return `gap` = damping * [F^-1]_qq (..., b) of columns from `start` on, kept positive.
 
@@ -196,7 +207,7 @@ def positive(matrices: np.ndarray) -> np.ndarray:
     return matrices
 
 
-def check_finite(total: Any, start: int, stop: int) -> None:
+def check_finite(total: float | np.floating, start: int, stop: int) -> None:
     """Raise ValueError where a sum of squares over columns `start:stop` is not finite."""
     if not np.isfinite(total):
         raise ValueError(
@@ -205,7 +216,7 @@ def check_finite(total: Any, start: int, stop: int) -> None:
         )
 
 
-def read(columns: Any, low: int, high: int) -> np.ndarray:
+def read(columns: ExampleGradients, low: int, high: int) -> np.ndarray:
     """Return a new float64 array (N, high - low) of columns `low:high`, in C order."""
     return np.array(columns[:, low:high], np.float64, order="C")
 

@@ -28,7 +28,6 @@ diagonal follows from their equation 4 taken for all N examples at once.
 import math
 import numbers
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
@@ -190,7 +189,7 @@ def scale_free_damping(gradients: np.ndarray, fraction: float) -> float:
     return share * sum_of_squares(columns) / columns.size or share
 
 
-def sum_of_squares(columns: Any) -> float:
+def sum_of_squares(columns: blocks.ExampleGradients) -> float:
     """Return the sum of the squares of all gradients, read in pieces.
 
     Raises:
@@ -205,7 +204,7 @@ def sum_of_squares(columns: Any) -> float:
     return total
 
 
-def check_damping(name: str, value: Any) -> float:
+def check_damping(name: str, value: object) -> float:
     """Return `value` as a float when it is a finite number > 0."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
@@ -217,7 +216,9 @@ def check_damping(name: str, value: Any) -> float:
     return float(value)
 
 
-def fill_diagonal(columns: Any, size: int, damping: float, found: np.ndarray) -> None:
+def fill_diagonal(
+    columns: blocks.ExampleGradients, size: int, damping: float, found: np.ndarray
+) -> None:
     """Fill `found` (d,) with diag F^-1 of blocks of `size` columns of gradients (N, d)."""
     done = 0
     if size <= _SMALL:
@@ -228,7 +229,9 @@ def fill_diagonal(columns: Any, size: int, damping: float, found: np.ndarray) ->
         found[start:stop] = blocks.factorise(columns, start, stop, damping).diagonal()
 
 
-def _small_blocks(columns: Any, size: int, damping: float, found: np.ndarray) -> None:
+def _small_blocks(
+    columns: blocks.ExampleGradients, size: int, damping: float, found: np.ndarray
+) -> None:
     """Fill `found` (a multiple of `size`) from the primal form, blocks in batches."""
     examples, width = columns.shape[0], max(1, _BATCH // (8 * columns.shape[0] * size)) * size
     rows = max(1, _BATCH * 8 // (8 * width))
@@ -268,7 +271,7 @@ def _inverse_diagonal(matrix: np.ndarray, damping: float) -> np.ndarray:
     return np.einsum("ij,ij->j", root, root)
 
 
-def _check_gradients(gradients: Any) -> np.ndarray:
+def _check_gradients(gradients: np.ndarray) -> np.ndarray:
     """Return `gradients` as an array that can be read in pieces; a memory map stays one."""
     columns = np.asarray(gradients)
     if columns.dtype.kind not in "fiu" and columns.dtype.name != "bfloat16":
@@ -283,7 +286,7 @@ def _check_gradients(gradients: Any) -> np.ndarray:
     return columns
 
 
-def _check_block_size(block_size: Any, columns: np.ndarray) -> int:
+def _check_block_size(block_size: int | None, columns: np.ndarray) -> int:
     if block_size is None:
         return columns.shape[1]
     return min(require_integer("block_size", block_size, minimum=1), columns.shape[1])

@@ -27,11 +27,12 @@ over the weights of one output unit after the other, as the paper's do (`woodfis
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 import numpy as np
 
+from tfprune.scorers.protocol import Evidence
 from tfprune.scorers.woodfisher.factor import factorise
 from tfprune.scorers.woodfisher.inverse import (
     check_damping,
@@ -123,14 +124,14 @@ class WoodFisher(Configurable):
     def distribution(self) -> str:
         return "global" if self.scope == "global" else "uniform"
 
-    def __call__(self, weights: Arrays, evidence: Any) -> Arrays:
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
         scores = {name: np.zeros(np.shape(w)) for name, w in weights.items()}
         for section in self._sections(weights, evidence):
             with _naming(section):
                 section.scatter(self._score(section, section.gather(weights)), scores)
         return scores
 
-    def compensate(self, weights: Arrays, evidence: Any, masks: Arrays) -> Arrays:
+    def compensate(self, weights: Arrays, evidence: Evidence, masks: Arrays) -> Arrays:
         """Return the weights after the removal of those that `masks` (True = kept) drops.
 
         Weights masked before stay as they are; removed ones become zero, unless `update` is
@@ -149,12 +150,12 @@ class WoodFisher(Configurable):
                 section.scatter(w + delta, changed)
         return changed
 
-    def predict(self, weights: Arrays, evidence: Any, pruned: Arrays) -> float:
+    def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the change of the loss from `weights` to `pruned` in the model of F."""
         found = self._sections(weights, evidence)
         return predicted_change(found, weights, pruned, self.first_order)
 
-    def _sections(self, weights: Arrays, evidence: Any) -> Iterable[Section]:
+    def _sections(self, weights: Arrays, evidence: Evidence) -> Iterable[Section]:
         if evidence is None:
             raise ValueError("`evidence` must be given to WoodFisher. Received: evidence=None.")
         return sections_of(weights, evidence, self.block_size)

@@ -15,10 +15,10 @@ import bisect
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from tfprune.scorers.protocol import Evidence
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
 
@@ -102,7 +102,7 @@ class Section:
         orders = [order[part] for order, part in zip(self.orders, parts, strict=True)]
         return Columns(list(zip(self.arrays, orders, strict=True)))
 
-    def gather(self, values: Mapping[str, np.ndarray], dtype: Any = np.float64) -> np.ndarray:
+    def gather(self, values: Mapping[str, np.ndarray], dtype: type = np.float64) -> np.ndarray:
         """Return the elements of the dictionary (name -> array) in the order of the columns."""
         picked = [
             np.asarray(values[name]).reshape(-1)[order]
@@ -120,7 +120,7 @@ class Section:
 
 
 def sections_of(
-    weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
+    weights: Mapping[str, np.ndarray], evidence: Evidence, block_size: int | str
 ) -> Iterable[Section]:
     """Return the sections of all weights that have an unmasked element.
 
@@ -134,7 +134,7 @@ def sections_of(
 
 
 def _each(
-    weights: Mapping[str, np.ndarray], evidence: Any, block_size: int | str
+    weights: Mapping[str, np.ndarray], evidence: Evidence, block_size: int | str
 ) -> Iterator[Section]:
     rows = evidence.per_example()
     largest = math.inf if isinstance(block_size, str) else block_size

@@ -25,8 +25,7 @@ brain surgeon's for several weights at once.
 Deviations: the trust region is not in the paper, which takes t = 1.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -99,7 +98,9 @@ def sum_update(
     return np.where(removed, -w, delta)
 
 
-def project(columns: Any, start: int, stop: int, delta: np.ndarray) -> np.ndarray:
+def project(
+    columns: blocks.ExampleGradients, start: int, stop: int, delta: np.ndarray
+) -> np.ndarray:
     """Return G delta (N,) for columns `start:stop`."""
     found = np.zeros(columns.shape[0])
     for low, high in blocks.pieces(start, stop, found.size):
@@ -110,7 +111,10 @@ def project(columns: Any, start: int, stop: int, delta: np.ndarray) -> np.ndarra
 
 
 def predicted_change(
-    sections: Any, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], linear: bool
+    sections: Iterable[Section],
+    before: Mapping[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
+    linear: bool,
 ) -> float:
     """Return 1/2 mean((G delta)^2), plus mean(G delta) if `linear`, delta = after - before.
 
