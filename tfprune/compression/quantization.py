@@ -93,11 +93,14 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
             plan = joined([OneShot(1.0 - mask.mean().item()) for mask in masks[-1]])
             recipe.append({"schedule": plan, "quantizer": quantizer})
     copy = wrap_by_recipe(model, recipe)
-    for unit, values in zip(units(copy), masks, strict=True):
+    for old, unit, values in zip(units(model), units(copy), masks, strict=True):
         for own, mask in zip(unit.pruned if values else (), values, strict=True):
             own.mask.assign(mask)
+        if values:
+            unit.pruning_step.assign(step)
+        if isinstance(old, PrunedLayer):
+            _go_on(old, unit)
     for layer in pruned_layers(copy):
-        layer.pruning_step.assign(step)
         layer.has_updater = finished
     return copy
 
@@ -235,6 +238,20 @@ def _options(wrapper: PrunedLayer) -> dict[str, Any]:
         "scorer": wrapper.scorer,
         "distribution": wrapper.distribution,
     }
+
+
+def _go_on(old: PrunedLayer, new: PrunedLayer) -> None:
+    """Set the step of a layer, which may have missed updates, and the scores that it goes on from.
+
+    Args:
+        old: built, as it was pruned.
+        new: with a pruned weight for each prunable one.
+    """
+    new.pruning_step.assign(old.pruning_step.value)
+    for before, after in zip(_pruned_or_dense(old), new.pruned, strict=True):
+        if before is not None and before.past is not None and after.past is not None:
+            after.past.values.assign(before.past.values.value)
+            after.past.known.assign(before.past.known.value)
 
 
 def _pruned_or_dense(wrapper: PrunedLayer) -> list[PrunedWeight | None]:

@@ -202,9 +202,7 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
 
 def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Variables without those that pruning added."""
-    added = set()
-    for wrapper in pruned_layers(layer):
-        added |= {id(own.mask) for own in wrapper.pruned} | {id(wrapper.pruning_step)}
+    added = {id(variable) for wrapper in pruned_layers(layer) for variable in wrapper.added}
     return [variable for variable in layer.variables if id(variable) not in added]
 
 

@@ -11,7 +11,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.step_counter import StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
-from tfprune.sparsity.selection import Scores
+from tfprune.wrapping.added_state import NOT_BEGUN
 from tfprune.wrapping.mask_update import (
     LiveVariables,
     UpdateOptions,
@@ -21,7 +21,7 @@ from tfprune.wrapping.mask_update import (
     run_update,
 )
 from tfprune.wrapping.optimizer_slots import reset_where_masked
-from tfprune.wrapping.pruned_layer import NOT_BEGUN, PrunedLayer, pruned_layers
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
@@ -97,8 +97,7 @@ class PruningUpdater:
         self._weights = {n: w for group in self._groups for n, w in group.weights.items()}
         name_of = {id(weight): name for name, weight in self._weights.items()}
         self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
-        self._options = UpdateOptions(update_rule, update_weights)
-        self._scores: dict[str, Scores] = {}  # of the last update, for scorers that accumulate
+        self._options = UpdateOptions(update_rule, update_weights, accumulate=True)
         self._noted = self._counter() if completed is None else completed
         self.begun = False
         self.step = self._offset = 0
@@ -238,9 +237,8 @@ class PruningUpdater:
         return found
 
     def _update_masks(self, due: list[tuple[WeightGroup, int]], variables: Variables) -> bool:
-        updates = run_update(due, self._measured, variables, self._options, self._scores)
+        updates = run_update(due, self._measured, variables, self._options)
         for update in updates:
-            self._scores |= update.scores
             self._since |= dict.fromkeys(update.masks, self.step)
             reset_where_masked(self._optimizer, self._weights, update.masks, variables)
         return bool(updates)

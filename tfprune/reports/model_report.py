@@ -184,8 +184,7 @@ def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:
 
 def _other_weights(model: keras.Model, prunable: set[int]) -> list[keras.Variable]:
     """The weights that are neither prunable nor added by pruning, each once."""
-    added = {id(own.mask) for own in _pruned_weights(model)}
-    added |= {id(wrapper.pruning_step) for wrapper in pruned_layers(model)}
+    added = {id(variable) for wrapper in pruned_layers(model) for variable in wrapper.added}
     others = {id(v): v for v in model.weights if id(v) not in prunable | added}
     return list(others.values())
 

@@ -4,7 +4,8 @@ Source: Sanh, Wolf & Rush, "Movement Pruning: Adaptive Sparsity by Fine-Tuning",
 2005.07683, section 3. A gradient step moves w by -g, so -g w > 0 means that |w| grows; scores add
 up over training.
 
-Time O(n) beyond one gradient a mask update, memory O(n).
+Time O(n) beyond one gradient a mask update, memory O(n): the sums are variables of the pruned
+layers, so that they last from one `fit` to the next and are saved with the model.
 
 Deviations: scores add up over mask updates, with the mean gradient of the data of the update, where
 the paper adds up every training step; the learning rate of the scores, a common factor, is left

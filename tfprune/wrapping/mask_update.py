@@ -134,11 +134,14 @@ class UpdateOptions:
     Attributes:
         rule: how masks follow from scores.
         update_weights: let the scorer (or the rule) change the kept weights, if it can.
+        accumulate: let the scorer go on from the scores of the update before, if it can, and keep
+            the new ones.
         predict: have the scorer predict the change of the loss, if it can.
     """
 
     rule: UpdateRule = keep_highest
     update_weights: bool = True
+    accumulate: bool = False
     predict: bool = False
 
 
@@ -147,7 +150,6 @@ def run_update(
     evidence: Callable[[int], Evidence],
     variables: Variables,
     options: UpdateOptions = UpdateOptions(),
-    previous: Mapping[str, Scores] | None = None,
 ) -> list[Update]:
     """Update the masks of weight groups, and their weights where the scorer changes them.
 
@@ -159,7 +161,6 @@ def run_update(
         evidence: step -> what scorers may ask, measured now; called once, if any group asks.
         variables: where values live.
         options: how the update is made.
-        previous: scores of the update before, which scorers may combine with the new ones.
 
     Returns:
         What was set, one entry for each group that is not frozen.
@@ -185,7 +186,8 @@ def run_update(
                 measured = evidence(step)
             own = measured.only(list(weights))
         present = {name: host_array(variables.read(group.masks[name][0])) for name in weights}
-        made.append((group, _update(group, step, weights, present, own, options, previous or {})))
+        past = _past(group, weights, variables) if options.accumulate else {}
+        made.append((group, _update(group, step, weights, present, own, options, past)))
     for group, update in made:
         apply_update(group, update, variables)
     return [update for _, update in made]
@@ -193,6 +195,9 @@ def run_update(
 
 def apply_update(group: WeightGroup, update: Update, variables: Variables) -> None:
     """Set the masks, and the weights where the scorer changed them; removed ones stay."""
+    for name, scores in update.scores.items():
+        for past in group.past[name]:
+            past.write(scores, variables.write)
     for name, mask in update.masks.items():
         for variable in group.masks[name]:
             variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
@@ -202,6 +207,12 @@ def apply_update(group: WeightGroup, update: Update, variables: Variables) -> No
         kept = keras.ops.convert_to_tensor(update.masks[name])
         new = keras.ops.convert_to_tensor(values, dtype=weight.dtype)
         variables.write(weight, keras.ops.where(kept, new, stored))
+
+
+def _past(group: WeightGroup, weights: Arrays, variables: Variables) -> Arrays:
+    """Return the scores of the update before, of those weights that have any."""
+    read = {name: past[0].read(variables.read) for name in weights if (past := group.past[name])}
+    return {name: scores for name, scores in read.items() if scores is not None}
 
 
 def _update(
@@ -221,7 +232,7 @@ def _update(
         weights = {name: w * present[name] for name, w in weights.items()}
     scores = checked_arrays(scores_of(scorer, weights, asked), weights, "Scores")
     accumulated: dict[str, Scores] = {}
-    if hasattr(scorer, "accumulate"):
+    if options.accumulate and hasattr(scorer, "accumulate"):
         if weights.keys() <= previous.keys():
             scores = scorer.accumulate({name: previous[name] for name in weights}, scores)
         accumulated = scores

@@ -7,6 +7,7 @@ import keras
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure, Unstructured
 from tfprune.support.tensors import OfTensor, Tensor
+from tfprune.wrapping.added_state import PastScores
 
 
 def apply_mask(value: Tensor, mask: keras.Variable) -> Tensor:
@@ -34,6 +35,7 @@ class PrunedWeight:
         schedule: step -> sparsity.
         structure: which of its entries are removed together.
         rounding: applied to mask * weight in the forward pass; None for nothing.
+        past: scores of the last update; None where the scorer does not accumulate them.
     """
 
     weight: keras.Variable
@@ -41,6 +43,7 @@ class PrunedWeight:
     schedule: Schedule
     structure: Structure = Unstructured()
     rounding: OfTensor | None = None
+    past: PastScores | None = None
 
     def masked_value(self) -> Tensor:
         """Return mask * weight, rounded if it has to be, as a backend tensor.

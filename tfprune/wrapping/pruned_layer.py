@@ -24,13 +24,12 @@ from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Nest, Tensor
+from tfprune.wrapping.added_state import add_mask, add_past_scores, add_step, load_added
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import Quantizer, WeightPlan, weight_plans
 from tfprune.wrapping.training_guard import constrain, guard, untrainable
-
-NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -139,43 +138,40 @@ class PrunedLayer(keras.layers.Wrapper):
             preferred_distribution(self.scorer),
             *(plan.structure for plan in plans.values()),
         )
+        masks = {index: self._add_mask(plan, index) for index, plan in plans.items()}
+        self.pruning_step = add_step(self)
+        accumulates = hasattr(self.scorer, "accumulate")
         self.pruned = tuple(
             PrunedWeight(
                 plan.weight,
-                self._add_mask(plan, index),
+                masks[index],
                 plan.schedule,
                 plan.structure,
                 plan.rounding,
+                add_past_scores(self, plan.weight, index) if accumulates else None,
             )
             for index, plan in plans.items()
         )
         self._table = lookup_table(self.layer, self.pruned)
         refuse_transforms(self.layer)
         self._guard_weights()
-        self.pruning_step = self.add_weight(
-            name="pruning_step",
-            shape=(),
-            dtype="int32",
-            initializer=keras.initializers.Constant(NOT_BEGUN),
-            trainable=False,
-        )
 
     def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
         weight = plan.weight
         contract.require_reachable(plan.structure, plan.schedule, tuple(weight.shape))
-        mask = self.add_weight(
-            name=f"{weight.name}_mask_{index}",
-            shape=weight.shape,
-            dtype="bool",
-            initializer="ones",
-            trainable=False,
-            autocast=False,
-        )
-        setattr(self, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
+        mask = add_mask(self, weight, index)
         if weight.regularizer is not None:
             weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
         constrain(weight, lambda constraint: MaskedConstraint(constraint, mask))
         return mask
+
+    @property
+    def added(self) -> list[keras.Variable]:
+        """The variables that pruning adds to the layer's own, as they are saved."""
+        masks = [own.mask for own in self.pruned]
+        past = [own.past for own in self.pruned if own.past is not None]
+        scores = [variable for kept in past for variable in (kept.values, kept.known)]
+        return [*masks, self.pruning_step, *scores] if masks else []
 
     def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
         if not self.built:
@@ -214,7 +210,9 @@ class PrunedLayer(keras.layers.Wrapper):
 
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
         """Load masks and step; where no update is left, weights may be trained without them."""
-        super().load_own_variables(store)
+        first = [*(own.mask for own in self.pruned), self.pruning_step]
+        if not load_added(store, first, [own.past for own in self.pruned if own.past]):
+            super().load_own_variables(store)  # says what does not fit
         step = int(host_array(self.pruning_step.value))
         if all(own.schedule.next_update(step) is None for own in self.pruned):
             self.has_updater = True

@@ -9,6 +9,7 @@ from tfprune.scorers.protocol import Scorer
 from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure
+from tfprune.wrapping.added_state import PastScores
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import PrunedLayer, plain_path
 
@@ -24,6 +25,8 @@ class WeightGroup:
         weights: name -> stored weight.
         masks: name -> its masks, several where tied layers each hold one.
         structures: name -> structure.
+        past: name -> scores of its last update, one for each mask; empty where the scorer does not
+            accumulate them.
     """
 
     schedule: Schedule
@@ -32,6 +35,7 @@ class WeightGroup:
     weights: dict[str, keras.Variable]
     masks: dict[str, list[keras.Variable]]
     structures: dict[str, Structure]
+    past: dict[str, list[PastScores]]
 
     def trainable(self) -> dict[str, keras.Variable]:
         """Return the weights that are updated; those of frozen layers keep their masks."""
@@ -58,9 +62,11 @@ def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
     """
     groups: list[WeightGroup] = []
     masks_of: dict[int, list[keras.Variable]] = {}
+    past_of: dict[int, list[PastScores]] = {}
     names: set[str] = set()
     for layer in layers:
         for own in layer.pruned:
+            past_of.setdefault(id(own.weight), []).extend([own.past] if own.past else [])
             if id(own.weight) in masks_of:
                 masks_of[id(own.weight)].append(own.mask)
                 continue
@@ -68,11 +74,12 @@ def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
             name = _unique(plain_path(layer, own.weight.path), names)
             group = next((g for g in groups if _belongs(g, layer, own)), None)
             if group is None:
-                group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {})
+                group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {}, {})
                 groups.append(group)
             group.weights[name] = own.weight
             group.masks[name] = masks_of[id(own.weight)]
             group.structures[name] = own.structure
+            group.past[name] = past_of[id(own.weight)]
     return groups
 
 

@@ -11,7 +11,8 @@ from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.pruned_layer import NOT_BEGUN, pruned_layers
+from tfprune.wrapping.added_state import NOT_BEGUN
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 def run(args: argparse.Namespace) -> Outcome:
