@@ -64,6 +64,8 @@ def build(
     if target.costs is not None:
         return own
     others = [_build(file, machine, quantize, False) for machine in MACHINES.values()]
+    if quantize in FLOAT_ARITHMETIC[1:]:  # where little is saved, fewer bits may cost bytes
+        others.append(_build(file, target, None, False))
     smallest = min([own, *others], key=lambda built: len(built.content))
     if smallest is own:
         return own
