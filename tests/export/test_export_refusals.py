@@ -11,6 +11,7 @@ from keras import layers
 import tfprune
 from tfprune.export import tflite, to_tflite
 from tfprune.export.builder import build
+from tfprune.export.file import flatbuffer
 
 
 def mlp(units=256):
@@ -137,11 +138,42 @@ def test_models_that_cannot_be_exported_are_refused_by_name(tmp_path):
     stateful = [keras.Input(batch_shape=(1, 3, 2)), layers.LSTM(4, stateful=True, name="memory")]
     with pytest.raises(ValueError, match="stateful layers .*'memory'"):
         to_tflite(keras.Sequential(stateful), path)
-    determinant = layers.Lambda(keras.ops.det, output_shape=())
-    square = keras.Sequential([keras.Input((3, 3)), determinant])
-    with pytest.raises(ValueError, match="operations that TFLite has"):
-        to_tflite(square, path)
     assert os.listdir(tmp_path) == []
+
+
+def test_strings_are_refused_before_anything_is_converted(tmp_path, monkeypatch):
+    forbid_conversion(monkeypatch)
+    lookup = layers.StringLookup(vocabulary=["a", "b"])
+    model = keras.Sequential([keras.Input((1,), dtype="string", name="text"), lookup])
+    with pytest.raises(ValueError, match="must take numbers.*'text' of dtype 'string'"):
+        to_tflite(model, tmp_path / "model.tflite")
+
+
+def test_of_the_errors_of_the_converter_only_the_error_is_repeated(tmp_path):
+    model = of_function(lambda x: keras.ops.svd(keras.ops.reshape(x, (-1, 2, 2)))[1], (4,))
+    with pytest.raises(ValueError) as error:
+        to_tflite(model, tmp_path / "model.tflite")
+    assert str(error.value) == (
+        "`model` must be one that TensorFlow's converter to TFLite takes. Received: "
+        f"model={model.name!r} ('tf.Svd' op is neither a custom op nor a flex op)."
+    )
+
+
+def test_a_model_whose_file_does_not_run_is_named_and_not_the_temporary_file(tmp_path, monkeypatch):
+    def broken(file, **options):
+        model = flatbuffer.copied(file.model)
+        model.operatorCodes[0].version = 99
+        return dataclasses.replace(build(file, **options), content=flatbuffer.pack(model))
+
+    monkeypatch.setattr(tflite, "build", broken)
+    with pytest.raises(ValueError, match="`model` must become a file that LiteRT can run") as error:
+        to_tflite(mlp(), tmp_path / "model.tflite")
+    assert "version '99'" in str(error.value) and str(tmp_path) not in str(error.value)
+    assert os.listdir(tmp_path) == []
+
+
+def of_function(function, shape):
+    return keras.Sequential([keras.Input(shape), layers.Lambda(function)])
 
 
 def test_loops_that_int8_cannot_have_are_refused_by_name(tmp_path):

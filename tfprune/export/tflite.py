@@ -1,5 +1,6 @@
 """Exporting a Keras model to a verified .tflite file."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from tfprune.export.builder import Built, build
 from tfprune.export.convert import converter, copies, requirements, signature
 from tfprune.export.file import flatbuffer
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.export.run import verify, wasm
+from tfprune.export.run import runtime, verify, wasm
 from tfprune.support.files import replacing
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
@@ -98,13 +99,15 @@ def to_tflite(
     in_wasm = aim.in_webassembly and wasm.is_installed()
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
         samples = _samples(plain, signed, arrays)
-        dense = stored = converter.convert(plain, signed)
+        checked = [array.shape[1:] for array in samples[0].inputs]
+        dense = stored = converter.convert(plain, signed, checked=checked)
         if converted is not plain or quantize in INTEGER_ARITHMETIC:
             stored = converter.convert(
                 converted,
                 signed,
                 quantize=quantize if quantize in INTEGER_ARITHMETIC else None,
                 representative=arrays.get("representative_data"),
+                checked=checked,
             )
         options: dict[str, Any] = {"target": aim, "sparse": sparse}
         built = build(stored, quantize=quantize, lower_conv3x3=lower_conv3x3, **options)
@@ -115,14 +118,15 @@ def to_tflite(
             unrounded = build(stored, lower_conv3x3=lower_conv3x3, **options)
             beside = _write(f"{folder}/unrounded.tflite", unrounded.content)
         _write(temporary, built.content)
-        largest = verify.check(
-            temporary,
-            signed,
-            samples,
-            quantize=quantize,
-            beside=beside,
-            in_wasm=in_wasm,
-        )
+        with _run_errors(model):
+            largest = verify.check(
+                temporary,
+                signed,
+                samples,
+                quantize=quantize,
+                beside=beside,
+                in_wasm=in_wasm,
+            )
         float32 = None if quantize is None else len(build(dense, **options).content)
     return ExportReport(
         path=os.fspath(path),
@@ -161,7 +165,8 @@ def _samples(
     """
     calibrated = "representative_data" in given
     samples = []
-    for name, arrays in {"": verify.random_inputs(model, signed), **given}.items():
+    example = given.get("verify_inputs") or given.get("representative_data")
+    for name, arrays in {"": verify.random_inputs(model, signed, like=example), **given}.items():
         kind = f"`{name}`" if name else "random inputs"
         if name == "representative_data":
             count = -(-_CHECKED_EXAMPLES // signed.batch) * signed.batch
@@ -175,6 +180,18 @@ def _samples(
                 f"`verify_inputs`. Received: model={model.name!r}, which gives NaN for {kind}."
             )
     return samples
+
+
+@contextlib.contextmanager
+def _run_errors(model: keras.Model) -> Iterator[None]:
+    """Says of the model, which the user knows, what is found out about its file."""
+    try:
+        yield
+    except runtime.RunError as error:
+        raise ValueError(
+            f"`model` must become a file that {error.runtime} can run. Received: "
+            f"model={model.name!r} ({error.reason}). No file was written."
+        ) from error
 
 
 def _write(path: str, content: bytes) -> str:
@@ -201,8 +218,9 @@ def _notes(
         )
     if float32 is not None and len(built.content) > float32:
         yield (
-            f"The file is larger than without quantization, which takes {float32:,} bytes: what "
-            "scales and unrolled loops add is more than the narrower weights save."
+            f"The file is larger than without quantization, which takes {float32:,} bytes: the "
+            "zeros of integer weights stay in the file where that is faster, and scales and "
+            "unrolled time steps come on top."
         )
     if wasm_missing:
         yield "The file was not run in WebAssembly: Node or LiteRT.js is not installed."

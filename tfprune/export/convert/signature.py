@@ -57,7 +57,7 @@ def signature_of(
         The signature.
 
     Raises:
-        ValueError: If the model does not know its input shapes.
+        ValueError: If the model does not know its input shapes, or takes strings.
     """
     structure = _symbolic_inputs(model, example)
     tensors = keras.tree.flatten(structure)
@@ -72,6 +72,13 @@ def signature_of(
         )
         for position, tensor in enumerate(tensors)
     )
+    for entry in inputs:
+        if entry.dtype == "string":
+            raise ValueError(
+                "`model` must take numbers, a .tflite file has no tables of words: export the part "
+                "after the layers that turn text into numbers. Received: "
+                f"model={model.name!r} with the input {entry.name!r} of dtype 'string'."
+            )
     return Signature(
         inputs,
         structure,

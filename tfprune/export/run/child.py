@@ -178,6 +178,24 @@ def _load(job: _Job) -> Json:
     return {"seconds": seconds, "memory_bytes": grown}
 
 
+def _shapes(job: _Job) -> Json:
+    """The shape of every tensor of a file after a run on zeros of given shapes."""
+    path = job.request["path"]
+    job.stage(path, "while loading")
+    interpreter = litert.Interpreter(
+        model_path=path,
+        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    inputs = []
+    for shape, detail in zip(job.request["shapes"], interpreter.get_input_details()):
+        interpreter.resize_tensor_input(detail["index"], shape)
+        inputs.append(np.zeros(shape, detail["dtype"]))
+    interpreter.allocate_tensors()
+    run(interpreter, inputs)
+    details = interpreter.get_tensor_details()
+    return {"shapes": {str(each["index"]): each["shape"].tolist() for each in details}}
+
+
 def _random_inputs(interpreter: litert.Interpreter) -> list[np.ndarray]:
     """Normal floats and zero integers, the same for every file of the same signature."""
     rng = np.random.default_rng(0)
@@ -198,7 +216,7 @@ def _resident_bytes() -> int | None:
         return None
 
 
-_JOBS = {"outputs": _outputs, "bench": _bench, "load": _load}
+_JOBS = {"outputs": _outputs, "bench": _bench, "load": _load, "shapes": _shapes}
 
 
 def main(folder: str) -> None:

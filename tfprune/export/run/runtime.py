@@ -26,6 +26,22 @@ _LOG_BYTES = 1 << 16
 _NO_ERRORS = ("INFO:", "WARNING:", "W0", "I0")  # how LiteRT's harmless lines begin
 
 
+class RunError(ValueError):
+    """A file cannot be loaded or run, or kills or stops the runtime.
+
+    Attributes:
+        runtime: What should have run it.
+        reason: What happened.
+    """
+
+    def __init__(self, path: str | list[str], runtime: str, reason: str) -> None:
+        super().__init__(
+            f"`path` must name a file that {runtime} can run. Received: path={path!r} ({reason})."
+        )
+        self.runtime = runtime
+        self.reason = reason
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """A file to run on examples; the attributes are the arguments of `outputs`."""
@@ -58,7 +74,7 @@ def outputs(
         For each of `kernels` one array per output, in the file's order.
 
     Raises:
-        ValueError: If the file cannot be loaded or run, or kills or stops the runtime.
+        RunError: If the file cannot be loaded or run, or kills or stops the runtime.
     """
     return outputs_of([Run(path, inputs, batch, tuple(kernels))], threads=threads)[0]
 
@@ -74,7 +90,7 @@ def outputs_of(runs: Sequence[Run], *, threads: int = 1) -> list[dict[str, list[
         For each run what `outputs` gives.
 
     Raises:
-        ValueError: If a file cannot be loaded or run, or kills or stops the runtime; it is named.
+        RunError: If a file cannot be loaded or run, or kills or stops the runtime; it is named.
     """
     arrays: dict[str, np.ndarray] = {}
     asked = []
@@ -109,6 +125,27 @@ def outputs_of(runs: Sequence[Run], *, threads: int = 1) -> list[dict[str, list[
             ]
 
 
+def shapes(
+    path: str | os.PathLike[str], inputs: Sequence[tuple[int, ...]]
+) -> dict[int, tuple[int, ...]]:
+    """Runs a file once, on zeros, to see how large its tensors are.
+
+    Args:
+        path: The .tflite file.
+        inputs: The shapes to give its inputs.
+
+    Returns:
+        Index of a tensor of the main subgraph -> its shape.
+
+    Raises:
+        RunError: If the file cannot be loaded or run at these shapes.
+    """
+    request = {"job": "shapes", "path": os.fspath(path), "shapes": [list(each) for each in inputs]}
+    with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
+        answer = _ask(request, folder)
+    return {int(index): tuple(shape) for index, shape in answer["shapes"].items()}
+
+
 def bench(
     paths: Sequence[str | os.PathLike[str]], *, threads: int = 1, runs: int, warmup: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +161,7 @@ def bench(
         Seconds by the clock and seconds of processor time, both files x runs.
 
     Raises:
-        ValueError: If a file cannot be loaded or run, or kills or stops the runtime.
+        RunError: If a file cannot be loaded or run, or kills or stops the runtime.
     """
     request = {
         "job": "bench",
@@ -151,7 +188,7 @@ def load(path: str | os.PathLike[str], *, threads: int = 1) -> tuple[float, int 
         does).
 
     Raises:
-        ValueError: If the file cannot be loaded or run, or kills or stops the runtime.
+        RunError: If the file cannot be loaded or run, or kills or stops the runtime.
     """
     request = {"job": "load", "path": os.fspath(path), "threads": threads}
     with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
@@ -187,7 +224,7 @@ def converse(
         What it left in `answer.json`.
 
     Raises:
-        ValueError: If it dies, hangs, or answers with an error; it names the file in question.
+        RunError: If it dies, hangs, or answers with an error; it names the file in question.
     """
     with open(os.path.join(folder, "request.json"), "w", encoding="utf-8") as file:
         json.dump(request, file)
@@ -204,9 +241,7 @@ def converse(
         happened = f"the runtime {ending} {stage.get('doing', '')}".strip()
         reason = "; ".join(filter(None, (happened, _logged_error(folder))))
     path = stage.get("path") or request.get("path") or request["paths"]
-    raise ValueError(
-        f"`path` must name a file that {runtime} can run. Received: path={path!r} ({reason})."
-    )
+    raise RunError(path, runtime, reason)
 
 
 def _wait(

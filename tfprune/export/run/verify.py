@@ -20,7 +20,10 @@ from tfprune.targets.target import INTEGER_ARITHMETIC
 
 _RANDOM_EXAMPLES = 8
 _CHUNK = 32
-_FREE_DIMENSION = 32  # the size given to dimensions other than the batch that the model leaves free
+_SHOWN_CHARACTERS = 300
+# The sizes tried for dimensions other than the batch that the model leaves free: the first one
+# that it can be run at, since several windows in a row may need more than a few.
+_FREE_SIZES = (32, 64, 128, 256, 512, 1024)
 
 # A float32 sum taken in another order differs by a few units of 1.2e-7 times the square root of
 # its length, 1e-5 at most for the layers in use; a wrong weight or index shows in the first
@@ -64,24 +67,63 @@ class Sample:
     like_keras: bool = True
 
 
-def random_inputs(model: keras.Model, signature: Signature) -> list[np.ndarray]:
+def random_inputs(
+    model: keras.Model, signature: Signature, *, like: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
     """Random examples: floats, half of them normal and half from 0 to 1, and known integers.
 
     Args:
         model: The model, whose `Embedding` layers bound the integers; without one they are 0 or 1.
         signature: Its signature.
+        like: Examples whose sizes are taken where the model leaves them free; None for the
+            smallest power of two from 32 to 1024 at which it runs.
 
     Returns:
         One array per input. The same model always gets the same examples.
+
+    Raises:
+        ValueError: If the model runs at none of the sizes.
     """
+    if like is not None:
+        return _random(model, signature, [array.shape[1:] for array in like])
+    shapes = [entry.shape[1:] for entry in signature.inputs]
+    ran, reason = None, ""
+    for size in _FREE_SIZES:
+        arrays = _random(model, signature, [tuple(each or size for each in s) for s in shapes])
+        if not any(None in shape for shape in shapes):
+            return arrays
+        try:
+            # TensorFlow itself computes garbage where a dilated window does not fit; Keras refuses.
+            specs = [keras.KerasTensor(array.shape, array.dtype.name) for array in arrays]
+            model.compute_output_spec(signature.nest(specs))
+            outputs = predict(model, signature, [array[: signature.batch] for array in arrays])
+        except Exception as error:  # Keras's layers raise many types
+            reason = str(error).strip().split("\n", maxsplit=1)[0][:_SHOWN_CHARACTERS]
+            continue
+        # What is left of too few steps is empty, or NaN once it is averaged.
+        if all(output.size and not np.isnan(output).any() for output in outputs):
+            return arrays
+        ran = ran or arrays
+    if ran is None:
+        raise ValueError(
+            f"`verify_inputs` must be given: the model runs at none of the sizes {_FREE_SIZES} for "
+            f"what it leaves free. Received: model={model.name!r}, inputs of shapes {shapes} "
+            f"({reason})."
+        )
+    return ran
+
+
+def _random(
+    model: keras.Model, signature: Signature, shapes: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     bounds = [
         layer.input_dim for layer in flatten(model) if isinstance(layer, keras.layers.Embedding)
     ]
     count = -(-_RANDOM_EXAMPLES // signature.batch) * signature.batch
     arrays = []
-    for entry in signature.inputs:
-        shape = (count, *(size or _FREE_DIMENSION for size in entry.shape[1:]))
+    for entry, sizes in zip(signature.inputs, shapes):
+        shape = (count, *sizes)
         if np.issubdtype(np.dtype(entry.dtype), np.floating):
             values = rng.standard_normal(shape)
             values[count // 2 :] = rng.random(shape)[count // 2 :]
