@@ -158,6 +158,24 @@ def structure(text: str) -> tuple[str, tuple[Any, ...]]:
     return name, numbers
 
 
+def pattern(text: str) -> tuple[int, int]:
+    """Return the numbers of a pattern such as "2:4", two of every four kept.
+
+    Raises:
+        argparse.ArgumentTypeError: for another text, or unless 1 <= N < M.
+
+    Example:
+        >>> pattern("2:4")
+        (2, 4)
+    """
+    kept, _, size = text.partition(":")
+    if kept.isdecimal() and size.isdecimal() and 1 <= int(kept) < int(size):
+        return int(kept), int(size)
+    raise argparse.ArgumentTypeError(
+        f"must be N:M with N < M, such as 2:4 for two of every four kept. Received: {text}"
+    )
+
+
 def rule(text: str) -> tuple[str, float | None]:
     """Return the pair (regex, sparsity or None) that a text such as "conv1/.*=0.5" stands for.
 

@@ -13,7 +13,7 @@ from tfprune.export.builder import Built, build
 from tfprune.export.convert import converter, copies, requirements, signature
 from tfprune.export.file import flatbuffer
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.export.run import runtime, verify, wasm
+from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
@@ -187,7 +187,7 @@ def _run_errors(model: keras.Model) -> Iterator[None]:
     """Says of the model, which the user knows, what is found out about its file."""
     try:
         yield
-    except runtime.RunError as error:
+    except processes.RunError as error:
         raise ValueError(
             f"`model` must become a file that {error.runtime} can run. Received: "
             f"model={model.name!r} ({error.reason}). No file was written."

@@ -9,7 +9,7 @@ from tests.support.cli_runner import error_of, json_of
 from tests.support.export import tflite_files
 from tfprune import cli
 from tfprune.export import benchmark
-from tfprune.export.run import bench, child, runtime
+from tfprune.export.run import bench, child, processes, runtime
 
 
 @pytest.fixture
@@ -46,11 +46,56 @@ def test_measures_compare_with_the_first_file_and_say_what_was_counted(files, mo
     assert second.to_dict()["speed_up"] == second.speed_up == 2.0
     shown, how = str(second), "one inference in LiteRT, 2 threads, 3 runs in turns"
     assert f"large: median latency 1500 ms of {how}\n" in shown
-    assert "speed-up s / s* 2.00 (latency), compression rate a / a* 0.00 and space saving" in shown
+    assert "speed-up s / s* 2.00, too few runs for an interval (latency), compression rate" in shown
+    assert "compression rate a / a* 0.00 and space saving (a - a*) / a -1785" in shown
     assert second.formulas["speed_up"].endswith(how)
     assert second.formulas["compression_rate"] == (
         "a / a*, with a = bytes of the first file and a* = bytes of this one"
     )
+
+
+@pytest.mark.parametrize("count", [6, 9, 50])
+def test_the_interval_misses_the_median_as_seldom_as_it_says(count):
+    draws = np.random.default_rng(0).exponential(size=(2000, count))
+    ends = np.array([bench.median_interval(values) for values in draws])
+    missed = np.mean((ends[:, 0] > np.log(2)) | (ends[:, 1] < np.log(2)))
+    assert missed < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2000)
+    assert np.all(ends[:, 0] <= np.median(draws, axis=1))
+    assert bench.median_interval(draws[0, :5]) == (0.0, np.inf)
+
+
+def test_a_speed_up_is_claimed_only_where_the_interval_is_on_one_side_of_one(files, monkeypatch):
+    rng = np.random.default_rng(0)
+    base = rng.uniform(1, 3, 20)  # how busy the machine is, the same for both in a round
+    for factor, noise, words in ((1.0, 0.2, "no measurable difference"), (1.5, 0.2, "1.5")):
+        wall = np.stack([factor * base * rng.uniform(1 - noise, 1 + noise, 20), base])
+        monkeypatch.setattr(bench.native, "bench", lambda *_, wall=wall, **__: (wall, wall))
+        monkeypatch.setattr(bench.native, "load", lambda path, threads: (0.5, 7))
+        _, second = benchmark(files, runs=20)
+        assert second.differs == (factor > 1) and words in second.verdict in str(second)
+        assert second.ratio_low <= second.ratio <= second.ratio_high
+        data = second.to_dict()
+        assert (data["differs"], data["ratio_low"]) == (second.differs, second.ratio_low)
+    monkeypatch.setattr(bench.native, "bench", lambda *_, **__: (wall[:, :5], wall[:, :5]))
+    _, second = benchmark(files, runs=5)
+    assert not second.differs and "too few runs" in second.verdict
+    assert second.to_dict()["ratio_high"] is None
+
+
+def test_rounds_are_spread_over_processes_with_the_files_in_either_order(monkeypatch):
+    asked = []
+
+    def answer(request, folder):
+        asked.append(request)
+        times = [[float(path) + len(asked)] * request["runs"] for path in request["paths"]]
+        return {"wall": times, "cpu": times}
+
+    monkeypatch.setattr(runtime, "_ask", answer)
+    wall, cpu = runtime.bench(["10", "20"], runs=12, warmup=1)
+    assert wall.shape == cpu.shape == (2, 12)
+    assert [request["paths"][0] for request in asked] == ["10", "20", "10", "20", "10"]
+    assert sum(request["runs"] for request in asked) == 12
+    np.testing.assert_array_equal(wall[1] - wall[0], 10.0)
 
 
 class Recorder:
@@ -77,7 +122,7 @@ def test_files_run_in_turns_and_warm_up_turns_are_not_counted(tmp_path, monkeypa
     )
     child.main(str(tmp_path))
     assert log == ["a", "b"] * (1 + 2 + 3)  # the first run belongs to loading
-    answer = runtime._read(str(tmp_path), "answer.json")
+    answer = processes._read(str(tmp_path), "answer.json")
     assert [len(times) for times in answer["wall"] + answer["cpu"]] == [3, 3, 3, 3]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.export import tflite_files
 from tfprune.export import to_tflite
-from tfprune.export.run import child, runtime
+from tfprune.export.run import child, processes, runtime
 
 WEIGHT = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 
@@ -86,7 +86,7 @@ def test_a_death_is_one_line_that_says_how(code, found, impostor, file, capfd):
 
 def test_a_runtime_that_hangs_is_stopped(impostor, file, monkeypatch):
     impostor("time.sleep(60)")
-    monkeypatch.setattr(runtime, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(processes, "_PATIENCE_S", 0.3)
     with pytest.raises(ValueError, match="was stopped after 0 s without a result"):
         runtime.load(file)
 
@@ -98,7 +98,7 @@ def test_a_runtime_that_makes_progress_is_not_stopped(impostor, file, monkeypatc
             open(stage, "w").close()
         open(stage.replace("stage", "answer"), "w").write('{"seconds": 2.5, "memory_bytes": 7}')
         """)
-    monkeypatch.setattr(runtime, "_PATIENCE_S", 0.4)
+    monkeypatch.setattr(processes, "_PATIENCE_S", 0.4)
     assert runtime.load(file) == (2.5, 7)
 
 

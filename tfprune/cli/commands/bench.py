@@ -21,9 +21,9 @@ def run(args: argparse.Namespace) -> Outcome:
     first = timings[0]
     timed = (
         f"\nLatency of {first.how}. Speed-up {SPEED_UP}: s = latency of the first file, s* = of "
-        "this one in the same round; the median over the rounds. CPU: processor time of one "
-        "inference. Load and memory: from the start to the first result, and by how much the "
-        "process grew.\n"
+        "this one in the same round; the median over the rounds, and its 95 % interval. CPU: "
+        "processor time of one inference. Load and memory: from the start to the first result, and "
+        "by how much the process grew.\n"
     )
     counted = (
         f"\nCompression rate {COMPRESSION_RATE} and space saving {SPACE_SAVING}: a = bytes of the "
@@ -48,12 +48,12 @@ def _times(timings: Sequence[Timing]) -> Table:
             timing.name,
             f"{timing.median_ms:.4g}",
             f"{timing.p10_ms:.4g} - {timing.p90_ms:.4g}",
-            f"{timing.speed_up:.2f}",
+            timing.verdict if number else "1.00",
             f"{timing.cpu_ms:.4g}",
             f"{timing.load_ms:.3g}",
             "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.1f}",
         )
-        for timing in timings
+        for number, timing in enumerate(timings)
     ]
     headings = ("median, ms", "10 % - 90 %", "speed-up", "CPU, ms", "load, ms", "memory, MB")
     return table(("file", *headings), rows)

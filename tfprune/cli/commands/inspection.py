@@ -1,13 +1,14 @@
 """`tfprune inspect`: what is in a Keras or .tflite file."""
 
 import argparse
+import dataclasses
 import os
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfprune.cli.commands import models
+from tfprune.cli.commands import models, patterns
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
 from tfprune.support.arrays import host_array
@@ -20,9 +21,22 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.file.endswith(".tflite"):
         from tfprune.export.file.contents import inspect_tflite
 
-        found = inspect_tflite(args.file)
-        return Outcome({"format": "tflite", **found.to_dict()}, (str(found),))
-    return _inspect_keras(args.file, models.load(args.file, args.modules, args.allow_lambda))
+        contents = inspect_tflite(args.file)
+        shown = Outcome({"format": "tflite", **contents.to_dict()}, (str(contents),))
+        found = patterns.of_file(args.file, args.nofm) if args.nofm else None
+    else:
+        model = models.load(args.file, args.modules, args.allow_lambda)
+        shown = _inspect_keras(args.file, model)
+        found = patterns.of_model(model, args.nofm) if args.nofm else None
+    return shown if found is None else _with_pattern(shown, args.nofm, list(found))
+
+
+def _with_pattern(shown: Outcome, pattern: tuple[int, int], found: list[patterns.Held]) -> Outcome:
+    """The same, and whether each weight holds a pattern."""
+    kept, size = pattern
+    data = {"kept": kept, "m": size, "weights": [dataclasses.asdict(each) for each in found]}
+    lines = [f"\nAt most {kept} of every {size} inputs are nonzero:", *(f"  {e}" for e in found)]
+    return Outcome(shown.data | {"nofm": data}, (*shown.shown, "\n".join(lines)))
 
 
 def _inspect_keras(path: str, model: keras.Model) -> Outcome:

@@ -23,11 +23,18 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
             "how; every prunable weight with its nonzeros (masked values count as zeros);\n"
             "skipped layers with the reason.\n"
             "A .tflite file: its operators, constants, sparse encodings and bytes, raw and\n"
-            "gzip."
+            "gzip.\n"
+            "--nofm 2:4 adds whether each weight holds that pattern along its input axis."
         ),
         example="tfprune inspect model.keras --json",
     )
     parser.add_argument("file", metavar="FILE", help=".keras, .h5, .hdf5 or .tflite file")
+    parser.add_argument(
+        "--nofm",
+        type=arguments.pattern,
+        metavar="N:M",
+        help="say of each weight whether at most N of every M inputs are nonzero, such as 2:4",
+    )
     arguments.add_loading(parser)
 
 

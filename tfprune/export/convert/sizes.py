@@ -10,7 +10,7 @@ import numpy as np
 from tfprune.export.convert.signature import Signature
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.tables import Model
-from tfprune.export.run import runtime
+from tfprune.export.run import processes, runtime
 
 
 def settle(model: Model, signed: Signature, checked: Sequence[tuple[int, ...]] | None) -> None:
@@ -58,5 +58,5 @@ def _sizes(model: Model, shapes: list[tuple[int, ...]]) -> dict[int, tuple[int, 
             file.write(flatbuffer.pack(model))
         try:
             return runtime.shapes(path, shapes)
-        except runtime.RunError:  # checking the file says why
+        except processes.RunError:  # checking the file says why
             return dict(zip(map(int, model.subgraphs[0].inputs), shapes))

@@ -196,10 +196,16 @@ class Constants:
         """The number of zeros in a constant; None for types that NumPy has not."""
         source, _ = self.source(index)
         if source not in self._zeros:
-            values = _dense(self._subgraph, source)
-            zero = _zero_point(self._subgraph.tensor(source).quantization, values)
-            self._zeros[source] = None if values is None else int(np.sum(values == zero))
+            found = self.nonzero(source)
+            self._zeros[source] = None if found is None else int(np.sum(~found))
         return self._zeros[source]
+
+    def nonzero(self, index: int) -> np.ndarray | None:
+        """Where a constant is not zero, in its shape; None for types that NumPy has not."""
+        source, _ = self.source(index)
+        values = _dense(self._subgraph, source)
+        zero = _zero_point(self._subgraph.tensor(source).quantization, values)
+        return None if values is None else np.asarray(values != zero)
 
 
 def _dense(subgraph: Subgraph, index: int) -> np.ndarray | None:

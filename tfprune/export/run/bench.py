@@ -1,6 +1,7 @@
 """Timing .tflite files against each other on this machine."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from tfprune.support.validation import require_integer, require_one_of
 
 RUNTIMES = ("native", "wasm")
 _RUNTIME_NAMES = {"native": "LiteRT", "wasm": "LiteRT.js (WebAssembly)"}
+
+_OUTSIDE = 0.05  # how often the interval may miss the median
 
 _TICK_MS = 1e-6  # the clock of processor time may stand still over a very short inference
 
@@ -35,7 +38,10 @@ class Timing:
         ratio: The speed-up s / s*, how many times faster than the first file: the median, over the
             rounds, of the first file's latency s in a round over this one's s*. Within a round the
             machine's state is much the same, so this varies less than a ratio of medians.
-        cpu_ratio: The same of processor times, which other work on the machine disturbs less.
+        ratio_low: The lower end of an interval that holds the median ratio 95 times of 100, by the
+            order of the rounds' ratios; 0 where there are too few rounds (fewer than six).
+        ratio_high: Its upper end; infinite where there are too few.
+        cpu_ratio: The same as `ratio` of processor times, which other work disturbs less.
         load_ms: Time to load the file and run it once, in a fresh process.
         memory_bytes: By how much that made the process grow in RAM, the runtime's own needs and
             pages of the file included; None in WebAssembly and where the system does not say.
@@ -55,6 +61,8 @@ class Timing:
     p90_ms: float
     cpu_ms: float
     ratio: float
+    ratio_low: float
+    ratio_high: float
     cpu_ratio: float
     load_ms: float
     memory_bytes: int | None
@@ -71,6 +79,19 @@ class Timing:
         return self.ratio
 
     @property
+    def differs(self) -> bool:
+        """Whether a difference in speed to the first file was measured."""
+        return not self.ratio_low <= 1.0 <= self.ratio_high
+
+    @property
+    def verdict(self) -> str:
+        """The speed-up with its interval, in words."""
+        if math.isinf(self.ratio_high):
+            return f"{self.speed_up:.2f}, too few runs for an interval"
+        interval = f"{self.speed_up:.2f} ({self.ratio_low:.2f} to {self.ratio_high:.2f})"
+        return interval if self.differs else f"{interval}: no measurable difference"
+
+    @property
     def how(self) -> str:
         """What was timed, in words: "one inference in LiteRT, 1 thread, 50 runs in turns"."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
@@ -83,19 +104,27 @@ class Timing:
         return {
             **measures.formulas("bytes of the first file", "bytes of this one"),
             "speed_up": (
-                f"median over the rounds of {measures.SPEED_UP}, with s = latency of the first "
+                "median over the rounds, with its 95 % interval by the sign test, of "
+                f"{measures.SPEED_UP}, with s = latency of the first "
                 f"file and s* = latency of this one in the same round: {self.how}"
             ),
         }
 
     def to_dict(self) -> dict[str, Any]:
         """The timing as plain values, ready for JSON."""
-        return dataclasses.asdict(self) | {"speed_up": self.speed_up}
+        low, high = self.ratio_low, self.ratio_high
+        known = math.isfinite(high)
+        return dataclasses.asdict(self) | {
+            "ratio_low": low if known else None,
+            "ratio_high": high if known else None,
+            "speed_up": self.speed_up,
+            "differs": self.differs,
+        }
 
     def __str__(self) -> str:
         return (
             f"{self.name}: median latency {self.median_ms:.4g} ms of {self.how}\n"
-            f"  beside the first file: speed-up {measures.SPEED_UP} {self.speed_up:.2f} (latency), "
+            f"  beside the first file: speed-up {measures.SPEED_UP} {self.verdict} (latency), "
             f"compression rate {measures.COMPRESSION_RATE} {self.compression_rate:.2f} and "
             f"space saving {measures.SPACE_SAVING} {self.space_saving:.2%} of the file's bytes"
         )
@@ -114,8 +143,8 @@ def benchmark(
     A turn of a file lasts 10 ms or one inference: long enough for the file's weights to be in the
     cache, as they are where it runs alone.
 
-    The files run in processes of their own: one for the latencies, and a fresh one per file for
-    load time and memory.
+    The files run in processes of their own: up to five for the latencies, in which the order of
+    the files alternates (in WebAssembly one), and a fresh one per file for load time and memory.
 
     Args:
         paths: Name to .tflite file, at least one; ratios are taken to the first.
@@ -157,6 +186,8 @@ def benchmark(
         loads = [native.load(path, threads=threads) for path in files]
         wall, cpu = native.bench(files, threads=threads, runs=runs, warmup=warmup)
     wall, cpu = 1e3 * wall, 1e3 * cpu
+    ratios = [np.array(list(map(measures.speed_up, wall[0], times))) for times in wall]
+    intervals = [median_interval(each) for each in ratios]
     return [
         Timing(
             name=name,
@@ -166,7 +197,9 @@ def benchmark(
             p10_ms=float(np.percentile(wall[index], 10)),
             p90_ms=float(np.percentile(wall[index], 90)),
             cpu_ms=float(np.median(cpu[index])),
-            ratio=float(np.median(list(map(measures.speed_up, wall[0], wall[index])))),
+            ratio=float(np.median(ratios[index])),
+            ratio_low=intervals[index][0],
+            ratio_high=intervals[index][1],
             cpu_ratio=float(np.median(cpu[0] / np.maximum(cpu[index], _TICK_MS))),
             load_ms=1e3 * loads[index][0],
             memory_bytes=loads[index][1],
@@ -179,3 +212,29 @@ def benchmark(
         )
         for index, name in enumerate(paths)
     ]
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float]:
+    """An interval for the median of what values are drawn from, whatever their distribution.
+
+    With X ~ Binomial(n, 1/2) the number of values below the median, the k-th smallest and the k-th
+    largest value miss it with probability 2 P(X < k); k is the largest for which that is at most
+    0.05.
+
+    Args:
+        values: Independent values, at least one.
+
+    Returns:
+        (lower end, upper end); (0, infinity) for fewer than six values, which cannot tell.
+
+    Example:
+        >>> median_interval(np.arange(10.0)), median_interval(np.ones(5))
+        ((1.0, 8.0), (0.0, inf))
+    """
+    count, below, k = len(values), 0.0, 0
+    while 2 * (below := below + math.comb(count, k) / 2**count) <= _OUTSIDE:
+        k += 1
+    if k == 0:
+        return 0.0, math.inf
+    ordered = np.sort(values)
+    return float(ordered[k - 1]), float(ordered[-k])

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.tables import Model
-from tfprune.export.run import runtime
+from tfprune.export.run import processes
 from tfprune.export.run.child import Json
 
 PACKAGE = "@litertjs/core"
@@ -165,7 +165,7 @@ def load(path: str | os.PathLike[str]) -> float:
 
 def _ask(request: Json, folder: str) -> Json:
     node, modules = require()
-    return runtime.converse([node, str(_PROGRAM), modules], request, folder, runtime="LiteRT.js")
+    return processes.converse([node, str(_PROGRAM), modules], request, folder, runtime="LiteRT.js")
 
 
 def _names(model: Model) -> tuple[list[str], list[str]]:
