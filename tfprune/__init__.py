@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tfprune.support.import_hooks import SecondNames, after_import
 
 if TYPE_CHECKING:
-    from tfprune import compat, export, scorers
+    from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
@@ -51,6 +51,7 @@ __all__ = [
     "StageResult",
     "Unstructured",
     "UpdatePruningStep",
+    "channels",
     "compat",
     "distributions",
     "export",
@@ -91,6 +92,7 @@ _NAMES = {
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 # Public modules and where they stand: `tfprune.schedules` is `tfprune.sparsity.schedules`.
 _MODULES = {
+    "channels": "channels",
     "compat": "compat",
     "distributions": "sparsity.distributions",
     "export": "export",

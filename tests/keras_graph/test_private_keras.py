@@ -226,3 +226,49 @@ def test_train_writer_writes_into_the_folder_of_training(tmp_path):
     model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[Notes(tmp_path)])
     written = b"".join(file.read_bytes() for file in (tmp_path / "train").iterdir())
     assert b"noted" in written
+
+
+def test_nodes_tell_what_they_were_called_with_and_can_be_called_again():
+    inputs = keras.Input((3,))
+    outputs = keras.layers.Attention()([inputs[:, None], inputs[:, None]])
+    functional = keras.Model(inputs, outputs)
+    nodes = [node for node in private_keras.calls_of(functional) if not node.is_input]
+    given = private_keras.arguments_of(nodes[0])
+    assert given["key"] == (slice(None), None) and given["x"] is nodes[0].input_tensors[0]
+    values = {id(nodes[0].input_tensors[0]): np.ones((2, 3), "float32")}
+    (found,) = private_keras.called_again(nodes[0], nodes[0].operation, values)
+    assert found.shape == (2, 1, 3)
+    assert all(isinstance(node, private_keras.Node) for node in nodes)
+    assert all(isinstance(node.operation, private_keras.Operation) for node in nodes)
+
+
+def test_a_symbolic_tensor_knows_its_maker():
+    layer = keras.layers.Dense(2)
+    assert private_keras.maker_of(layer(keras.Input((3,)))) is layer
+
+
+def test_structures_of_a_functional_model_are_its_nests():
+    a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
+    functional = keras.Model({"a": a, "b": [b]}, [a + b])
+    taken, returned = private_keras.structures_of(functional)
+    assert keras.tree.flatten(taken) == [a, b] and set(taken) == {"a", "b"}
+    assert isinstance(returned, list) and len(returned) == 1
+
+
+def test_attention_layers_have_four_projections():
+    query = keras.Input((4, 6))
+    for layer in (keras.layers.MultiHeadAttention(2, 3), keras.layers.GroupQueryAttention(3, 4, 2)):
+        layer(query, query)
+        parts = private_keras.attention_projections(layer)
+        assert [tuple(part.kernel.shape)[:1] for part in parts[:3]] == [(6,)] * 3
+        assert parts[3].kernel.shape[-1] == 6
+        assert sum(part.count_params() for part in parts) == layer.count_params()
+
+
+def test_a_timestep_mask_is_hung_on_a_tensor():
+    tensor = keras.ops.ones((1, 2, 3))
+    private_keras.set_timestep_mask(tensor, None)
+    assert private_keras.timestep_mask(tensor) is None
+    mask = keras.ops.convert_to_tensor([[True, False]])
+    private_keras.set_timestep_mask(tensor, mask)
+    assert private_keras.timestep_mask(tensor) is mask

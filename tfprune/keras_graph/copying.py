@@ -42,11 +42,18 @@ def also_known(objects: dict[str, Any]) -> contextlib.AbstractContextManager[Any
     return keras.saving.custom_object_scope({**scoped_objects(), **objects})
 
 
-def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+ChangeConfig = Callable[[keras.layers.Layer, dict[str, Any]], None]
+"""Write into the config of a layer what is to be other than in the original."""
+
+
+def copy_layer(
+    layer: keras.layers.Layer, change: ChangeConfig = lambda layer, config: None
+) -> keras.layers.Layer:
     """Return a layer made from the config of this one, with the same functions; not built.
 
     Args:
         layer: any layer; of a `keras.ops` operation in a graph, too.
+        change: called with the layer and its config before the copy is made.
 
     Raises:
         ValueError: if it cannot be made from its config; the message says what to add.
@@ -70,6 +77,7 @@ def copy_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
             )
         with _functions_by_name(layer) as functions:
             config = layer.get_config()
+            change(layer, config)
             with also_known(functions):
                 return type(layer).from_config(config)
 

@@ -5,12 +5,17 @@ the lowest and the newest Keras that setup.cfg allows. This module imports nothi
 """
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.ops.node import Node
+from keras.src.ops.operation import Operation
+
+__all__ = ["Node", "Operation"]  # types that Keras has no public name for
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -38,6 +43,40 @@ def calls_of(functional: Any) -> Iterator[Any]:
     """
     for depth in sorted(functional._nodes_by_depth, reverse=True):
         yield from functional._nodes_by_depth[depth]
+
+
+def maker_of(tensor: Any) -> Operation:
+    """Return the layer or operation that made a symbolic tensor."""
+    return tensor._keras_history.operation
+
+
+def arguments_of(node: Any) -> dict[str, Any]:
+    """Return name -> what a node's operation was called with, symbolic tensors as they are."""
+    given = node.arguments
+    signature = inspect.signature(node.operation.call)
+    return dict(signature.bind(*given.args, **given.kwargs).arguments)
+
+
+def called_again(node: Any, operation: Any, values: dict[int, Any]) -> list[Any]:
+    """Call `operation` as the node calls its own, and return its outputs, flat.
+
+    Args:
+        node: of a Functional model.
+        operation: what is called.
+        values: id of a tensor of the graph -> what takes its place.
+    """
+    args, kwargs = node.arguments.fill_in(values)
+    return keras.tree.flatten(operation(*args, **kwargs))
+
+
+def structures_of(functional: Any) -> tuple[Any, Any]:
+    """Return the nests in which a Functional model takes inputs and returns outputs."""
+    return functional._inputs_struct, functional._outputs_struct
+
+
+def attention_projections(layer: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the projections of query, key, value and output of an attention layer with heads."""
+    return layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense
 
 
 @contextlib.contextmanager
@@ -74,6 +113,12 @@ def output_shape_of(layer: keras.layers.Lambda) -> Any:
 def timestep_mask(tensor: Any) -> Any:
     """Return the timestep mask that Keras has hung on a tensor, None if there is none."""
     return getattr(tensor, "_keras_mask", None)
+
+
+def set_timestep_mask(tensor: Any, mask: Any) -> None:
+    """Hang a timestep mask on a tensor, so that layers it is given to take it into account."""
+    if mask is not None:
+        tensor._keras_mask = mask
 
 
 def compiled_loss_weights(model: keras.Model) -> Any:

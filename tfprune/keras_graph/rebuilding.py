@@ -6,6 +6,7 @@ layers are carried over; the original is only read.
 """
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 
 from tfprune.keras_graph.copying import (
+    ChangeConfig,
     also_known,
     copy_layer,
     copy_values,
@@ -25,6 +27,19 @@ from tfprune.layer_classes.prunable import flatten
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resized:
+    """How a copy differs in size from its original.
+
+    Attributes:
+        config: writes other sizes into the config of a layer.
+        inputs: model -> symbolic inputs of its copy, in the nest of its own; None for its own.
+    """
+
+    config: ChangeConfig
+    inputs: Callable[[keras.Model], Any]
 
 
 def units(model: keras.Model) -> list[keras.layers.Layer]:
@@ -49,6 +64,7 @@ def rebuild(
     *,
     substitutes: dict[int, Any] | None = None,
     on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
+    resized: Resized | None = None,
 ) -> keras.Model:
     """Return a new model in which `transform(layer, copy)` stands for every layer that is no model.
 
@@ -59,6 +75,7 @@ def rebuild(
         substitutes: id of a variable of `model` -> value to give its copy in place of its own.
         on_subclassed: called with (original, copy) for each outermost subclassed model, when the
             layers of the copy have been replaced.
+        resized: how the copy differs in size; `substitutes` have the sizes of the copy.
 
     Returns:
         A model of the same classes and names that shares no variable with `model`.
@@ -67,14 +84,14 @@ def rebuild(
         ValueError: if a layer or model cannot be copied; the message says what to add.
     """
     with also_known(custom_classes(model)):
-        rebuilder = _Rebuilder(model, transform, on_subclassed)
+        rebuilder = _Rebuilder(model, transform, on_subclassed, resized)
         new = rebuilder.rebuild(model)
     given = substitutes or {}
     for source, target in rebuilder.pairs:
         copy_values(
             source,
             target,
-            _paired_variables(source, target),
+            _paired_variables(source, target, same_shapes=resized is None),
             lambda variable: given.get(id(variable), variable.value),
         )
     return new
@@ -88,8 +105,10 @@ class _Rebuilder:
         model: keras.Model,
         transform: Transform,
         on_subclassed: Callable[[keras.Model, keras.Model], None],
+        resized: Resized | None,
     ):
         self.transform = transform
+        self.resized = resized
         self.on_subclassed = on_subclassed
         self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         self._placed: dict[int, keras.layers.Layer] = {}
@@ -106,8 +125,9 @@ class _Rebuilder:
         return copy
 
     def _clone_graph(self, model: keras.Model) -> keras.Model:
+        inputs = self.resized.inputs(model) if self.resized else None
         with uncompiled(model):
-            new = keras.models.clone_model(model, clone_function=self.place)
+            new = keras.models.clone_model(model, input_tensors=inputs, clone_function=self.place)
         if type(new) is not type(model):
             warnings.warn(
                 f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
@@ -123,14 +143,17 @@ class _Rebuilder:
             if isinstance(layer, keras.Model):
                 self._placed[id(layer)] = self.rebuild(layer)
             elif not isinstance(layer, keras.layers.Layer):
-                self._placed[id(layer)] = copy_layer(layer)  # an operation such as `x + y`
+                self._placed[id(layer)] = self._copied(layer)  # an operation such as `x + y`
             else:
                 self._placed[id(layer)] = self._place_unit(layer)
         return self._placed[id(layer)]
 
+    def _copied(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        return copy_layer(layer, self.resized.config) if self.resized else copy_layer(layer)
+
     def _place_unit(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         source = layer.layer if isinstance(layer, PrunedLayer) else layer
-        copy = copy_layer(source)
+        copy = self._copied(source)
         self._copies[id(layer)] = self._copies[id(source)] = copy
         self.pairs.append((source, copy))
         # A layer may hold another layer of the model (tied weights): its copy holds the copy.
@@ -207,11 +230,12 @@ def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 
 def _paired_variables(
-    source: keras.layers.Layer, copy: keras.layers.Layer
+    source: keras.layers.Layer, copy: keras.layers.Layer, *, same_shapes: bool = True
 ) -> list[tuple[keras.Variable, keras.Variable]]:
     """Return each variable with its copy; raise ValueError where they do not correspond."""
     wanted, got = _plain_variables(source), _plain_variables(copy)
-    if [tuple(v.shape) for v in got] != [tuple(v.shape) for v in wanted]:
+    alike = [tuple(v.shape) for v in got] == [tuple(v.shape) for v in wanted]
+    if not (alike if same_shapes else len(got) == len(wanted)):
         raise ValueError(
             f"'{source.name}' of class {type(source).__name__} cannot be copied: its copy has "
             f"{len(got)} variables instead of {len(wanted)}. Add a `build(self, input_shape)` (or "

@@ -11,9 +11,9 @@ from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
-from tfprune.pruning.rules import Rules
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
+from tfprune.sparsity.rules import Rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update

@@ -8,13 +8,13 @@ import numpy as np
 from tfprune import scorers
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
-from tfprune.pruning.rules import Rules, parse_rules
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.pruning.starved_units import warn_cut_off
 from tfprune.pruning.unit_plans import plan_units, require_totals
 from tfprune.scorers.protocol import preferred_distribution
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import Structure, StructureChoice, require_choice
+from tfprune.sparsity.rules import Rules, parse_rules
 from tfprune.sparsity.schedules import as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array

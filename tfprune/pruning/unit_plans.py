@@ -9,7 +9,6 @@ import keras
 
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.pruning.rules import Rule
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import (
     Structure,
@@ -17,6 +16,7 @@ from tfprune.sparsity.contract import (
     pattern_sparsity,
     require_reachable,
 )
+from tfprune.sparsity.rules import Rule
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.sparsity.structures import Unstructured
 from tfprune.wrapping.plans import assigned, joined

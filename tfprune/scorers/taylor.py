@@ -70,6 +70,7 @@ class Taylor(Configurable):
 
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     distribution: ClassVar[str] = "global"
+    joins_coupled: ClassVar[bool] = True  # every layer of a group has the score of the group
 
     on: str = "weights"
     order: int = 1

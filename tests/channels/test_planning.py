@@ -1,0 +1,195 @@
+"""Plans: what is coupled, what stays with which reason, and budgets."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfprune
+from tfprune import channels, scorers
+
+
+def residual():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(16, 3, name="stem")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    y = layers.Conv2D(16, 3, padding="same", name="block")(x)
+    x = layers.ReLU()(x + layers.BatchNormalization()(y))
+    x = layers.BatchNormalization()(layers.Conv2D(24, 3, name="last")(x))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    return keras.Model(inputs, layers.Dense(10, name="head")(x))
+
+
+def data():
+    draws = np.random.default_rng(0)
+    return draws.normal(size=(32, 12, 12, 3)).astype("float32"), draws.integers(0, 10, 32)
+
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def parts(plan):
+    return {part.group.name: part for part in plan.groups}
+
+
+def test_a_skip_connection_couples_its_layers_and_outputs_stay():
+    found = parts(channels.plan(residual(), 0.5))
+    assert list(found) == ["stem", "last", "head"]
+    assert found["stem"].group.layers == ("stem", "block")
+    assert found["head"].reasons == {"the model returns what 'head' makes": 10}
+    assert found["head"].kept == 10
+
+
+@pytest.mark.parametrize("budget", ["sparsity", "macs", "parameters"])
+@pytest.mark.parametrize("value", [0.3, 0.5, 0.7])
+def test_budgets_are_met_within_three_percent(budget, value):
+    model = residual()
+    plan = channels.plan(model, **{budget: value})
+    small = channels.prune(model, plan)
+    if budget == "sparsity":
+        assert plan.removed.size == round(value * 40)
+    else:
+        before, after = (
+            getattr(cost, {"macs": "multiply_adds"}.get(budget, budget))
+            for cost in (plan.before, plan.after)
+        )
+        assert after / before == pytest.approx(value, rel=0.03)
+    assert small.count_params() == plan.after.parameters
+
+
+def test_multiply_adds_are_those_counted_by_hand():
+    plan = channels.plan(residual(), 0.5)
+    by_hand = 100 * 27 * 16 + 100 * 144 * 16 + 64 * 144 * 24 + 240
+    assert plan.before == channels.Cost(residual().count_params(), by_hand)
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        scorers.Taylor(on="gates"),
+        scorers.Taylor(on="gates", order=2),
+        "fisher",
+        channels.BatchNormScale(),
+    ],
+    ids=["gates", "gates of second order", "fisher", "scale"],
+)
+def test_any_scorer_chooses_channels(scorer):
+    model = residual()
+    plan = channels.plan(model, macs=0.5, scorer=scorer, data=data(), loss=LOSS)
+    assert channels.verify(model, plan, channels.prune(model, plan)) < 1e-5
+    for part in plan.groups[:2]:
+        kept, gone = part.scores[~part.removed], part.scores[part.removed]
+        assert not gone.size or gone.max() <= kept.min()
+
+
+def test_the_score_of_a_channel_is_the_sum_over_all_that_makes_it():
+    model = residual()
+    found = parts(channels.plan(model, 0.5))
+    kernels = [np.abs(model.get_layer(name).kernel.numpy()) for name in ("stem", "block")]
+    assert np.allclose(found["stem"].scores, sum(k.sum(axis=(0, 1, 2)) for k in kernels))
+
+
+def test_gates_of_a_group_are_added_up_with_their_signs():
+    model, (x, y) = residual(), data()
+    pruned = tfprune.prune(model, tfprune.OneShot(0.5), rules=[("head/.*", None)])
+    pruned.compile("sgd", LOSS)
+    scorer = scorers.Taylor(on="gates")
+    source, *_ = parts(channels.plan(model, 0.5, scorer=scorer, data=(x, y), loss=LOSS)).values()
+    from tfprune.calibration.evidence import evidence_of
+
+    gates = np.concatenate(
+        [
+            sum(batch[name] for name in ("stem/kernel", "block/kernel"))
+            for batch in evidence_of(pruned, (x, y), LOSS).gates(32)
+        ]
+    )
+    assert np.allclose(source.scores, np.square(gates).mean(axis=0), rtol=1e-3, atol=1e-9)
+
+
+def test_kept_widths_are_rounded_and_never_fall_below_the_least():
+    plan = channels.plan(residual(), 0.4, round_to=8, scope="layer")
+    assert [part.kept for part in plan.groups] == [8, 16, 10]
+    plan = channels.plan(residual(), 0.7, min_kept=6)
+    assert min(part.kept for part in plan.groups) >= 6
+
+
+def test_rules_keep_groups_or_say_what_they_lose():
+    plan = channels.plan(residual(), 0.625, rules=[("block/.*", None), ("last/.*", 0.625)])
+    found = parts(plan)
+    assert (found["stem"].kept, found["last"].kept) == (16, 9)
+    assert found["stem"].reasons == {"a rule keeps 'block/.*'": 16}
+
+
+def test_layer_normalization_keeps_its_channels_unless_asked():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, name="a"),
+            layers.LayerNormalization(name="norm"),
+            layers.Dense(8, name="b"),
+            layers.Dense(1, name="c"),
+        ]
+    )
+    plan = channels.plan(model, 0.5)
+    assert [part.kept for part in plan.groups] == [8, 4, 1] and plan.exact
+    assert "'norm' normalizes over channels" in str(plan)
+    asked = channels.plan(model, 0.5, scope="layer", inexact=True)
+    assert [part.kept for part in asked.groups] == [4, 4, 1] and not asked.exact
+
+
+def test_what_is_not_known_stays_with_the_reason():
+    class Mine(layers.Layer):
+        def call(self, inputs):
+            return inputs[..., ::-1]
+
+    inputs = keras.Input((4,))
+    x = Mine(name="mine")(layers.Dense(6, name="a")(inputs))
+    x = layers.Dense(8, name="b", activation=lambda value: value / 2)(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Dense(4, name="d")(x)))
+    found = parts(channels.plan(model, 0.5))
+    assert "'mine' reads it, and what Mine does with channels is not known" in found["a"].reasons
+    assert "'b' ends in <lambda>, which may compute over its channels" in found["b"].reasons
+    assert found["d"].kept == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "Exactly one of"),
+        ({"sparsity": 0.5, "macs": 0.5}, "Exactly one of"),
+        ({"sparsity": 1.0}, "sparsity=1.0"),
+        ({"sparsity": 50}, "sparsity=50"),
+        ({"macs": 0.0}, "macs=0.0"),
+        ({"macs": 0.0001}, "at most"),
+        ({"sparsity": 0.0}, "at least one channel"),
+        ({"sparsity": 0.5, "scope": "all"}, "scope='all'"),
+        ({"sparsity": 0.5, "round_to": 0}, "round_to=0"),
+        ({"sparsity": 0.5, "rules": [("nothing/.*", None)]}, "must match at least one"),
+        ({"sparsity": 0.5, "scorer": "fisher"}, "`data` must be given"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_in_one_line(options, message):
+    with pytest.raises(ValueError, match=message):
+        channels.plan(residual(), **options)
+
+
+def test_models_without_a_graph_and_pruned_models_are_refused():
+    class Mine(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    model = Mine()
+    model(np.ones((1, 2)))
+    with pytest.raises(ValueError, match="must be a built Sequential or Functional model"):
+        channels.plan(model, 0.5)
+    with pytest.raises(ValueError, match="strip it first"):
+        channels.plan(tfprune.prune(residual(), tfprune.OneShot(0.5)), 0.5)
+
+
+def test_the_page_shows_every_group(tmp_path):
+    plan = channels.plan(residual(), 0.5)
+    plan.to_html(tmp_path / "plan.html")
+    text = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert all(name in text for name in ("stem, block", "last", "head"))
+    assert f"{plan.after.parameters:,}" in text

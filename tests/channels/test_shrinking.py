@@ -1,0 +1,108 @@
+"""Smaller models: what every kind of layer computes without some of its channels."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tests.support.channel_models import MODELS, unsettle
+from tfprune import channels
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_the_smaller_model_computes_what_the_original_does_without_the_channels(name, scope):
+    model, batch = MODELS[name]()
+    unsettle(model)
+    plan = channels.plan(model, 0.5, scorer="random", scope=scope)
+    small = channels.prune(model, plan)
+    assert channels.verify(model, plan, small, batch) < 1e-5
+    assert small.count_params() == plan.after.parameters < plan.before.parameters
+    assert all(part.kept < part.size for part in plan.groups if part.removed.any())
+    whole, cut = (keras.tree.flatten(found(batch)) for found in (model, small))
+    assert max(float(np.abs(a - b).max()) for a, b in zip(whole, cut)) > 1e-4
+
+
+def test_the_smaller_model_loads_without_the_package(tmp_path):
+    model, batch = MODELS["translation_with_attention"]()
+    small = channels.prune(model, channels.plan(model, 0.5))
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    assert np.array_equal(loaded(batch), small(batch))
+    assert all(type(layer).__module__.startswith("keras.") for layer in small.layers)
+
+
+def test_what_belongs_to_layers_is_carried_over_and_the_original_stays():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, name="a", kernel_regularizer="l2", trainable=False),
+            layers.Dense(8, name="b", dtype="float64", kernel_constraint="max_norm"),
+            layers.Dense(2, name="c"),
+        ]
+    )
+    model.compile("adam", "mse", metrics=["mae"])
+    before = [weight.numpy() for weight in model.weights]
+    small = channels.prune(model, channels.plan(model, 0.5, scope="layer"))
+    a, b, _ = small.layers
+    assert (a.units, a.trainable, b.units, b.dtype) == (4, False, 4, "float64")
+    assert isinstance(a.kernel_regularizer, keras.regularizers.L2)
+    assert isinstance(b.kernel_constraint, keras.constraints.MaxNorm)
+    assert small.optimizer.name == "adam" and small.loss == "mse"
+    small.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
+    assert all(np.array_equal(w.numpy(), old) for w, old in zip(model.weights, before))
+
+
+def test_a_channel_with_zero_kernels_leaves_its_constant_to_the_next_bias():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, name="a"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2D(4, 3, name="b"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, name="c"),
+        ]
+    )
+    unsettle(model)
+    kernel = model.get_layer("a").kernel
+    kernel.assign(kernel.numpy() * (np.arange(8) > 3))
+    plan = channels.plan(model, parameters=None, sparsity=0.5, rules=[("b/.*", None)])
+    small = channels.prune(model, plan)
+    assert plan.exact and small.get_layer("a").filters == 4
+    batch = np.random.default_rng(1).normal(size=(3, 8, 8, 3)).astype("float32")
+    assert np.allclose(small(batch), model(batch), rtol=1e-5, atol=1e-6)
+    assert channels.verify(model, plan, small, batch) < 1e-5
+
+
+def test_the_plan_says_where_padding_keeps_a_constant_from_being_taken_over():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Conv2D(8, 3, name="a", bias_initializer="ones"),
+            layers.Conv2D(4, 3, name="b", padding="same"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, name="c"),
+        ]
+    )
+    kernel = model.get_layer("a").kernel
+    kernel.assign(kernel.numpy() * (np.arange(8) > 3))
+    plan = channels.plan(model, 0.5, rules=[("b/.*", None)])
+    assert not plan.exact and plan.left_behind == ("b",)
+    assert "not exact: b read what channels with zero kernels leave behind" in str(plan)
+
+
+def test_a_plan_for_another_model_is_refused():
+    model, other = (
+        keras.Sequential([keras.Input((3,)), layers.Dense(units), layers.Dense(1)])
+        for units in (8, 6)
+    )
+    plan = channels.plan(model, 0.5)
+    with pytest.raises(ValueError, match="must be made for this model. Received: a plan for"):
+        channels.prune(other, plan)
+    with pytest.raises(ValueError, match="`small` must be the smaller model of this plan"):
+        wide = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+        channels.verify(model, plan, wide)
+    with pytest.raises(TypeError, match="`plan` must be a ChannelPlan"):
+        channels.prune(model, 0.5)

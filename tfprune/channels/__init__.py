@@ -1,0 +1,12 @@
+"""Structured pruning: remove channels, units and heads from a model for real.
+
+model ──read──▶ labels ──settle──▶ groups ──scores, budget──▶ plan ──cut──▶ smaller model
+"""
+
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan
+from tfprune.channels.kept import Cost
+from tfprune.channels.planning import plan
+from tfprune.channels.scoring import BatchNormScale
+from tfprune.channels.shrinking import prune, verify
+
+__all__ = ["BatchNormScale", "ChannelPlan", "Cost", "GroupPlan", "plan", "prune", "verify"]

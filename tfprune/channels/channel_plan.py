@@ -1,0 +1,132 @@
+"""ChannelPlan: which channels of a model go and which stay, with the reasons."""
+
+import dataclasses
+import html
+import pathlib
+
+import numpy as np
+
+from tfprune.channels.coupling.groups import Group
+from tfprune.channels.kept import Cost
+from tfprune.channels.plan_page import Row, write
+from tfprune.reports.tables import plain_text, table
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupPlan:
+    """What is decided of one group.
+
+    Attributes:
+        group: its channels, the layers that make them, and what keeps each from being removed.
+        scores: one a channel, larger = keep; NaN where none was needed.
+        removed: whether each channel goes.
+    """
+
+    group: Group
+    scores: np.ndarray
+    removed: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Places on the axis of the first layer that makes the channels."""
+        return self.removed.size * self.group.width
+
+    @property
+    def kept(self) -> int:
+        """Places that are left of them."""
+        return int(np.count_nonzero(~self.removed)) * self.group.width
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why channels stay whatever their score -> how many."""
+        found: dict[str, int] = {}
+        for reason in filter(None, self.group.frozen):
+            found[reason] = found.get(reason, 0) + 1
+        return found
+
+    @property
+    def exact(self) -> bool:
+        """Whether removing these channels leaves what is computed from the others as it was."""
+        return not (self.group.blurred and self.removed.any())
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelPlan:
+    """Which channels of a model go; made by `tfprune.channels.plan`.
+
+    Attributes:
+        model: name of the model.
+        weights: path and shape of each of its weights: the plan is for no other model.
+        groups: all groups of channels, those that stay whole among them.
+        before: cost of the model.
+        after: cost of what is left.
+        scorer: name of what scored the channels.
+        left_behind: layers that read what the bias or the normalization of a channel with zero
+            kernels makes, and whose own bias cannot take it over.
+    """
+
+    model: str
+    weights: tuple[tuple[str, tuple[int, ...]], ...]
+    groups: tuple[GroupPlan, ...]
+    before: Cost
+    after: Cost
+    scorer: str
+    left_behind: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the smaller model computes what the original does without these channels."""
+        return not self.left_behind and all(group.exact for group in self.groups)
+
+    @property
+    def removed(self) -> np.ndarray:
+        """Roots of the channels that go."""
+        parts = [part.group.channels[part.removed] for part in self.groups]
+        return np.concatenate(parts or [np.zeros(0, int)])
+
+    def __str__(self) -> str:
+        rows = [self._row(part) for part in self.groups]
+        headings = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
+        text = plain_text(table(headings, rows, texts=1))
+        lines = [text.rstrip(), self._totals()]
+        if self.left_behind:
+            lines.append(
+                f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
+                "leave behind, beside padding or without a bias to take it over"
+            )
+        return "\n".join(lines)
+
+    def to_html(self, path: str | pathlib.Path) -> None:
+        """Write the plan as a page: the width of every group before and after.
+
+        Raises:
+            ValueError: if the file cannot be written.
+        """
+        rows = [
+            Row(", ".join(part.group.layers), part.size, part.kept, self._notes(part))
+            for part in self.groups
+        ]
+        write(path, self.model, self._totals(), rows)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _totals(self) -> str:
+        before, after = self.before, self.after
+        return (
+            f"parameters {before.parameters:,} -> {after.parameters:,} "
+            f"({after.parameters / max(1, before.parameters):.0%}), multiply-adds "
+            f"{before.multiply_adds:,} -> {after.multiply_adds:,} "
+            f"({after.multiply_adds / max(1, before.multiply_adds):.0%}), scored by {self.scorer}"
+        )
+
+    def _notes(self, part: GroupPlan) -> str:
+        notes = [f"{count}: {reason}" for reason, count in part.reasons.items()]
+        return "; ".join(notes + [f"not exact: {part.group.blurred}"] * (not part.exact))
+
+    def _row(self, part: GroupPlan) -> tuple[str, ...]:
+        layers = part.group.layers
+        name = layers[0] if len(layers) == 1 else f"{layers[0]} + {len(layers) - 1}"
+        scores = part.scores[~np.isnan(part.scores)]
+        mean = f"{scores.mean():.3g}" if scores.size else "-"
+        return (name, f"{part.kept:,}", f"{part.size:,}", mean, self._notes(part))

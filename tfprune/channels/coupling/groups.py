@@ -1,0 +1,90 @@
+"""Groups of coupled channels: what is removed together, and what competes with what.
+
+A channel is all that goes with it: filters of several layers, entries of biases and normalizations,
+the rows that read it. Channels that a layer makes side by side form a group, joined with those that
+share one of them (a skip connection puts all its blocks into one).
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tfprune.channels.coupling.call_site import WeightLabels
+from tfprune.channels.coupling.ledger import Labels, Settled
+from tfprune.channels.coupling.reading import Reading
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Channels that lie side by side.
+
+    Attributes:
+        name: of the first layer that makes them.
+        layers: names of all layers that make them.
+        channels: their roots, rising.
+        width: how many places each channel takes on the axis of the first layer: the groups of a
+            grouped convolution.
+        frozen: reasons, one a channel; "" for what can be removed.
+        blurred: why removal is not exact; "" where it is.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    channels: np.ndarray
+    width: int
+    frozen: tuple[str, ...]
+    blurred: str
+
+    @property
+    def removable(self) -> np.ndarray:
+        """Whether each channel can be removed."""
+        return np.array([not reason for reason in self.frozen], bool)
+
+
+def find_groups(reading: Reading, settled: Settled) -> list[Group]:
+    """Return the groups of a model's channels, in the order of its calls.
+
+    Example:
+        >>> import keras
+        >>> from tfprune.channels.coupling.reading import read
+        >>> inputs, a = keras.Input((3,)), keras.layers.Dense(4, name="a")
+        >>> hidden = a(inputs) + keras.layers.Dense(4, name="b")(inputs)
+        >>> reading = read(keras.Model(inputs, keras.layers.Dense(1, name="c")(hidden)))
+        >>> [(group.layers, group.frozen[0]) for group in find_groups(
+        ...     reading, reading.book.ledger.settle())]
+        [(('a', 'b'), ''), (('c',), "the model returns what 'c' makes")]
+    """
+    makers = [lies for lies in reading.book.weights if lies.makes and lies.labels.any()]
+    roots = [np.unique(settled.of(lies.labels)) for lies in makers]
+    roots = [found[found > 0] for found in roots]
+    part = _parts(roots, settled.roots.size)
+    by_part: dict[int, list[tuple[WeightLabels, Labels]]] = {}
+    for lies, found in zip(makers, roots):
+        if found.size:
+            by_part.setdefault(int(part[found[0]]), []).append((lies, found))
+    return [_group(members, settled) for members in by_part.values()]
+
+
+def _parts(roots: list[Labels], size: int) -> np.ndarray:
+    """Return root -> number of its group."""
+    first = np.concatenate([found[:-1] for found in roots] or [np.zeros(0, int)])
+    second = np.concatenate([found[1:] for found in roots] or [np.zeros(0, int)])
+    links = coo_array((np.ones(first.size, bool), (first, second)), shape=(size, size))
+    return connected_components(links, directed=False)[1]
+
+
+def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Group:
+    channels = np.unique(np.concatenate([found for _, found in members]))
+    first, found = members[0]
+    reasons = tuple(settled.reasons.get(root, "") for root in channels.tolist())
+    blurred = [settled.blurred[root] for root in channels.tolist() if root in settled.blurred]
+    return Group(
+        first.layer.name,
+        tuple(dict.fromkeys(lies.layer.name for lies, _ in members)),
+        channels,
+        max(1, int(np.count_nonzero(settled.of(first.labels) == found[0]))),
+        reasons,
+        blurred[0] if blurred else "",
+    )

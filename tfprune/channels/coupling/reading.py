@@ -1,0 +1,121 @@
+"""Read a model: label its channels, call by call, and find out where each of them lies."""
+
+import dataclasses
+
+import keras
+
+from tfprune.channels.coupling import rules
+from tfprune.channels.coupling.call_site import Book, Opaque, Site, unlabelled
+from tfprune.channels.coupling.ledger import Labels
+from tfprune.keras_graph.private_keras import (
+    Node,
+    arguments_of,
+    calls_of,
+    functional_of,
+    maker_of,
+)
+from tfprune.keras_graph.sublayers import is_graph
+
+
+@dataclasses.dataclass
+class Reading:
+    """What reading a model gives.
+
+    Attributes:
+        model: that was read.
+        book: what was found out.
+        inputs: each model (nested ones, too) -> labels of its inputs.
+        outputs: each call -> labels of its outputs.
+    """
+
+    model: keras.Model
+    book: Book
+    inputs: dict[keras.Model, list[Labels]]
+    outputs: dict[Node, list[Labels]]
+
+
+def read(model: keras.Model) -> Reading:
+    """Return where the channels of a model lie.
+
+    Args:
+        model: built Sequential or Functional model.
+
+    Raises:
+        ValueError: if it has no graph.
+
+    Example:
+        >>> model = keras.Sequential(
+        ...     [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+        >>> [(lies.weight.name, lies.axis, lies.labels.tolist())
+        ...  for lies in read(model).book.weights if lies.labels.any()][:3]
+        [('kernel', 1, [1, 2]), ('bias', 0, [1, 2]), ('kernel', 1, [3])]
+    """
+    graph = graph_of(model)
+    if graph is None:
+        raise ValueError(
+            "`model` must be a built Sequential or Functional model, whose graph shows what is "
+            f"coupled. Received: model={model!r} (of type {type(model).__name__})."
+        )
+    reading = Reading(model, Book(), {}, {})
+    inputs = [unlabelled(tuple(tensor.shape[1:])) for tensor in graph.inputs]
+    for labels, tensor in zip(_run(reading, model, inputs), graph.outputs, strict=True):
+        reading.book.ledger.freeze(
+            labels, f"the model returns what '{maker_of(tensor).name}' makes"
+        )
+    reading.book.tie_weights()
+    return reading
+
+
+def graph_of(model: object) -> keras.Model | None:
+    """Return the Functional model that has the calls; None for what is no built graph model."""
+    if isinstance(model, keras.Sequential):
+        return functional_of(model)
+    return model if is_graph(model) else None
+
+
+def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Labels]:
+    """Label what one model makes of its inputs; a nested model is run at each of its calls."""
+    graph = graph_of(model)
+    assert graph is not None
+    ledger = reading.book.ledger
+    if model in reading.inputs:  # called before: both calls get what both have
+        for before, now in zip(reading.inputs[model], inputs):
+            ledger.tie(before, now, model.name)
+    reading.inputs.setdefault(model, inputs)
+    labels = {id(tensor): found for tensor, found in zip(graph.inputs, inputs)}
+    for node in calls_of(graph):
+        if not node.is_input and all(id(tensor) in labels for tensor in node.input_tensors):
+            found = _call(reading, node, [labels[id(tensor)] for tensor in node.input_tensors])
+            reading.outputs[node] = found
+            labels.update((id(tensor), own) for tensor, own in zip(node.output_tensors, found))
+    return [labels[id(tensor)] for tensor in graph.outputs]
+
+
+def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
+    if graph_of(node.operation) is not None:
+        return _run(reading, node.operation, inputs)
+    book = reading.book
+    out_shapes = [tuple(tensor.shape[1:]) for tensor in node.output_tensors]
+    site = Site(
+        node.operation,
+        inputs,
+        [tuple(tensor.shape[1:]) for tensor in node.input_tensors],
+        out_shapes,
+        node.input_tensors,
+        {},
+        book,
+    )
+    mark = book.mark()
+    try:
+        site.arguments = arguments_of(node)
+        found = rules.apply(site)
+        if [labels.ndim for labels in found] != [len(shape) for shape in out_shapes]:
+            raise Opaque("it returns tensors without a batch")
+    except Opaque as unknown:
+        book.back_to(mark)
+        for labels in inputs:
+            book.ledger.freeze(labels, f"'{site.name}' reads it, and {unknown}")
+        for weight in getattr(node.operation, "weights", ()):
+            book.opaque.append((weight, site.name))
+        return [unlabelled(shape) for shape in out_shapes]
+    return found

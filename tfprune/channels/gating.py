@@ -1,0 +1,92 @@
+"""The original with the channels that go set to zero: what a cut model must agree with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.channels.coupling.ledger import Labels
+from tfprune.channels.coupling.reading import Reading, graph_of
+from tfprune.channels.kept import Kept
+from tfprune.keras_graph.private_keras import (
+    Node,
+    called_again,
+    calls_of,
+    set_timestep_mask,
+    timestep_mask,
+)
+from tfprune.support.arrays import host_array
+
+See = Callable[[Node, list[Any]], None]
+
+
+def gated(
+    reading: Reading,
+    kept: Kept,
+    inputs: Any,
+    values: dict[int, np.ndarray] | None = None,
+    see: See | None = None,
+) -> list[np.ndarray]:
+    """Return the outputs of the original without the channels that go.
+
+    They are zero wherever a layer reads them, and the rows of weights that read them are zero, too,
+    for channels that never leave their layer (units of a recurrent state, heads). Removal leaves
+    the same, but for what `Settled.blurred` says.
+
+    Args:
+        reading: of the model, which is not changed.
+        kept: channels.
+        inputs: a batch, in the nest that the model takes.
+        values: id of a weight -> value in place of its own.
+        see: called with each call of the graph and what goes into it.
+
+    Returns:
+        Outputs, flat.
+    """
+    changed = dict(values or {})
+    for lies in reading.book.weights:
+        if lies.reads and not (stays := kept.mask(lies.labels)).all():
+            value = changed.get(id(lies.weight), host_array(lies.weight.value))
+            shape = [-1 if axis == lies.axis else 1 for axis in range(value.ndim)]
+            changed[id(lies.weight)] = value * stays.reshape(shape).astype(value.dtype)
+    mapping = [
+        (weight, keras.ops.convert_to_tensor(changed[id(weight)], dtype=weight.dtype))
+        for weight in reading.model.weights
+        if id(weight) in changed
+    ]
+    tensors = [keras.ops.convert_to_tensor(item) for item in keras.tree.flatten(inputs)]
+    with keras.StatelessScope(state_mapping=mapping):
+        outputs = _run(reading, kept, reading.model, tensors, see)
+    return [host_array(output) for output in outputs]
+
+
+def _run(
+    reading: Reading, kept: Kept, model: keras.Model, inputs: list[Any], see: See | None
+) -> list[Any]:
+    graph = graph_of(model)
+    assert graph is not None
+    values = {id(tensor): value for tensor, value in zip(graph.inputs, inputs)}
+    for node in calls_of(graph):
+        if node.is_input or not all(id(tensor) in values for tensor in node.input_tensors):
+            continue
+        taken = [values[id(tensor)] for tensor in node.input_tensors]
+        if see is not None:
+            see(node, taken)
+        if graph_of(node.operation) is not None:
+            found = _run(reading, kept, node.operation, taken, see)
+        else:
+            found = called_again(node, node.operation, values)
+            labels = reading.outputs[node]
+            found = [_zeroed(value, own, kept) for value, own in zip(found, labels)]
+        values.update((id(tensor), value) for tensor, value in zip(node.output_tensors, found))
+    return [values[id(tensor)] for tensor in graph.outputs]
+
+
+def _zeroed(value: Any, labels: Labels, kept: Kept) -> Any:
+    stays = kept.mask(labels)
+    if stays.all():
+        return value
+    zeroed = value * keras.ops.cast(stays[np.newaxis], value.dtype)
+    set_timestep_mask(zeroed, timestep_mask(value))
+    return zeroed

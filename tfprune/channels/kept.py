@@ -1,0 +1,81 @@
+"""Which channels are kept, and what a model of these channels costs."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfprune.channels.coupling.ledger import Labels, Settled
+from tfprune.channels.coupling.reading import Reading
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What is kept of the channels.
+
+    Attributes:
+        settled: the channels.
+        removed: roots of those that go.
+    """
+
+    settled: Settled
+    removed: np.ndarray
+
+    @property
+    def _gone(self) -> np.ndarray:
+        gone = np.zeros(self.settled.roots.size, bool)
+        gone[self.removed] = True
+        return gone
+
+    def mask(self, labels: Labels) -> np.ndarray:
+        """Return whether each label is of a kept channel."""
+        return ~self._gone[self.settled.of(labels)]
+
+    def count(self, labels: Labels) -> int:
+        """Return the number of labels of kept channels."""
+        return int(np.count_nonzero(self.mask(labels)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Size and work of a model.
+
+    Attributes:
+        parameters: all of them, not only the trainable ones.
+        multiply_adds: of one example; lengths that the model leaves open count as 1.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+class Costs:
+    """What a model costs with some of its channels."""
+
+    def __init__(self, reading: Reading, settled: Settled):
+        self._shapes = {id(weight): list(weight.shape) for weight in reading.model.weights}
+        # (weight, axis, roots of the labels along it), each axis once
+        self._axes = {
+            (id(lies.weight), lies.axis): settled.of(lies.labels)
+            for lies in reading.book.weights
+            if lies.labels.any()
+        }
+        self._products = [(id(kernel), places) for kernel, places in reading.book.products]
+        self._contractions = [
+            (settled.of(labels), each) for labels, each in reading.book.contractions
+        ]
+        self._size = settled.roots.size
+
+    def of(self, removed: np.ndarray) -> Cost:
+        """Return the cost without the channels of these roots."""
+        kept = np.ones(self._size, bool)
+        kept[removed] = False
+        shapes = {key: list(shape) for key, shape in self._shapes.items()}
+        for (key, axis), roots in self._axes.items():
+            shapes[key][axis] = int(np.count_nonzero(kept[roots]))
+        sizes = {key: math.prod(shape) for key, shape in shapes.items()}
+        products = sum(sizes[key] * places for key, places in self._products)
+        compared = sum(
+            int(np.count_nonzero(kept[roots])) * each for roots, each in self._contractions
+        )
+        return Cost(sum(sizes.values()), products + compared)

@@ -1,0 +1,268 @@
+"""plan: decide which channels of a model go, by any scorer, down to a budget."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune import scorers
+from tfprune.calibration.source import EvidenceOptions
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan
+from tfprune.channels.constants import unfolded
+from tfprune.channels.coupling.groups import Group, find_groups
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading, read
+from tfprune.channels.kept import Costs, Kept
+from tfprune.channels.scoring import ChannelScorer, score_groups
+from tfprune.channels.selection import (
+    TOLERANCE,
+    Candidates,
+    Limits,
+    counts,
+    lowest,
+    refine,
+    search,
+)
+from tfprune.scorers.protocol import preferred_distribution
+from tfprune.sparsity.rules import Rule, Rules, parse_rules
+from tfprune.support.validation import (
+    require_flag,
+    require_integer,
+    require_model,
+    require_number,
+    require_one_of,
+    require_sparsity,
+)
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+
+def plan(
+    model: keras.Model,
+    sparsity: float | None = None,
+    *,
+    scorer: Any = "magnitude",
+    data: Any = None,
+    loss: Any = None,
+    scope: str = "global",
+    round_to: int = 1,
+    min_kept: int = 1,
+    rules: Rules | None = None,
+    macs: float | None = None,
+    parameters: float | None = None,
+    normalize: bool | None = None,
+    inexact: bool = False,
+    examples: int | None = 1000,
+    seed: int = 0,
+) -> ChannelPlan:
+    """Return which channels, units and heads to remove from a model; `prune` removes them.
+
+    What is coupled is read off the model's graph: filters that a skip connection adds up, the
+    entries of biases and normalizations, the rows of the layers that read them. What a channel is
+    used for is known of all layers of Keras, or it stays, with the reason in the plan. Exactly one
+    of `sparsity`, `macs` and `parameters` is given.
+
+    Args:
+        model: built, plain Sequential or Functional model; it is not changed.
+        sparsity: fraction of the removable channels that go, in (0, 1).
+        scorer: name or object of `tfprune.scorers`, or `tfprune.channels.BatchNormScale()`.
+        data: as in `tfprune.one_shot`, where the scorer needs it.
+        loss: as in `tfprune.one_shot`.
+        scope: "global": the lowest scores of all groups go; "layer": the same share of each.
+        round_to: kept filters (units, heads) of every layer that loses any are a multiple of it.
+        min_kept: channels of every group kept at least, >= 1.
+        rules: list of (regex, value) for paths of kernels; None keeps their channels, a fraction in
+            [0, 1) is removed of their group, whatever the others lose. The first match wins.
+        macs: multiply-adds that are left, as a fraction in (0, 1) of the model's.
+        parameters: the same of the parameters.
+        normalize: divide scores by their group's mean before groups are compared, so that no layer
+            collapses because its weights are small. None: unless the scorer estimates changes of
+            the loss, which compare as they are.
+        inexact: remove channels that a layer normalization sees, too: what it computes from the
+            others changes. They stay by default.
+        examples: most examples used, >= 2; None uses all there are.
+        seed: of the choice of examples.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if the model has no graph or is pruned, an argument is out of its range, no
+            budget or several are given, a rule matches nothing, the budget cannot be met within 3 %
+            (the message says how far it can go), or nothing would change.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, name="a"),
+        ...     keras.layers.Dense(2, name="b")])
+        >>> found = plan(model, 0.5)
+        >>> found.groups[0].kept, found.after.parameters
+        (4, 26)
+    """
+    require_model("model", model)
+    if pruned_layers(model):
+        raise ValueError(f"Model '{model.name}' is pruned: strip it first, with `shrink=True`.")
+    require_one_of("scope", scope, ("global", "layer"))
+    limits = Limits(
+        require_integer("round_to", round_to, minimum=1),
+        require_integer("min_kept", min_kept, minimum=1),
+    )
+    require_flag("inexact", inexact)
+    if normalize is not None:
+        require_flag("normalize", normalize)
+    budget = _budget(sparsity, macs, parameters)
+    if not isinstance(scorer, ChannelScorer):
+        scorer = scorers.get(scorer)
+    reading = read(model)
+    settled = reading.book.ledger.settle()
+    groups = [
+        _with_blurred_frozen(group, settled, inexact) for group in find_groups(reading, settled)
+    ]
+    groups, shares = _with_rules(groups, reading, settled, rules)
+    options = EvidenceOptions(data, loss, examples, quiet=True)
+    scores = score_groups(reading, settled, groups, scorer, options, seed)
+    if normalize is None:
+        normalize = preferred_distribution(scorer) != "global"
+    compared = [
+        _normalized(found, group) if normalize else found for found, group in zip(scores, groups)
+    ]
+    candidates = [
+        Candidates(found, group.removable, group.width, share)
+        for found, group, share in zip(compared, groups, shares)
+    ]
+    costs = Costs(reading, settled)
+    removed = budget.meet(model, groups, candidates, limits, costs, together=scope == "global")
+    parts = tuple(map(GroupPlan, groups, scores, removed))
+    whole = costs.of(np.zeros(0, int))
+    found = ChannelPlan(model.name, signature(model), parts, whole, whole, type(scorer).__name__)
+    if not found.removed.size:
+        raise ValueError(
+            f"The plan must remove at least one channel. Received: {budget.text}, which leaves "
+            f"every channel of '{model.name}'."
+        )
+    left = tuple(unfolded(reading, Kept(settled, found.removed)))
+    return dataclasses.replace(found, after=costs.of(found.removed), left_behind=left)
+
+
+def signature(model: keras.Model) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return what a plan knows a model by: paths and shapes of its weights."""
+    return tuple((weight.path, tuple(weight.shape)) for weight in model.weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Budget:
+    """What is left: a fraction of channels, multiply-adds or parameters."""
+
+    of: str
+    left: float
+    text: str
+
+    def meet(
+        self,
+        model: keras.Model,
+        groups: list[Group],
+        candidates: list[Candidates],
+        limits: Limits,
+        costs: Costs,
+        *,
+        together: bool,
+    ) -> list[np.ndarray]:
+        """Return for each group whether each channel goes.
+
+        Raises:
+            ValueError: if the budget cannot be met.
+        """
+
+        def kept(number: int) -> list[int]:
+            return counts(candidates, number, limits, together=together)
+
+        def cost(widths: list[int]) -> float:
+            gone = [lowest(part, width) for part, width in zip(candidates, widths)]
+            if self.of == "sparsity":
+                return total - sum(int(part.sum()) for part in gone)
+            roots = [group.channels[part] for group, part in zip(groups, gone)]
+            found = costs.of(np.concatenate(roots or [np.zeros(0, int)]))
+            return found.multiply_adds if self.of == "macs" else found.parameters
+
+        total = sum(int(part.removable.sum()) for part in candidates)
+        whole = cost([part.scores.size for part in candidates])
+        budget = self.left * whole
+        free = [part for part in candidates if part.share is None]
+        most = sum(int(part.removable.sum()) for part in free)
+        found = search(lambda number: cost(kept(number)), most, budget)
+        # Of channels, the nearest whole number is asked for.
+        slack = max(TOLERANCE * budget, 1.0 if self.of == "sparsity" else 0.0)
+        widths = refine(kept(found.number), candidates, limits, cost, budget, slack)
+        reached = cost(widths)
+        if abs(reached - budget) > slack:
+            least = 1 - found.least / whole if whole else 0.0
+            raise ValueError(
+                f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
+                f"Received: {self.text} for '{model.name}', of which at most {least:.1%} can go"
+                + ("." if found.least > budget else f"; near it, {1 - reached / whole:.1%}.")
+            )
+        return [lowest(part, width) for part, width in zip(candidates, widths)]
+
+
+def _budget(sparsity: Any, macs: Any, parameters: Any) -> _Budget:
+    given = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) != 1:
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
+        raise ValueError(
+            f"Exactly one of `sparsity`, `macs` and `parameters` must be given. Received: {text}."
+        )
+    ((name, value),) = given.items()
+    text = f"{name}={value!r}"
+    if name == "sparsity":
+        left = 1.0 - require_sparsity(name, value)
+    else:
+        left = float(require_number(name, value, above=0.0, maximum=1.0))
+    return _Budget(name, left, text)
+
+
+def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group:
+    if inexact or not group.blurred:
+        return group
+    reasons = tuple(
+        reason or settled.blurred.get(root, "")
+        for reason, root in zip(group.frozen, group.channels.tolist())
+    )
+    return dataclasses.replace(group, frozen=reasons)
+
+
+def _with_rules(
+    groups: list[Group], reading: Reading, settled: Settled, rules: Rules | None
+) -> tuple[list[Group], list[float | None]]:
+    """Return the groups, frozen where a rule keeps them, and the share that a rule removes."""
+    makers: dict[int, list[str]] = {}
+    group_of = {root: at for at, group in enumerate(groups) for root in group.channels.tolist()}
+    for lies in reading.book.weights:
+        if lies.makes and lies.labels.any():
+            root = int(settled.of(lies.labels).max())
+            makers.setdefault(group_of[root], []).append(lies.weight.path)
+    paths = [path for found in makers.values() for path in found]
+    others = [weight.path for weight in reading.model.weights]
+    parsed = parse_rules(rules, paths, others)
+    kept, shares = [], []
+    for at, group in enumerate(groups):
+        rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
+        if rule is not None and rule.value is None:
+            reason = f"a rule keeps '{rule.pattern.pattern}'"
+            group = dataclasses.replace(group, frozen=tuple(r or reason for r in group.frozen))
+        kept.append(group)
+        shares.append(_share(rule))
+    return kept, shares
+
+
+def _share(rule: Rule | None) -> float | None:
+    if rule is None or rule.value is None:
+        return None
+    if not isinstance(rule.value, float):
+        raise TypeError(
+            "A rule of a channel plan must be (regex, fraction) or (regex, None). "
+            f"Received: ({rule.pattern.pattern!r}, {rule.value!r})."
+        )
+    return rule.value
+
+
+def _normalized(scores: np.ndarray, group: Group) -> np.ndarray:
+    mean = float(np.mean(np.abs(scores[group.removable]))) if group.removable.any() else 0.0
+    return scores / mean if mean > 0 else scores

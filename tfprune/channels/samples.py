@@ -1,0 +1,32 @@
+"""Random inputs for a model, from the shapes that its graph shows."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.channels.coupling.reading import graph_of
+from tfprune.keras_graph.private_keras import structures_of
+
+_LENGTH = 8  # where the model leaves one open
+
+
+def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Any:
+    """Return a batch in the nest that the model takes: normal numbers, integers 0 and 1.
+
+    Example:
+        >>> random_inputs(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)])).shape
+        (2, 8, 3)
+    """
+    draws = np.random.default_rng(seed)
+
+    def draw(tensor: Any) -> np.ndarray:
+        shape = (size, *(_LENGTH if length is None else length for length in tensor.shape[1:]))
+        if keras.backend.is_float_dtype(tensor.dtype):
+            return draws.normal(size=shape).astype(tensor.dtype)
+        return draws.integers(0, 2, shape).astype(tensor.dtype)
+
+    graph = graph_of(model)
+    assert graph is not None
+    tensors = [draw(tensor) for tensor in graph.inputs]
+    return keras.tree.pack_sequence_as(structures_of(graph)[0], tensors)

@@ -1,0 +1,163 @@
+"""Scores of channels: the scores of the weights that make them, added up.
+
+Any scorer of weights will do. A scorer that already joins what is coupled (Taylor adds up the loss
+changes of all layers of a group before it squares them) has the same score in every layer; then the
+mean over the layers is taken in place of the sum.
+"""
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
+
+import keras
+import numpy as np
+
+from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.channels.coupling.groups import Group
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading
+from tfprune.keras_graph.rebuilding import rebuild
+from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.scorers.protocol import needs_of
+from tfprune.sparsity.schedules import OneShot
+from tfprune.support.arrays import host_array
+from tfprune.wrapping.mask_update import checked_arrays
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.weight_groups import grouped
+
+
+@runtime_checkable
+class ChannelScorer(Protocol):
+    """A scorer that looks at whole channels, such as `BatchNormScale`."""
+
+    def of_channels(self, reading: Reading, settled: Settled) -> np.ndarray:
+        """Return root -> score, larger = keep; NaN for channels that it says nothing of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchNormScale:
+    """Score a channel by |gamma| of the batch normalizations that it goes through.
+
+    Source: Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", ICCV
+    2017, arXiv 1708.06519. A channel without one cannot be scored.
+
+    Example:
+        >>> BatchNormScale()
+        BatchNormScale()
+    """
+
+    def of_channels(self, reading: Reading, settled: Settled) -> np.ndarray:
+        total, times = np.zeros((2, settled.roots.size))
+        for lies in reading.book.weights:
+            if isinstance(lies.layer, keras.layers.BatchNormalization):
+                if lies.weight is lies.layer.gamma:
+                    roots = settled.of(lies.labels)
+                    total += np.bincount(roots, np.abs(host_array(lies.weight.value)), total.size)
+                    times += np.bincount(roots, minlength=total.size)
+        return np.divide(total, times, out=np.full(total.size, np.nan), where=times > 0)
+
+
+def score_groups(
+    reading: Reading,
+    settled: Settled,
+    groups: list[Group],
+    scorer: Any,
+    options: EvidenceOptions,
+    seed: int = 0,
+) -> list[np.ndarray]:
+    """Return the score of every channel of each group, larger = keep.
+
+    Args:
+        reading: of the model.
+        settled: its channels.
+        groups: whose channels are scored.
+        scorer: of weights, or a `ChannelScorer`.
+        options: data and loss, where the scorer needs them.
+        seed: of the choice of examples.
+
+    Raises:
+        ValueError: if data is missing where it is needed or does not fit, or the scorer has no
+            score for a channel.
+    """
+    if isinstance(scorer, ChannelScorer):
+        by_root = scorer.of_channels(reading, settled)
+    else:
+        by_root = _by_weights(reading, settled, groups, scorer, options, seed)
+    scores = [by_root[group.channels] for group in groups]
+    for group, found in zip(groups, scores):
+        missing = np.isnan(found) & group.removable
+        if missing.any():
+            raise ValueError(
+                f"Every channel must get a score. Received: none from {type(scorer).__name__} for "
+                f"{int(missing.sum())} of {found.size} channels of '{group.name}'; leave them out "
+                "with `rules`, or choose another scorer."
+            )
+    return scores
+
+
+def _by_weights(
+    reading: Reading,
+    settled: Settled,
+    groups: list[Group],
+    scorer: Any,
+    options: EvidenceOptions,
+    seed: int,
+) -> np.ndarray:
+    wanted = np.zeros(settled.roots.size, bool)
+    for group in groups:
+        wanted[group.channels[group.removable]] = True
+    makers = [m for m in reading.book.weights if m.makes and wanted[settled.of(m.labels)].any()]
+    found = _element_scores(reading.model, [m.weight for m in makers], scorer, options, seed)
+    total, times = np.zeros((2, settled.roots.size))  # score, and layers that it is from
+    done: set[tuple[int, int]] = set()
+    for maker in makers:
+        key = id(maker.weight), maker.axis
+        if key in done or key[0] not in found:
+            continue
+        done.add(key)
+        values = found[key[0]]
+        others = tuple(axis for axis in range(values.ndim) if axis != maker.axis)
+        roots = settled.of(maker.labels)
+        total += np.bincount(roots, values.sum(axis=others, dtype=float), total.size)
+        times[np.unique(roots)] += 1
+    joined = getattr(scorer, "joins_coupled", False)
+    scores = np.full(total.size, np.nan)
+    np.divide(total, times if joined else 1.0, out=scores, where=times > 0)
+    return scores
+
+
+def _element_scores(
+    model: keras.Model,
+    weights: list[keras.Variable],
+    scorer: Any,
+    options: EvidenceOptions,
+    seed: int,
+) -> dict[int, np.ndarray]:
+    """Return id of a weight -> scores of its shape."""
+    chosen = {id(weight) for weight in weights}
+    pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
+        pairs.append((layer, copy))
+        here = [id(weight) in chosen for weight in prunable_weights(layer)]
+        if not any(here):
+            return copy
+        return PrunedLayer(copy, [OneShot(0.5) if own else None for own in here], scorer=scorer)
+
+    masked = rebuild(model, wrap)
+    originals = {
+        id(new): id(old)
+        for layer, copy in pairs
+        for old, new in zip(prunable_weights(layer), prunable_weights(copy))
+    }
+    groups = grouped(pruned_layers(masked))
+    found: dict[int, np.ndarray] = {}
+    source = EvidenceSource(masked, groups, options, compiled=model, seed=seed)
+    for group in groups:
+        values = {name: host_array(weight.value) for name, weight in group.weights.items()}
+        evidence = source.evidence().only(list(values)) if needs_of(scorer) else None
+        scores = checked_arrays(scorer(values, evidence), values, "Scores")
+        found.update(
+            (originals[id(group.weights[name])], np.asarray(value))
+            for name, value in scores.items()
+        )
+    return found

@@ -1,0 +1,127 @@
+"""prune and verify: the smaller model of a plan, and how far it is from the original."""
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfprune.channels.channel_plan import ChannelPlan
+from tfprune.channels.constants import folded
+from tfprune.channels.coupling.reading import Reading, read
+from tfprune.channels.gating import gated
+from tfprune.channels.kept import Kept
+from tfprune.channels.planning import signature
+from tfprune.channels.samples import random_inputs
+from tfprune.channels.surgery import cut
+from tfprune.keras_graph.copying import also_known, custom_classes
+from tfprune.support.arrays import host_array
+from tfprune.support.validation import require_model
+
+
+def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
+    """Return a smaller plain Keras model without the channels that the plan removes.
+
+    Weights, trainable flags, dtype policies, regularizers, constraints, ties and shared layers are
+    carried over, and the compile settings with a fresh optimizer, where Keras can write them down.
+
+    Args:
+        model: the one that the plan was made for; it is not changed.
+        plan: from `tfprune.channels.plan`.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if the plan was made for another model, or a layer cannot be copied.
+
+    Warns:
+        UserWarning: if the model has to be compiled again by hand.
+
+    Example:
+        >>> from tfprune.channels import plan
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, name="a"),
+        ...     keras.layers.Dense(2, name="b")])
+        >>> prune(model, plan(model, 0.5)).get_layer("a").units
+        4
+    """
+    reading, kept = _matched(model, plan)
+    small = cut(reading, kept, folded(reading, kept))
+    if model.compiled:
+        _compile_like(model, small)
+    return small
+
+
+def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Any = None) -> float:
+    """Return how far the smaller model is from the original with the removed channels at zero.
+
+    Both are run on a batch of random inputs, and on those given. A channel whose kernels are zero
+    already keeps what its bias and normalization leave behind.
+
+    Args:
+        model: the original.
+        plan: what was removed.
+        small: the smaller model.
+        inputs: a batch for the model, or None.
+
+    Returns:
+        Largest difference of any output, as a fraction of the largest output.
+
+    Raises:
+        ValueError: if the plan was made for another model or the outputs differ in shape.
+
+    Example:
+        >>> from tfprune.channels import plan, prune
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, name="a"),
+        ...     keras.layers.Dense(2, name="b")])
+        >>> found = plan(model, 0.5)
+        >>> verify(model, found, prune(model, found)) < 1e-6
+        True
+    """
+    reading, kept = _matched(model, plan)
+    require_model("small", small)
+    batches = [random_inputs(model)] + ([] if inputs is None else [inputs])
+    return max(_difference(reading, kept, small, batch) for batch in batches)
+
+
+def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
+    require_model("model", model)
+    if not isinstance(plan, ChannelPlan):
+        raise TypeError(
+            "`plan` must be a ChannelPlan, from tfprune.channels.plan. "
+            f"Received: plan={plan!r} (of type {type(plan).__name__})."
+        )
+    if signature(model) != plan.weights:
+        raise ValueError(
+            f"`plan` must be made for this model. Received: a plan for '{plan.model}' with "
+            f"{len(plan.weights)} weights, and model '{model.name}' with {len(model.weights)}, "
+            "which differ in paths or shapes."
+        )
+    reading = read(model)
+    return reading, Kept(reading.book.ledger.settle(), plan.removed)
+
+
+def _difference(reading: Reading, kept: Kept, small: keras.Model, inputs: Any) -> float:
+    tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    got = [host_array(value) for value in keras.tree.flatten(small(tensors, training=False))]
+    values = folded(reading, kept)
+    wanted = gated(reading, kept, inputs, values)
+    if [value.shape for value in got] != [value.shape for value in wanted]:
+        raise ValueError(
+            "`small` must be the smaller model of this plan. Received: a model with outputs "
+            f"{[value.shape for value in got]} in place of {[value.shape for value in wanted]}."
+        )
+    scale = max(float(np.abs(value).max()) for value in wanted)
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted))
+    return worst / scale if scale else worst
+
+
+def _compile_like(model: keras.Model, small: keras.Model) -> None:
+    try:
+        with also_known(custom_classes(model)):
+            small.compile_from_config(model.get_compile_config())
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        warnings.warn(
+            f"The smaller model of '{model.name}' has to be compiled again: its compile settings "
+            f"cannot be written down ({reason}).",
+            stacklevel=3,
+        )

@@ -1,0 +1,87 @@
+"""Cut a model: the same graph of the same layers, without the channels that go."""
+
+import keras
+import numpy as np
+
+from tfprune.channels.coupling.ledger import Labels
+from tfprune.channels.coupling.reading import Reading, graph_of
+from tfprune.channels.kept import Kept
+from tfprune.keras_graph.private_keras import structures_of
+from tfprune.keras_graph.rebuilding import Resized, rebuild
+from tfprune.support.arrays import host_array
+
+
+def cut(reading: Reading, kept: Kept, values: dict[int, np.ndarray] | None = None) -> keras.Model:
+    """Return a plain model of the channels that are kept.
+
+    Args:
+        reading: of the model, which is not changed.
+        kept: channels.
+        values: id of a weight of the model -> values to use in place of its own, of its shape.
+
+    Returns:
+        A model that shares nothing with the original, not compiled.
+
+    Raises:
+        ValueError: if a layer cannot be copied.
+    """
+    cut_values = _cut_values(reading, kept, values or {})
+
+    def config(layer: keras.layers.Layer, found: dict[str, object]) -> None:
+        change = reading.book.resizes.get(layer)
+        if change is not None:
+            change(found, kept)
+
+    return rebuild(
+        reading.model,
+        lambda layer, copy: copy,
+        substitutes=cut_values,
+        resized=Resized(config, lambda model: _inputs(reading, kept, model)),
+    )
+
+
+def _cut_values(
+    reading: Reading, kept: Kept, values: dict[int, np.ndarray]
+) -> dict[int, np.ndarray]:
+    """Return id of a weight -> what is left of it."""
+    left: dict[int, np.ndarray] = dict(values)
+    done: set[tuple[int, int]] = set()
+    for lies in reading.book.weights:
+        key = id(lies.weight)
+        if (key, lies.axis) in done or not lies.labels.any():
+            continue
+        done.add((key, lies.axis))
+        stays = kept.mask(lies.labels)
+        if not stays.all():
+            value = left[key] if key in left else host_array(lies.weight.value)
+            left[key] = np.compress(stays, value, axis=lies.axis)
+    return left
+
+
+def _inputs(reading: Reading, kept: Kept, model: keras.Model) -> object:
+    """Return inputs for the copy of a nested model that gets fewer channels; None if it does not.
+
+    What a model's own inputs are is given; only nested models are called with channels.
+    """
+    labels = reading.inputs.get(model)
+    if labels is None or all(kept.mask(found).all() for found in labels):
+        return None
+    graph = graph_of(model)
+    assert graph is not None
+    tensors = [
+        keras.Input(
+            batch_shape=(tensor.shape[0], *_left(tensor.shape[1:], found, kept)),
+            dtype=tensor.dtype,
+            name=tensor.name,
+        )
+        for tensor, found in zip(graph.inputs, labels)
+    ]
+    return keras.tree.pack_sequence_as(structures_of(graph)[0], tensors)
+
+
+def _left(shape: tuple[int | None, ...], labels: Labels, kept: Kept) -> list[int | None]:
+    sizes = list(shape)
+    for axis, size in enumerate(labels.shape):
+        if size > 1:
+            sizes[axis] = kept.count(np.moveaxis(labels, axis, -1).reshape(-1, size)[0])
+    return sizes
