@@ -94,6 +94,7 @@ class ExportReport:
         }
 
     def __str__(self) -> str:
+        width = max([40, *(len(entry.name) + 1 for entry in self.encodings)])
         kind = f", {self.quantize}" if self.quantize else ""
         lines = [
             self.path,
@@ -110,10 +111,10 @@ class ExportReport:
             lines += [
                 f"  encoded weights: {self.encoded_bytes:,} bytes; values and one bit a weight "
                 f"would be {self.theory_bytes:,}",
-                f"  {'weight':<40}{'shape':>18}{'sparsity':>10}{'bytes':>11}  encoding",
+                f"  {'weight':<{width}}{'shape':>18}{'sparsity':>10}{'bytes':>11}  encoding",
             ]
         lines += [
-            f"  {entry.name[-39:]:<40}{'x'.join(map(str, entry.shape)):>18}"
+            f"  {entry.name:<{width}}{'x'.join(map(str, entry.shape)):>18}"
             f"{entry.sparsity:>10.4f}{entry.encoded_bytes:>11,}  {entry.dtype} {entry.encoding}"
             for entry in self.encodings
         ]

@@ -74,15 +74,16 @@ class Inspection:
 
     def __str__(self) -> str:
         operators = ", ".join(f"{count} {name}" for name, count in self.operators.items())
+        width = max([40, *(len(tensor.name) + 1 for tensor in self.constants)])
         lines = [
             f"{self.path}: {self.bytes:,} bytes, {self.gzip_bytes:,} after gzip",
             f"  operators: {operators}",
             f"  tensors: {self.tensor_count}, sparse: {len(self.sparse_tensors)}",
-            f"  {'constant':<40}{'shape':>18}{'nonzeros':>11}{'sparsity':>10}{'bytes':>11}"
+            f"  {'constant':<{width}}{'shape':>18}{'nonzeros':>11}{'sparsity':>10}{'bytes':>11}"
             "  encoding",
         ]
         lines += [
-            f"  {tensor.name[-39:]:<40}{'x'.join(map(str, tensor.shape)):>18}"
+            f"  {tensor.name:<{width}}{'x'.join(map(str, tensor.shape)):>18}"
             f"{tensor.nonzeros:>11,}{tensor.sparsity:>10.4f}{tensor.stored_bytes:>11,}"
             f"  {tensor.dtype} {tensor.encoding}"
             for tensor in self.constants

@@ -122,15 +122,16 @@ class Coverage:
         }
 
     def __str__(self) -> str:
+        width = max([32, *(len(layer.name) + 1 for layer in self.layers)])
         lines = [
             f"{self.name}: {self.sparse_layers} of {len(self.layers)} layers and "
             f"{self.sparse_share:.1%} of the multiply-adds on sparse kernels "
             f"({self.target})",
-            f"  {'layer':<32}{'operator':>18}{'shape':>18}{'sparsity':>10}{'mult-adds':>15}"
+            f"  {'layer':<{width}}{'operator':>18}{'shape':>18}{'sparsity':>10}{'mult-adds':>15}"
             "  kernel",
         ]
         lines += [
-            f"  {layer.name[-31:]:<32}{layer.operator:>18}{'x'.join(map(str, layer.shape)):>18}"
+            f"  {layer.name:<{width}}{layer.operator:>18}{'x'.join(map(str, layer.shape)):>18}"
             f"{layer.sparsity:>10.4f}{layer.multiply_adds:>15,}  {layer.kernel}"
             + (f": {layer.blocker}" if layer.blocker else "")
             for layer in self.layers

@@ -106,7 +106,8 @@ def uncounted(subgraph: Subgraph, constants: Constants) -> Iterator[str]:
             if not _weights(subgraph, constants, operator):
                 yield f"{name} of two computed tensors, whose multiply-adds are not counted."
             elif code in _PLACED and _is_free(subgraph, operator):
-                yield f"{name} over a free height or width, which is counted at one place of it."
+                places = _size(subgraph.shape(int(operator.outputs[0]))[1:-1])
+                yield f"{name} over a free height or width, counted at {places:,} places."
 
 
 def sparsity(subgraph: Subgraph, constants: Constants, weight: int) -> float:
