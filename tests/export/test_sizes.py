@@ -5,6 +5,7 @@ import pytest
 
 from tests.support.export import architectures
 from tests.support.export.architectures import ARCHITECTURES, pruned
+from tfprune.export import to_tflite
 from tfprune.export.builder import build
 from tfprune.export.convert import converter, copies, signature
 from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS
@@ -58,3 +59,13 @@ def test_size_is_the_smallest_in_integer_arithmetic(builder, quantize):
     stored = converter.convert(source, signed, quantize=quantize, representative=examples(signed))
     lengths = sizes(stored, quantize)
     assert lengths["size"] == min(lengths.values()) <= len(stored.content)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.95])
+def test_a_quantized_file_larger_than_the_float32_one_says_so(sparsity, tmp_path):
+    model = pruned(architectures.perceptron, sparsity)
+    plain = to_tflite(model, tmp_path / "plain.tflite", target="size")
+    narrow = to_tflite(model, tmp_path / "narrow.tflite", target="size", quantize="dynamic")
+    said = f"larger than without quantization, which takes {plain.bytes:,} bytes"
+    assert (narrow.bytes > plain.bytes) == (sparsity > 0)
+    assert any(said in note for note in narrow.notes) == (sparsity > 0)

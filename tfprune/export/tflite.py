@@ -88,6 +88,7 @@ def to_tflite(
     requirements.check_model(model)
     plain = copies.to_float32(model)
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
+    requirements.check_inputs(signed.inputs, target)
     converted = copies.unrolled(plain, signed) if unroll or quantize == "int8" else plain
     given = {"representative_data": representative_data, "verify_inputs": verify_inputs}
     arrays = {

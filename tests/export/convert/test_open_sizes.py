@@ -83,3 +83,9 @@ def test_a_free_batch_and_a_free_image_stay_free(tmp_path):
     x = RNG.standard_normal((3, 10, 20, 3)).astype(np.float32)
     (found,) = runtime.outputs(path, [x], kernels=[runtime.KERNELS[0]])[runtime.KERNELS[0]]
     np.testing.assert_allclose(found, model(x), atol=1e-5)
+
+
+def test_free_lengths_are_refused_where_the_runtime_takes_none(tmp_path):
+    model = over_free_lengths(layers.Conv1D(4, 3))
+    with pytest.raises(ValueError, match=r"`model` must have inputs of fixed sizes for `target='w"):
+        to_tflite(model, tmp_path / "model.tflite", target="wasm")

@@ -1,10 +1,12 @@
 """What `to_tflite` asks of its arguments, checked before anything is computed or written."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from tfprune.export.convert.signature import Input
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_integer, require_one_of
@@ -57,6 +59,21 @@ def check_options(
             "WebAssembly has the sparse kernels that the lowering is for. Received: "
             f"lower_conv3x3=True, target={target!r}, quantize={quantize!r}."
         )
+
+
+def check_inputs(inputs: Sequence[Input], target: str) -> None:
+    """Refuses inputs of free sizes where the runtime takes fixed ones only.
+
+    Raises:
+        ValueError: If the target is such a runtime's, and a size besides the batch is free.
+    """
+    for entry in inputs:
+        if None in entry.shape[1:] and not TARGETS[target].takes_free_shapes:
+            raise ValueError(
+                f"`model` must have inputs of fixed sizes for `target={target!r}`, whose runtime "
+                "takes fixed shapes only: build it with an Input of one size. Received: the input "
+                f"{entry.name!r} of shape {entry.shape[1:]}."
+            )
 
 
 def check_model(model: keras.Model) -> None:
