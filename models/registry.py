@@ -54,6 +54,13 @@ _FAMILIES: dict[str, tuple[str, Callable[[str], _Entry], tuple[str, ...]]] = {
         lambda number: _Entry(imagenet.mobilenet_v1, {"width": float(number)}),
         ("0.25", "0.5", "0.75", "1.0"),
     ),
+    "resnet20-<width>": (
+        r"resnet20-(\d+(?:\.\d+)?)",
+        lambda number: _Entry(
+            resnet.small_image_resnet, {"depth": 20, "width": round(16 * float(number))}
+        ),
+        (),
+    ),
     "lstm-<units>": (
         r"lstm-(\d+)",
         lambda number: _Entry(lstm.lstm_language_model, {"units": int(number)}),
@@ -70,7 +77,8 @@ _FAMILIES: dict[str, tuple[str, Callable[[str], _Entry], tuple[str, ...]]] = {
 def names() -> list[str]:
     """The names that `build` takes, with the usual numbers where any number goes.
 
-    Those are the ends of `mobilenet-v1-<width>`, `lstm-<units>` and `nmt-<units>`.
+    Those are the ends of `mobilenet-v1-<width>`, `resnet20-<width>`, `lstm-<units>` and
+    `nmt-<units>`; of ResNet-20 and of LSTMs there are no usual ones.
 
     Example:
         >>> [name for name in names() if name.startswith(("lstm", "mobilenet"))]

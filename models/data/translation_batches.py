@@ -10,8 +10,6 @@ import numpy as np
 from models.translation.encoder_decoder import END, START
 from models.translation.subwords import Subwords
 
-_STEP = 8  # tokens from one bucket to the next
-
 
 def encode(pairs: Any, source: Subwords, target: Subwords, *, max_length: int) -> Any:
     """Sentences as tokens, without those that are empty or too long; kept in memory.
@@ -53,17 +51,19 @@ def batches(
     *,
     batch_size: int,
     max_length: int,
+    bucket: int = 8,
     seed: int | None = None,
     buffer: int = 100_000,
 ) -> Any:
     """One epoch of batches for `seq2seq`, each of sentences of like length.
 
-    Lengths are padded to multiples of 8, so that few shapes are compiled.
+    Lengths are padded to multiples of `bucket`: where shapes are compiled, to few of them.
 
     Args:
         encoded: what `encode` gives.
         batch_size: sentences a batch; the last of each length may have fewer.
         max_length: as given to `encode`.
+        bucket: tokens from one length to the next.
         seed: of the order; another one for every epoch. None keeps the order of the files.
         buffer: sentences among which the next one is drawn; all of a smaller data set.
 
@@ -71,16 +71,17 @@ def batches(
         A `tf.data.Dataset` of ((source, target before), target), (batch, length) int32 each.
 
     Raises:
-        ValueError: if `batch_size` is less than 1.
+        ValueError: if `batch_size` or `bucket` is less than 1.
     """
     import tensorflow as tf
 
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    for name, value in (("batch_size", batch_size), ("bucket", bucket)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
     if seed is not None:
         encoded = encoded.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
     shifted = encoded.map(lambda source, target: ((source, target[:-1]), target[1:]))
-    ends = [*range(_STEP, max_length, _STEP), max_length]
+    ends = [*range(bucket, max_length, bucket), max_length]
     return shifted.bucket_by_sequence_length(
         lambda inputs, target: tf.maximum(tf.size(inputs[0]), tf.size(target)),
         bucket_boundaries=[end + 1 for end in ends],  # the first length that is too long

@@ -18,6 +18,22 @@ class Run(NamedTuple):
     seconds: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Continuation:
+    """How the largest dense model, which is trained already, is trained on while it is pruned.
+
+    Attributes:
+        epochs: over the training examples.
+        learning_rate: at first.
+        weights: file of the dense model's weights, in the folder of the data; None takes the
+            preset's own dense run of the same seed.
+    """
+
+    epochs: int
+    learning_rate: float
+    weights: str | None = None
+
+
 class Preset(Protocol):
     """Which models are compared, how they are trained, and when and where they are pruned."""
 

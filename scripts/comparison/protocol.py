@@ -6,13 +6,16 @@ A family is a `Protocol`: its presets, and a function that begins a `Training` o
 import abc
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import tfprune
 from scripts.comparison import training
+from scripts.comparison.best_epoch import BestEpoch
 from scripts.comparison.presets import Presets
 from scripts.lab import fingerprints
 from scripts.lab.checkpoints import Checkpoint
@@ -51,6 +54,10 @@ class Training(abc.ABC):
     @abc.abstractmethod
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         """Train from step `done` to the end, with an epoch of `fit` after each checkpoint."""
+
+    def best(self, model: keras.Model) -> BestEpoch | None:
+        """Return what keeps the best epoch of the training; None takes the last one."""
+        return None
 
     @abc.abstractmethod
     def measure(self, plain: keras.Model) -> dict[str, Any]:
@@ -123,25 +130,68 @@ class Protocol:
         chosen = self.presets.find(preset)
         training.require_own(job, preset, self.presets.jobs(preset, seed))
         run = self._begin(job, chosen, data_dir, **options)
+        goes_on = partial(self._trained, job, preset, checkpoint_dir, data_dir, changed, options)
 
         def prepare(model: keras.Model) -> tuple[keras.Model, Any]:
+            if job.options.get("goes_on_from"):
+                model.set_weights(goes_on())
             return training.pruned(model, chosen, job.sparsity, run.total, **run.pruning)
 
         keras.utils.set_random_seed(seed)
         model, pruning = run.compiled(prepare)
-        code = fingerprints.of_code([*self._sources, *(_PRUNING if job.sparsity else [])])
-        checkpoint = Checkpoint(
-            training.checkpoint_path(self.name, preset, job, checkpoint_dir),
-            {**job.key, **job.options, "steps": run.total},
-            {"code": code, "data": run.data},
-            changed=changed,
-        )
+        best = run.best(model)
+        checkpoint = self._checkpoint(job, preset, run, best, checkpoint_dir, changed)
         done = checkpoint.restore(model)
         if done < run.total:
-            run.fit(model, done, [*pruning, *callbacks, checkpoint])
+            run.fit(model, done, [*pruning, *callbacks, *([best] if best else []), checkpoint])
+        if best:
+            best.restore(model)
         plain = tfprune.strip_pruning(model) if job.sparsity else model
         return {
             **run.measure(plain),
             **training.footprint(run.counted(plain)),
             **checkpoint.spent(),
         }
+
+    def _checkpoint(
+        self,
+        job: Job,
+        preset: str,
+        run: Training,
+        best: BestEpoch | None,
+        folder: str | os.PathLike[str] | None,
+        changed: str,
+    ) -> Checkpoint:
+        code = fingerprints.of_code([*self._sources, *(_PRUNING if job.sparsity else [])])
+        return Checkpoint(
+            training.checkpoint_path(self.name, preset, job, folder),
+            {**job.key, **job.options, "steps": run.total},
+            {"code": code, "data": run.data},
+            changed=changed,
+            further=best.variables if best else (),
+        )
+
+    def _trained(
+        self,
+        job: Job,
+        preset: str,
+        folder: str | os.PathLike[str] | None,
+        data_dir: str | os.PathLike[str] | None,
+        changed: str,
+        options: dict[str, Any],
+    ) -> list[np.ndarray]:
+        """Return the weights of the dense run from which a pruned one goes on."""
+        before = next(
+            own
+            for own in self.presets.jobs(preset, job.seed)
+            if own.method == job.options["goes_on_from"]
+        )
+        run = self._begin(before, self.presets.find(preset), data_dir, **options)
+        model, _ = run.compiled(lambda model: (model, []))
+        best = run.best(model)
+        checkpoint = self._checkpoint(before, preset, run, best, folder, changed)
+        if checkpoint.restore(model) < run.total:
+            raise ValueError(f"{before} must be trained first: {job} goes on from its checkpoint")
+        if best:
+            best.restore(model)
+        return model.get_weights()

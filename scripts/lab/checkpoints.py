@@ -4,6 +4,7 @@ import json
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Checkpoint(keras.callbacks.Callback):
         made_by: fingerprints of the code and the data.
         changed: what to do with a file that was made by others: "refuse" it, "start-over", which
             begins the training anew, or "go-on" with it.
+        further: variables that belong to the training but to neither model nor optimizer.
 
     Raises:
         ValueError: if `changed` is none of these.
@@ -44,6 +46,7 @@ class Checkpoint(keras.callbacks.Callback):
         made_by: dict[str, str] | None = None,
         *,
         changed: str = "refuse",
+        further: Sequence[keras.Variable] = (),
     ):
         super().__init__()
         if changed not in CHANGED:
@@ -54,6 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._settings = json.dumps(settings, sort_keys=True)
         self._made_by = json.dumps(made_by or {}, sort_keys=True)
         self._changed = changed
+        self._further = [*further]
         self._begun = time.perf_counter(), time.process_time()
 
     def spent(self) -> dict[str, float]:
@@ -70,7 +74,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _write(self, path: Path) -> None:
         content: dict[str, Any] = {
             str(position): host_array(variable.value)
-            for position, variable in enumerate(_variables(self.model))
+            for position, variable in enumerate(self._variables(self.model))
         }
         content["settings"], content["made_by"] = self._settings, self._made_by
         content["spent"] = np.array([*self.spent().values()])
@@ -110,7 +114,7 @@ class Checkpoint(keras.callbacks.Callback):
         if made_by != json.loads(self._made_by) and not self._goes_on(made_by):
             return 0
         self._require_same(settings, model, arrays)
-        for variable, array in zip(_variables(model), arrays):
+        for variable, array in zip(self._variables(model), arrays):
             variable.assign(array)
         self._begun = self._begun[0] - seconds, self._begun[1] - cpu_seconds
         return int(model.optimizer.iterations.numpy())
@@ -132,7 +136,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _require_same(
         self, there: dict[str, Any], model: keras.Model, arrays: list[np.ndarray]
     ) -> None:
-        variables, here = _variables(model), json.loads(self._settings)
+        variables, here = self._variables(model), json.loads(self._settings)
         differences = [
             f"{name} {there.get(name)!r} there, {here.get(name)!r} here"
             for name in sorted({*there, *here})
@@ -151,6 +155,12 @@ class Checkpoint(keras.callbacks.Callback):
                 "folder, or delete it to begin anew"
             )
 
+    def _variables(self, model: keras.Model) -> list[keras.Variable]:
+        """Each variable of model and optimizer once; metrics are begun anew at every epoch."""
+        measured = {id(variable) for metric in model.metrics for variable in metric.variables}
+        found = {id(v): v for v in [*model.variables, *model.optimizer.variables, *self._further]}
+        return [variable for key, variable in found.items() if key not in measured]
+
 
 def _require_writable(path: Path) -> None:
     """Make the folder of a file that is to be written, now rather than after the first epoch."""
@@ -162,10 +172,3 @@ def _require_writable(path: Path) -> None:
             f"({error.strerror})"
         ) from error
     require_writable(path, name="--checkpoints")
-
-
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Each variable of model and optimizer once; metrics are begun anew at every epoch."""
-    measured = {id(variable) for metric in model.metrics for variable in metric.variables}
-    found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
-    return [variable for key, variable in found.items() if key not in measured]

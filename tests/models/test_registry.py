@@ -1,6 +1,5 @@
 """models/registry.py and the image classifiers: sizes, one step of training, export, refusals."""
 
-
 import keras
 import numpy as np
 import pytest
@@ -187,6 +186,7 @@ def test_a_number_makes_a_name():
     model = models.build("lstm-7", vocabulary=9, steps=3, batch_size=2)
     assert model.get_layer("lstm_1").units == 7 and model.output_shape == (2, 3, 9)
     assert models.build("mobilenet-v1-0.125", input_shape=COLOR).get_layer("conv1").filters == 4
+    assert models.build("resnet20-0.5").get_layer("conv1").filters == 8
 
 
 def test_published_language_models_have_the_steps_and_dropout_of_the_paper():

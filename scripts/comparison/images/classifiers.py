@@ -11,6 +11,7 @@ convolution and depthwise kernels, 1 to 2 % of the weights, stay dense, as in Zh
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,7 +21,7 @@ import tfprune
 from scripts.comparison import protocol
 from scripts.comparison.images.cnn_data import images_of
 from scripts.comparison.images.cnn_presets import PRESETS, VARIANTS, Preset, estimate, jobs
-from scripts.lab.folders import ROOT
+from scripts.lab.folders import ROOT, SHARED
 from scripts.lab.results_file import Job
 
 __all__ = ["PRESETS", "VARIANTS", "Preset", "estimate", "jobs", "train"]
@@ -37,8 +38,9 @@ class _Training(protocol.Training):
         load: Callable[..., models.Dataset] = models.load,
     ):
         self._images = images_of(preset, data_dir, load)
-        self._job, self._preset = job, preset
-        self.total = self._images.steps * preset.epochs
+        self._job, self._data_dir = job, data_dir
+        self._preset = preset.planned(job.options["model"], job.sparsity)
+        self.total = self._images.steps * self._preset.epochs
         self.data = self._images.fingerprint()
         self.pruning = {
             "structure": tfprune.structures_for("size"),
@@ -46,18 +48,20 @@ class _Training(protocol.Training):
         }
 
     def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
-        own = {name: self._job.options.get(name) for name in ("momentum", "width")}
-        model, pruning = prepare(
-            models.build(
-                self._job.options["model"],
-                input_shape=self._images.input_shape,
-                classes=self._images.classes,
-                **{name: value for name, value in own.items() if value is not None},
-            )
-        )
-        decay = keras.optimizers.schedules.CosineDecay(self._preset.learning_rate, self.total)
-        model.compile(keras.optimizers.Adam(decay), _loss())
+        model, pruning = prepare(self._built())
+        model.compile(self._preset.make_optimizer(self.total), _loss())
         return model, pruning
+
+    def _built(self) -> keras.Model:
+        if weights := self._job.options.get("weights"):
+            return models.load_resnet20(weights_file(weights, self._data_dir))
+        own = {name: self._job.options.get(name) for name in ("momentum", "width")}
+        return models.build(
+            self._job.options["model"],
+            input_shape=self._images.input_shape,
+            classes=self._images.classes,
+            **{name: value for name, value in own.items() if value is not None},
+        )
 
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         images = self._images
@@ -78,6 +82,24 @@ class _Training(protocol.Training):
             plain.compile(loss=_loss(), metrics=["accuracy"])
             found = plain.evaluate(self._images.test(), verbose=0, return_dict=True)
         return {"accuracy": float(found["accuracy"])}
+
+
+def weights_file(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
+    """Return the file of given weights.
+
+    Args:
+        name: of the file, with its folder.
+        data_dir: where that is, or a folder beside it; None: `../shared/data` beside the checkout.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    root = SHARED if data_dir is None else Path(data_dir).expanduser()
+    searched = [place / name for place in (root, root.parent)]
+    for file in searched:
+        if file.is_file():
+            return file
+    raise ValueError(f"the weights {name} must be at {' or '.join(map(str, searched))}")
 
 
 def _loss() -> keras.losses.Loss:

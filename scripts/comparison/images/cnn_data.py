@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import models
 from models.data import prepared
 from models.images.augment import training_batches
+from models.images.resnet import MEAN, STD, normalize
 from scripts.comparison.images.cnn_presets import Preset
 from scripts.lab import fingerprints
 
@@ -72,20 +73,22 @@ class Small:
             self.images.x_train[: self.preset.images],
             self.images.y_train[: self.preset.images],
             self.preset.batch_size,
-            epochs=self.preset.epochs,
+            epochs=epoch + 1,
             first_epoch=epoch,
             crop=self.preset.crop,
             flip=True,
             seed=seed,
         )
+        if self.preset.normalize:  # what is moved in from outside is black before
+            batches = batches.map(lambda images, labels: ((images - MEAN) / STD, labels))
         return batches.take(self.steps)
 
     def test(self) -> Any:
         import tensorflow as tf
 
-        return tf.data.Dataset.from_tensor_slices((self.images.x_test, self.images.y_test)).batch(
-            _EVALUATED
-        )
+        images = self.images.x_test
+        images = normalize(images) if self.preset.normalize else images
+        return tf.data.Dataset.from_tensor_slices((images, self.images.y_test)).batch(_EVALUATED)
 
     def fingerprint(self) -> str:
         images = self.images

@@ -1,10 +1,11 @@
 """Which translation models the comparison trains, how, and how long that takes."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
-from scripts.comparison.presets import Presets, Run, cases, pruning_options
+from scripts.comparison.presets import Continuation, Presets, Run, cases, pruning_options
 
 # Processor time of one epoch at widths 64 and 128, one core of a busy x86 server.
 _SECONDS_A_TOKEN = 80e-6
@@ -44,6 +45,10 @@ class Preset:
         left_out: regular expressions of the paths of weights that stay dense.
         beam: hypotheses a sentence in the search.
         alpha: of the length penalty.
+        bucket: lengths of sentences are padded to its multiples.
+        best: whether the epoch with the lowest validation loss counts, not the last one.
+        continuation: how the widest dense model is trained on and pruned; None prunes another one
+            while it is trained.
     """
 
     units: tuple[int, ...] = (16, 32, 64)
@@ -67,18 +72,37 @@ class Preset:
     left_out: tuple[str, ...] = ()
     beam: int = 4
     alpha: float = 0.6
+    bucket: int = 8
+    best: bool = False
+    continuation: Continuation | None = None
 
     def runs(self) -> list[Run]:
-        own = ("units", "sparsities", "left_out")
-        shared = {k: v for k, v in dataclasses.asdict(self).items() if k not in own}
-        shared |= pruning_options(self)
-        shared["splits"] = list(self.splits)  # as it comes back from a results file
         return [
-            Run(f"{kind}-{units}", sparsity, {"units": units, **shared}, self._seconds(units))
+            Run(f"{kind}-{units}", sparsity, plan.options(units, sparsity), plan.seconds(units))
             for kind, units, sparsity in cases(self.units, self.units[-1:], self.sparsities)
+            for plan in [self.planned(sparsity)]
         ]
 
-    def _seconds(self, u: int) -> float:
+    def planned(self, sparsity: float) -> "Preset":
+        """Return the preset with the epochs and the learning rate of one of its models."""
+        if self.continuation is None or not sparsity:
+            return self
+        return dataclasses.replace(
+            self, epochs=self.continuation.epochs, learning_rate=self.continuation.learning_rate
+        )
+
+    def options(self, units: int, sparsity: float) -> dict[str, Any]:
+        """Return what decides the outcome of a run, as plain values."""
+        own = {"units", "sparsities", "left_out", "continuation"}
+        own |= {name for name in ("bucket", "best") if getattr(self, name) == _USUAL[name]}
+        shared = {k: v for k, v in dataclasses.asdict(self).items() if k not in own}
+        shared["splits"] = list(self.splits)  # as it comes back from a results file
+        if self.continuation and sparsity:
+            shared["goes_on_from"] = f"dense-{units}"
+        return {"units": units, **shared, **pruning_options(self)}
+
+    def seconds(self, u: int) -> float:
+        """Return how long the training of so many units takes on one core."""
         d, tokens = self.depth, self.epochs * _TOKENS_A_SENTENCE
         tokens *= self.sentences or _SENTENCES[self.data]
         lstms = 4 * u * u * (7 + 2 * (d - 2)) + 4 * u * u * (2 + 3 * (d - 1))
@@ -93,6 +117,9 @@ class Preset:
         kind = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}[self.optimizer]
         return kind(rate, global_clipnorm=self.clip)
 
+
+# Options that some committed results do not name.
+_USUAL = {"bucket": 8, "best": False}
 
 # The GNMT of 4 layers of github.com/tensorflow/nmt, with which Zhu & Gupta worked: SGD for 340,000
 # steps of 128 sentences. The widths of the dense models and the steps of the pruning are ours.
@@ -119,6 +146,21 @@ PRESETS = Presets(
         "quick": Preset(sparsities=(0.8,), sentences=8_000, updates=10, beam=1),
         "paper": _GNMT,
         "paper-de-en": dataclasses.replace(_GNMT, pair="de-en"),
+        "multi30k": Preset(
+            units=(64, 128, 256),
+            vocabulary=4_000,
+            depth=1,
+            dropout=0.3,
+            epochs=15,
+            batch_size=64,
+            learning_rate=2e-3,
+            begin=0.0,
+            end=0.5,
+            updates=50,
+            bucket=2,
+            best=True,
+            continuation=Continuation(10, 1e-3),
+        ),
     },
     {
         "cpu-early": {"begin": 0.0, "end": 0.5},

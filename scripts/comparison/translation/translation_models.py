@@ -22,6 +22,7 @@ from models.translation import encoder_decoder, subwords
 from models.translation.bleu import corpus_bleu
 from models.translation.decoding import translate
 from scripts.comparison import protocol, training
+from scripts.comparison.best_epoch import BestEpoch
 from scripts.comparison.translation.nmt_presets import (
     PRESETS,
     VARIANTS,
@@ -65,12 +66,12 @@ class _Training(protocol.Training):
 
     def __init__(self, job: Job, preset: Preset, data_dir: str | os.PathLike[str] | None):
         self._texts = read(preset, None if data_dir is None else Path(data_dir))
-        self._preset, self._units, self._seed = preset, job.options["units"], job.seed
-        self.total = self._texts.steps * preset.epochs
+        self._preset, self._job = preset.planned(job.sparsity), job
+        self.total = self._texts.steps * self._preset.epochs
         self.data = f"{self._texts.words.fingerprint}-{self._texts.sentences}"
 
     def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
-        model, pruning = prepare(_build(self._units, self._preset))
+        model, pruning = prepare(_build(self._job.options["units"], self._preset))
         model.compile(
             self._preset.make_optimizer(self.total), encoder_decoder.loss(), jit_compile=_jit()
         )
@@ -79,7 +80,7 @@ class _Training(protocol.Training):
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         texts, epochs = self._texts, self._preset.epochs
         orders = [
-            _batches(texts.train, self._preset, _order(self._seed, epoch))
+            _batches(texts.train, self._preset, _order(self._job.seed, epoch))
             for epoch in range(done // texts.steps, epochs)
         ]
         model.fit(
@@ -91,6 +92,14 @@ class _Training(protocol.Training):
             verbose=0,
             callbacks=callbacks,
         )
+
+    def best(self, model: keras.Model) -> BestEpoch | None:
+        if not self._preset.best:
+            return None
+        batches, sparsity, end = _batches(self._texts.valid, self._preset), self._job.sparsity, 0
+        if sparsity:  # what is not sparse yet does not count
+            end = training.schedule(self._preset, sparsity, self.total).end_step
+        return BestEpoch(model, lambda own: token_loss(own, batches), from_step=end)
 
     def measure(self, plain: keras.Model) -> dict[str, Any]:
         sentences = self._texts.sentences * self._preset.epochs
@@ -172,7 +181,11 @@ def _order(seed: int, epoch: int) -> int:
 
 def _batches(encoded: Any, preset: Preset, seed: int | None = None) -> Any:
     return translation_batches.batches(
-        encoded, batch_size=preset.batch_size, max_length=preset.max_length, seed=seed
+        encoded,
+        batch_size=preset.batch_size,
+        max_length=preset.max_length,
+        bucket=preset.bucket,
+        seed=seed,
     )
 
 
@@ -197,6 +210,7 @@ PROTOCOL = protocol.Protocol(
         ROOT / "models" / "translation" / "encoder_decoder.py",
         ROOT / "models" / "data" / "translation.py",
         ROOT / "models" / "data" / "translation_batches.py",
+        ROOT / "scripts" / "comparison" / "best_epoch.py",
     ],
 )
 train = PROTOCOL.train

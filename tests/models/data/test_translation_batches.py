@@ -64,6 +64,14 @@ def test_batches_are_padded_sentences_of_like_length_with_shifted_targets(pairs,
     assert found == set(zip(ENGLISH[:-1], GERMAN))
 
 
+@pytest.mark.parametrize("bucket", [1, 3])
+def test_no_length_is_padded_to_more_than_the_next_multiple(bucket, pairs, words):
+    encoded = encode(pairs, words, words, max_length=40)
+    for (source, before), after in made(encoded, batch_size=2, bucket=bucket):
+        longest = np.maximum(*(np.count_nonzero(part, axis=1) for part in (source, after)))
+        assert (longest > source.shape[1] - bucket).all() and source.shape == before.shape
+
+
 def test_every_seed_has_its_own_order_and_always_the_same(pairs, words):
     encoded = encode(pairs, words, words, max_length=40)
 
@@ -81,3 +89,5 @@ def test_impossible_sizes_are_refused(pairs, words):
         encode(pairs, words, words, max_length=1)
     with pytest.raises(ValueError, match="`batch_size` must be at least 1. Rec.*batch_size=0"):
         batches(pairs, batch_size=0, max_length=4)
+    with pytest.raises(ValueError, match="`bucket` must be at least 1. Received: bucket=0"):
+        batches(pairs, batch_size=1, max_length=4, bucket=0)

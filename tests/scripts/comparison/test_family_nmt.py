@@ -8,6 +8,7 @@ import pytest
 
 from models.data import translation_batches
 from models.translation import encoder_decoder
+from scripts.comparison.presets import Continuation
 from scripts.comparison.translation import nmt_presets, translation_models
 from scripts.comparison.translation.translation_models import estimate, jobs, train
 
@@ -27,9 +28,16 @@ TINY = nmt_presets.Preset(
 )
 
 
+# The best epoch counts, and the pruned model goes on from the dense one.
+CONTINUED = dataclasses.replace(
+    TINY, units=(8,), bucket=20, best=True, begin=0.0, continuation=Continuation(2, 0.01)
+)
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(nmt_presets.PRESETS, "tiny", TINY)
+    monkeypatch.setitem(nmt_presets.PRESETS, "continued", CONTINUED)
     translation_models.read.cache_clear()
 
 
@@ -108,6 +116,51 @@ def test_a_pruned_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_
     nmt_presets.PRESETS["tiny"] = other
     with pytest.raises(ValueError, match="was made by other data than there is today"):
         train(jobs("tiny", 0)[-1], "tiny", 0, tmp_path, data_dir=folder)
+
+
+class Losses(keras.callbacks.Callback):
+    """Validation loss of every epoch."""
+
+    def __init__(self, texts):
+        super().__init__()
+        self.texts, self.losses = texts, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        batches = translation_batches.batches(
+            self.texts.valid, batch_size=16, max_length=20, bucket=20
+        )
+        self.losses.append(translation_models.token_loss(self.model, batches))
+
+
+def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_path):
+    dense, pruned = jobs("continued", 0)
+    with pytest.raises(ValueError, match="dense-8 at 0, seed 0 must be trained first: pruned-8 at"):
+        train(pruned, "continued", 0, tmp_path, data_dir=folder)
+    watch = Losses(translation_models.read(CONTINUED, folder))
+    found = train(dense, "continued", 0, tmp_path, data_dir=folder, callbacks=[watch])
+    assert found["valid_loss"] == pytest.approx(min(watch.losses), rel=1e-5)
+    assert found["sentences"] == 3 * 96
+
+    class First(Losses):
+        def on_train_batch_begin(self, batch, logs=None):
+            if not self.losses:
+                self.on_epoch_end(0)
+
+    watch = First(translation_models.read(CONTINUED, folder))
+    whole = train(pruned, "continued", 0, tmp_path, data_dir=folder, callbacks=[watch])
+    assert watch.losses[0] == pytest.approx(found["valid_loss"], rel=1e-5)
+    assert whole["valid_loss"] == pytest.approx(min(watch.losses[1:]), rel=1e-5)
+    assert 0.4 < 1 - whole["nonzeros"] / whole["parameters"] < 0.5
+    assert whole["sentences"] == 2 * 96
+
+    file = tmp_path / "nmt-continued-pruned-8-0.5-0.npz"
+    file.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        stop = StopAfter(translation_models.read(CONTINUED, folder).steps + 1)
+        train(pruned, "continued", 0, tmp_path, data_dir=folder, callbacks=[stop])
+    assert file.exists()
+    resumed = train(pruned, "continued", 0, tmp_path, data_dir=folder)
+    assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
 
 
 def test_the_loss_counts_every_token_once(folder):

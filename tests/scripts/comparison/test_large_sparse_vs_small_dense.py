@@ -1,5 +1,6 @@
 """scripts/comparison/command.py on a tiny family, and the image family on small images."""
 
+import dataclasses
 import json
 import types
 
@@ -7,11 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+import models
 from models import Dataset
+from models.images.resnet import normalize
 from scripts.comparison import command as comparison
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
-from scripts.comparison.images import classifiers, cnn_presets
+from scripts.comparison.images import classifiers, cnn_data, cnn_presets
+from scripts.comparison.presets import Continuation
 from scripts.lab.results_file import Job
 
 
@@ -174,6 +178,62 @@ def test_a_stopped_training_ends_as_one_that_was_not(images, tmp_path):
     for key in first.files:
         if key not in ("spent", "settings"):
             np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_given_weights_are_measured_as_they_are_and_pruned_from_there(tmp_path, monkeypatch):
+    keras.utils.set_random_seed(1)
+    given = models.build("resnet20", width=2)
+    (tmp_path / "given").mkdir()
+    np.savez(
+        tmp_path / "given" / "w.npz",
+        **{f"{layer.name}/{v.name}": v for layer in given.layers for v in layer.weights},
+    )
+    preset = dataclasses.replace(
+        cnn_presets.PRESETS["cifar10"],
+        epochs=1,
+        batch_size=8,
+        updates=2,
+        continuation=Continuation(2, 1e-9, "given/w.npz"),
+    )
+    monkeypatch.setitem(cnn_presets.PRESETS, "tiny", preset)
+    random = np.random.default_rng(0)
+    x, y = random.random((24, 32, 32, 3)).astype("float32"), random.integers(0, 10, 24)
+    options = {"data_dir": tmp_path / "tfds", "load": lambda name, where: data}
+    data = Dataset("cifar10", 10, x[:16], y[:16], x[16:], y[16:])
+    small, _, dense, pruned = classifiers.jobs("tiny", 0)[:4]
+    assert (small.options["epochs"], dense.options["epochs"]) == (1, 0)
+
+    found = classifiers.train(dense, "tiny", 0, tmp_path / "c", **options)
+    right = np.argmax(given.predict(normalize(x[16:]), verbose=0), axis=1) == y[16:]
+    assert found["accuracy"] == pytest.approx(right.mean())
+    assert not list((tmp_path / "c").iterdir())  # nothing was trained
+
+    found = classifiers.train(pruned, "tiny", 0, tmp_path / "c", **options)
+    with np.load(tmp_path / "c" / "cnn-tiny-pruned-resnet20-0.9-0.npz") as content:
+        arrays = [content[name] for name in content.files if name.isdigit()]
+    kernel = given.get_layer("conv1").kernel.numpy()  # hardly moved at this learning rate
+    assert any(a.shape == kernel.shape and np.abs(a - kernel).max() < 1e-5 for a in arrays)
+    prunable = sum(v.size for v in (w.numpy() for w in given.trainable_variables) if v.ndim > 1)
+    dense_kernel = kernel.size
+    left = found["parameters"] - 0.9 * (prunable - dense_kernel)
+    assert found["nonzeros"] == pytest.approx(left, rel=0.05)
+
+
+def test_missing_weights_are_one_line(tmp_path):
+    with pytest.raises(ValueError, match="the weights a/w.npz must be at .* or ") as error:
+        classifiers.weights_file("a/w.npz", tmp_path)
+    assert str(tmp_path / "a" / "w.npz") in str(error.value)
+
+
+def test_small_images_are_normalized_after_they_were_moved():
+    x = np.zeros((8, 32, 32, 3), "float32")
+    data = Dataset("cifar10", 10, x, np.zeros(8, "int32"), x, np.zeros(8, "int32"))
+    preset = dataclasses.replace(cnn_presets.PRESETS["cifar10"], batch_size=8)
+    images = cnn_data.Small(data, preset)
+    ((batch, _),) = images.epoch(0, 0)
+    expected = normalize(np.zeros((1, 1, 1, 3)))
+    np.testing.assert_allclose(batch, np.broadcast_to(expected, batch.shape), rtol=1e-6)
+    np.testing.assert_array_equal(next(iter(images.test()))[0], normalize(x))
 
 
 def test_a_job_of_another_preset_is_refused(images):
