@@ -61,16 +61,20 @@ def build(
     if not sparse:
         return Built(file.content, (), _coverage(file.model, target))
     own = _build(file, target, quantize, lower_conv3x3)
+    if quantize in FLOAT_ARITHMETIC[1:]:  # where little is saved, fewer bits may cost bytes
+        own = min(own, _build(file, target, None, lower_conv3x3), key=_size)
     if target.costs is not None:
         return own
     others = [_build(file, machine, quantize, False) for machine in MACHINES.values()]
-    if quantize in FLOAT_ARITHMETIC[1:]:  # where little is saved, fewer bits may cost bytes
-        others.append(_build(file, target, None, False))
-    smallest = min([own, *others], key=lambda built: len(built.content))
+    smallest = min([own, *others], key=_size)
     if smallest is own:
         return own
     model = flatbuffer.parse(smallest.content, "the smallest file")
     return dataclasses.replace(smallest, coverage=_coverage(model, target))
+
+
+def _size(built: Built) -> int:
+    return len(built.content)
 
 
 def _build(

@@ -220,8 +220,8 @@ def _notes(
     if float32 is not None and len(built.content) > float32:
         yield (
             f"The file is larger than without quantization, which takes {float32:,} bytes: the "
-            "zeros of integer weights stay in the file where that is faster, and scales and "
-            "unrolled time steps come on top."
+            "zeros of integer weights mostly stay in the file, and scales and unrolled time steps "
+            "come on top."
         )
     if wasm_missing:
         yield "The file was not run in WebAssembly: Node or LiteRT.js is not installed."
