@@ -14,6 +14,7 @@ from tfprune.support.import_hooks import SecondNames, after_import
 if TYPE_CHECKING:
     from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
+    from tfprune.compression.distillation import distill
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
@@ -53,6 +54,7 @@ __all__ = [
     "UpdatePruningStep",
     "channels",
     "compat",
+    "distill",
     "distributions",
     "export",
     "masks",
@@ -74,6 +76,7 @@ __all__ = [
 # Module -> what is public of it; the same as above, where type checkers and editors look.
 _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
+    "compression.distillation": ["distill"],
     "compression.quantization": ["quantize_aware"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["PruningSummaries", "UpdatePruningStep"],

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels
-from tfprune.channels.coupling.reading import Reading, graph_of
+from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.kept import Kept
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     called_again,

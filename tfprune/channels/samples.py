@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.reading import graph_of
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
 
 _LENGTH = 8  # where the model leaves one open

@@ -85,7 +85,7 @@ def flat_calls(model: keras.Model) -> tuple[list[Call], list[Value]]:
         >>> calls[-1].operation.name, calls[-1].outputs == returned
         ('a', True)
     """
-    graph = _graph(model)
+    graph = graph_of(model)
     if graph is None:
         return [], []
     inputs = [Value(tuple(tensor.shape)) for tensor in graph.inputs]
@@ -103,7 +103,7 @@ def _expand(graph: Any, arguments: list[Value], calls: list[Call]) -> list[Value
         operation = node.operation
         operation = operation.layer if isinstance(operation, PrunedLayer) else operation
         inputs = [values[id(tensor)] for tensor in node.input_tensors]
-        inner = _graph(operation)
+        inner = graph_of(operation)
         if inner is not None and len(inner.inputs) == len(inputs):
             outputs = _expand(inner, inputs, calls)
         else:
@@ -113,7 +113,7 @@ def _expand(graph: Any, arguments: list[Value], calls: list[Call]) -> list[Value
     return [values[id(tensor)] for tensor in graph.outputs]
 
 
-def _graph(model: Any) -> Any:
+def graph_of(model: Any) -> Any:
     """Return the Functional model that has the calls; None for what is no built graph model."""
     if isinstance(model, keras.Sequential):
         return functional_of(model)

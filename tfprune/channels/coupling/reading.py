@@ -7,14 +7,13 @@ import keras
 from tfprune.channels.coupling import rules
 from tfprune.channels.coupling.call_site import Book, Opaque, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
     calls_of,
-    functional_of,
     maker_of,
 )
-from tfprune.keras_graph.sublayers import is_graph
 
 
 @dataclasses.dataclass
@@ -64,13 +63,6 @@ def read(model: keras.Model) -> Reading:
         )
     reading.book.tie_weights()
     return reading
-
-
-def graph_of(model: object) -> keras.Model | None:
-    """Return the Functional model that has the calls; None for what is no built graph model."""
-    if isinstance(model, keras.Sequential):
-        return functional_of(model)
-    return model if is_graph(model) else None
 
 
 def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Labels]:
