@@ -10,10 +10,10 @@ Sources: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network",
 Hints: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550. Attention:
 Zagoruyko & Komodakis, "Paying More Attention to Attention", ICLR 2017, arXiv 1612.03928.
 
-Beside `keras.distillation.Distiller` (3.15): with `loss=keras.losses.KLDivergence()` its loss is the
-same where there are no weights (a test compares them). By default it takes the divergence of the
-logits themselves, and it leaves out the losses that layers add and the weights of examples, freezes
-the teacher for good, and takes the softmax of a softmax.
+Beside `keras.distillation.Distiller` (3.15): with `loss=keras.losses.KLDivergence()` its loss is
+the same where there are no weights (a test compares them). By default it takes the divergence of
+the logits themselves, and it leaves out the losses that layers add and the weights of examples,
+freezes the teacher for good, and takes the softmax of a softmax.
 
 Deviations: hints are learnt together with the rest, not in a stage of their own.
 """
