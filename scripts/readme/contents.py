@@ -53,6 +53,13 @@ def _one(
     return lambda read: with_caption(make(read(name)), left=left)
 
 
+def _optimizer_state(read: Read) -> str:
+    """Batches are those of both recipes."""
+    run = read("optimizer_state")
+    settings = run["settings"]
+    return with_caption(tables.gradual({**run, "settings": {**settings, **settings["adam"]}}))
+
+
 def _mobilenet(read: Read) -> str:
     """Accuracies, then files."""
     run = read("mobilenet_imagenet")
@@ -73,6 +80,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "one_shot": _one(tables.one_shot, "one_shot_table"),
     "gradual": _one(tables.gradual, "gradual_comparison"),
     "schedules": _one(tables.gradual, "ablate_schedule"),
+    "optimizer_state": _optimizer_state,
     **{
         name: _one(functools.partial(comparison_table.readme, family), FILES[name])
         for name, family in FAMILIES.items()
