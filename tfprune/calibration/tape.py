@@ -174,14 +174,20 @@ class TapePasses:
                 outer.watch(point)
                 _, gradients = self._differentiate(point, batch)
             return outer.gradient(
-                gradients, point, vector, unconnected_gradients=tf.UnconnectedGradients.ZERO
+                gradients,
+                point,
+                {name: tf.cast(v, point[name].dtype) for name, v in vector.items()},
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
 
         return map_samples(product, vectors)
 
     def _diagonal_part(self, batch: tuple[Any, Any, Any], vectors: Tensors) -> Tensors:
         products = self._hessian_products(batch, vectors)
-        return {name: tf.reduce_sum(v * products[name], axis=0) for name, v in vectors.items()}
+        return {
+            name: tf.reduce_sum(tf.cast(v, products[name].dtype) * products[name], axis=0)
+            for name, v in vectors.items()
+        }
 
     def _compile(
         self,
