@@ -73,3 +73,24 @@ def test_a_class_that_builds_its_own_graph_is_pruned_as_a_functional_model_with_
     with pytest.warns(UserWarning, match="OwnGraph.*its copy is a Functional"):
         pruned = tfprune.prune(OwnGraph(), tfprune.OneShot(0.5))
     assert len(tfprune.wrapping.pruned_layer.pruned_layers(pruned)) == 1
+
+
+def test_class_weights_that_scores_do_not_see_are_told_of_once(mlp, data):
+    x, y = data
+    labels = y.argmax(axis=1)
+
+    def train(scorer, update, class_weight):
+        pruned = tfprune.prune(mlp, tfprune.OneShot(0.5), scorer=scorer)
+        pruned.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        options = {"verbose": 0, "callbacks": [update], "class_weight": class_weight}
+        pruned.fit(x, labels, **options)
+        pruned.fit(x, labels, **options)
+
+    weights = {0: 5.0, 1: 1.0, 2: 1.0}
+    with pytest.warns(
+        UserWarning, match=r"`class_weight` .* Snip scores on.*sample_weight"
+    ) as seen:
+        train("snip", tfprune.UpdatePruningStep((x, labels)), weights)
+    assert len([w for w in seen if "class_weight" in str(w.message)]) == 1
+    train("magnitude", tfprune.UpdatePruningStep(), weights)
+    train("snip", tfprune.UpdatePruningStep((x, labels)), None)

@@ -12,9 +12,12 @@ from tfprune.keras_graph.private_keras import model_in_training, train_writer
 from tfprune.pruning.step_counter import StepCounter
 from tfprune.pruning.train_function import after_training, followed_by, plain_function
 from tfprune.pruning.updater import PruningUpdater
+from tfprune.scorers.protocol import GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.wrapping.mask_update import LiveVariables, UpdateRule, Variables, keep_highest
-from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.running_fit import arguments_of_fit
+from tfprune.wrapping.shortfall import tell_ahead
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
@@ -28,8 +31,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     Args:
         data: examples for scorers that need evidence, such as the training data; in any form that
-            `fit` takes. Arrays give other random examples at each update, a `tf.data.Dataset` is
-            read from its beginning each time, a generator is read once.
+            `fit` takes, with sample weights where `fit` has a `class_weight`. Arrays give other
+            random examples at each update, a `tf.data.Dataset` is read from its beginning each
+            time, a generator is read once.
         loss: loss for scorers that need gradients, as in `compile`; that of the model by default.
         optimizer: the optimizer that trains the model, where it is not `model.optimizer`; or what
             else counts its updates, an integer `keras.Variable` or a function.
@@ -46,7 +50,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
             no optimizer step was counted in it.
 
     Warns:
-        UserWarning: at the start of a `fit` too short for any mask update to happen.
+        UserWarning: at the start of a `fit` too short for any mask update to happen; or at its
+            start or end, once a model and with numbers, if it ends before the schedule; and if it
+            has a `class_weight` that scores by gradients do not see.
 
     Example:
         >>> import tfprune
@@ -84,6 +90,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self._outer_function: Any = None  # model.train_function as it was found
         self._completed_before = 0
         self._inside_step = False  # whether the training step has made the update of this batch
+        self._class_weight_told = False
         self._signs_before: Any = None  # of the optimizer at the start; None once it is at work
 
     def set_model(self, model: keras.Model) -> None:
@@ -105,6 +112,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         if all(layer.built for layer in layers):
             self.updater = self._make_updater(model)
             self._warn_if_too_short(self.updater)
+            self._warn_of_class_weight(layers)
         else:  # the first step builds the model, and the updater follows
             for layer in layers:
                 layer.has_updater = True
@@ -175,11 +183,25 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def _warn_if_too_short(self, updater: PruningUpdater) -> None:
         steps, upcoming = self._steps_ahead(), updater.next_update()
-        if steps is not None and upcoming is not None and upcoming > updater.step + steps:
+        if steps is None:
+            return
+        if upcoming is not None and upcoming > updater.step + steps:
             warnings.warn(
                 f"No mask update will happen in this fit: it runs from step {updater.step} to "
                 f"{updater.step + steps}, and the next update is due at step {upcoming}. Train "
                 "longer or change the schedule's begin_step or frequency.",
+                stacklevel=2,
+            )
+        tell_ahead(pruned_layers(self.model), updater.step + steps)
+
+    def _warn_of_class_weight(self, layers: list[PrunedLayer]) -> None:
+        given = (arguments_of_fit(layers) or {}).get("class_weight")
+        needy = [layer.scorer for layer in layers if GRADIENTS in needs_of(layer.scorer)]
+        if given and needy and not self._class_weight_told:
+            self._class_weight_told = True
+            warnings.warn(
+                "The `class_weight` of fit does not reach the examples that "
+                f"{type(needy[0]).__name__} scores on. Weigh these by data=(x, y, sample_weight).",
                 stacklevel=2,
             )
 

@@ -7,13 +7,16 @@ from tfprune.support.arrays import host_array
 from tfprune.wrapping.weight_groups import WeightGroup
 
 
-def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklevel: int) -> None:
+def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklevel: int) -> bool:
     """Warn once of all frozen weights that an update left less sparse than it asked for.
 
     Args:
         missed: pairs of a group and the step of its schedule at which it was updated last.
         remedy: what to do, for the end of the message.
         stacklevel: of the warning, from here.
+
+    Returns:
+        Whether there are any.
     """
     found = []
     for group, step in missed:
@@ -28,3 +31,4 @@ def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklev
             f"Frozen layers keep their masks: {', '.join(found[:3])}{more}. {remedy}",
             stacklevel=stacklevel,
         )
+    return bool(found)

@@ -18,6 +18,7 @@ from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.shortfall import notice_of
 from tfprune.wrapping.weight_groups import grouped
 
 
@@ -106,6 +107,8 @@ def one_shot(
         rules=rules,
     )
     layers = pruned_layers(pruned)
+    notice = notice_of(layers)
+    notice.told = True  # what `on_stage` saves or reports has the zeros of its stage
     groups = grouped(layers)
     if not any(group.trainable() for group in groups):
         raise ValueError(
@@ -126,7 +129,8 @@ def one_shot(
         if on_stage is not None:
             on_stage(pruned, results[-1])
     frozen = [(group, schedule.count) for group in groups]
-    warn_frozen(frozen, "Unfreeze them (trainable = True) to have them pruned.", stacklevel=3)
+    remedy = "Unfreeze them (trainable = True) to have them pruned."
+    notice.told = warn_frozen(frozen, remedy, stacklevel=3)
     for layer in layers:
         layer.pruning_step.assign(schedule.count)
         layer.has_updater = True  # no update is left to make

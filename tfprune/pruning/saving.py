@@ -11,7 +11,8 @@ import keras
 
 from tfprune.keras_graph.rebuilding import rebuild, uncompiled, units
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config, remember, remembered
-from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.shortfall import notice_of
 
 _PACKAGE, _NAME = "tfprune", "PrunedModel"
 
@@ -42,7 +43,11 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
             )
         mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
 
-    return rebuild(model, wrap, on_subclassed=note)
+    pruned = rebuild(model, wrap, on_subclassed=note)
+    layers = pruned_layers(pruned)
+    if layers:
+        notice_of(layers)  # so that one that is saved speaks for all
+    return pruned
 
 
 def mark_pruned(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) -> None:

@@ -1,16 +1,27 @@
 """strip_pruning: from a pruned model back to a plain one, with the zeros in its weights."""
 
+from typing import Any
+
 import keras
 
 from tfprune.keras_graph.rebuilding import rebuild, units
 from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.scorers.protocol import Evidence, needs_of
+from tfprune.support.arrays import host_array
+from tfprune.wrapping.added_state import NOT_BEGUN
 from tfprune.wrapping.keep_zeros import keep_zeros_of
+from tfprune.wrapping.mask_update import LiveVariables, run_update
 from tfprune.wrapping.other_transforms import refuse_averages
-from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.shortfall import is_short, tell_shortfall
+from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
 def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Model:
     """Return a plain Keras model with exact zeros where the masks are, of the same class and names.
+
+    Of a model that nobody has trained, masks that are complete at step 0 and need no data, such as
+    those of `OneShot` by magnitude, are made for the copy.
 
     Args:
         model: a model with `PrunedLayer`s, from `tfprune.prune` or built with them.
@@ -25,12 +36,18 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
         TypeError: if `model` is not a `keras.Model`.
         ValueError: if it has no `PrunedLayer` or cannot be copied.
 
+    Warns:
+        UserWarning: once, with numbers, if the model has fewer zeros than its schedule asks for at
+            its end.
+
     Example:
         >>> import tfprune
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         >>> plain = strip_pruning(tfprune.prune(model, tfprune.OneShot(0.5)))
         >>> [type(layer).__name__ for layer in plain.layers]
         ['Dense']
+        >>> int((plain.layers[0].kernel.numpy() == 0).sum())
+        6
     """
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -40,9 +57,7 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
     wrappers = pruned_layers(model)
     if not wrappers:
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
-    owned = {id(own.weight): own for wrapper in wrappers for own in wrapper.pruned}
-    # 0 * negative is -0.0, which compresses worse than 0.0; adding 0.0 turns it into 0.0.
-    masked = {key: own.masked_value() + 0.0 for key, own in owned.items()}
+    masked = _masked_values(wrappers)
     stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
     if keep_masks:
         for unit in units(stripped):
@@ -50,3 +65,34 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
                 keep_zeros_of(weight)
         refuse_averages(stripped)
     return stripped
+
+
+def _masked_values(layers: list[PrunedLayer]) -> dict[int, Any]:
+    """Return id of each pruned weight -> its value with zeros; nothing about the model changes."""
+    owned = {id(own.weight): own for layer in layers for own in layer.pruned}
+    with keras.StatelessScope():
+        _make_due_masks([layer for layer in layers if layer.built])
+        tell_shortfall(layers, "Train it longer, or have the schedule end earlier.")
+        # 0 * negative is -0.0, which compresses worse than 0.0; adding 0.0 turns it into 0.0.
+        return {key: own.masked_value() + 0.0 for key, own in owned.items()}
+
+
+def _make_due_masks(layers: list[PrunedLayer]) -> None:
+    """Make the masks that are complete at step 0 and need no data, if pruning has not begun."""
+    if any(int(host_array(layer.pruning_step.value)) != NOT_BEGUN for layer in layers):
+        return
+    groups = [group for group in grouped(layers) if _is_complete_at_once(group)]
+    run_update([(group, 0) for group in groups], _no_evidence, LiveVariables())
+    made = {id(weight) for group in groups for weight in group.trainable().values()}
+    for layer in layers:
+        if all(id(own.weight) in made for own in layer.pruned):
+            layer.pruning_step.assign(0)
+
+
+def _is_complete_at_once(group: WeightGroup) -> bool:
+    begins = group.schedule.next_update(NOT_BEGUN) == 0
+    return begins and not needs_of(group.scorer) and not is_short(group.schedule, 0)
+
+
+def _no_evidence(step: int) -> Evidence:
+    raise ValueError(f"`data` must be given to prune at step {step}. Received: no examples.")

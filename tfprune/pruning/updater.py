@@ -22,6 +22,7 @@ from tfprune.wrapping.mask_update import (
 )
 from tfprune.wrapping.optimizer_slots import reset_where_masked
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.shortfall import notice_of, tell_shortfall
 from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
@@ -154,12 +155,16 @@ class PruningUpdater:
         """Record the step in every layer; call it when training ends.
 
         Warns:
-            UserWarning: naming the layers that were frozen when they should have been updated.
+            UserWarning: naming the layers that were frozen when they should have been updated, or
+                if the schedule is not at its end and that has not been said.
         """
         self._follow_model(self._live)
         missed = self._write_step(self._live, everywhere=True)
         remedy = "They make up for it at the first update after they are unfrozen."
-        warn_frozen(missed, remedy, stacklevel=4)
+        if warn_frozen(missed, remedy, stacklevel=4):
+            notice_of(self._layers).told = True
+        advice = "Training has ended before the schedule; another fit goes on from there."
+        tell_shortfall(self._layers, advice, ended=True)
         open_ended = {
             name
             for group in self._groups

@@ -21,7 +21,9 @@ from tfprune.reports import html_page, storage, tables
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.pruned_layer import plain_path, pruned_layers
+from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.shortfall import tell_shortfall
+from tfprune.wrapping.weight_groups import plain_path
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -105,6 +107,10 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
         TypeError: if `model` is not a `keras.Model`.
         ValueError: if it is not built.
 
+    Warns:
+        UserWarning: once, with numbers, if a pruned model has fewer zeros than its schedule asks
+            for at its end.
+
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         >>> model.set_weights([np.eye(4, 3), np.ones(3)])
@@ -122,6 +128,7 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
             f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
         )
     found = _measure(model)
+    tell_shortfall(pruned_layers(model), "The report shows the model as it is.")
     if verbose:
         tables.show(found.__rich__(), sys.stdout)
     return found

@@ -8,7 +8,7 @@ update.
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -30,6 +30,9 @@ from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskSc
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import Quantizer, WeightPlan, weight_plans
 from tfprune.wrapping.training_guard import constrain, guard, untrainable
+
+if TYPE_CHECKING:
+    from tfprune.wrapping.shortfall import ModelNotice
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -107,6 +110,7 @@ class PrunedLayer(keras.layers.Wrapper):
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
         self._has_updater = False
+        self.notice: "ModelNotice | None" = None  # shared by the layers of a model
         self.supports_masking = True  # the wrapped layer warns if it does not
         self._take_call_signature()
         if layer.built and prunable_weights(layer):
@@ -208,6 +212,12 @@ class PrunedLayer(keras.layers.Wrapper):
         for own in self.pruned:
             guard(own.weight, self)
 
+    def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
+        """Save masks, step and scores; say first if the model lacks zeros that it should have."""
+        if self.notice is not None and not self.has_updater:
+            self.notice.before_saving()
+        super().save_own_variables(store)
+
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
         """Load masks and step; where no update is left, weights may be trained without them."""
         first = [*(own.mask for own in self.pruned), self.pruning_step]
@@ -275,21 +285,6 @@ def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
         []
     """
     return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
-
-
-def plain_path(layer: keras.layers.Layer, path: str) -> str:
-    """Return the path of a variable of `layer` without the level that a wrapper adds.
-
-    Example:
-        >>> import tfprune
-        >>> layer = PrunedLayer(keras.layers.Dense(4, name="out"), tfprune.OneShot(0.5))
-        >>> layer.build((None, 3))
-        >>> plain_path(layer, layer.pruned[0].weight.path)
-        'out/kernel'
-    """
-    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
-        return layer.path + path.removeprefix(layer.layer.path)
-    return path
 
 
 def _plain(value: object) -> object:

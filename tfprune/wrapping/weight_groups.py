@@ -11,7 +11,7 @@ from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure
 from tfprune.wrapping.added_state import PastScores
 from tfprune.wrapping.masking import PrunedWeight
-from tfprune.wrapping.pruned_layer import PrunedLayer, plain_path
+from tfprune.wrapping.pruned_layer import PrunedLayer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,6 +81,21 @@ def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
             group.structures[name] = own.structure
             group.past[name] = past_of[id(own.weight)]
     return groups
+
+
+def plain_path(layer: keras.layers.Layer, path: str) -> str:
+    """Return the path of a variable of `layer` without the level that a wrapper adds.
+
+    Example:
+        >>> import tfprune
+        >>> layer = PrunedLayer(keras.layers.Dense(4, name="out"), tfprune.OneShot(0.5))
+        >>> layer.build((None, 3))
+        >>> plain_path(layer, layer.pruned[0].weight.path)
+        'out/kernel'
+    """
+    if isinstance(layer, PrunedLayer) and path.startswith(f"{layer.layer.path}/"):
+        return layer.path + path.removeprefix(layer.layer.path)
+    return path
 
 
 def _belongs(group: WeightGroup, layer: PrunedLayer, own: PrunedWeight) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 from tfprune.keras_graph.rebuilding import units
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.pruned_layer import plain_path, pruned_layers
+from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.weight_groups import plain_path
 
 _INPUTS = -2  # the input axis of a kernel in Keras; a weight of rank 1 has one axis
 
