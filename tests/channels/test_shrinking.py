@@ -48,7 +48,7 @@ def test_what_belongs_to_layers_is_carried_over_and_the_original_stays():
     assert (a.units, a.trainable, b.units, b.dtype) == (4, False, 4, "float64")
     assert isinstance(a.kernel_regularizer, keras.regularizers.L2)
     assert isinstance(b.kernel_constraint, keras.constraints.MaxNorm)
-    assert small.optimizer.name == "adam" and small.loss == "mse"
+    assert isinstance(small.optimizer, keras.optimizers.Adam) and small.loss == "mse"
     small.fit(np.ones((4, 4)), np.ones((4, 2)), verbose=0)
     assert all(np.array_equal(w.numpy(), old) for w, old in zip(model.weights, before))
 

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import pathlib
 
+import keras
 import numpy as np
 
 from tfprune.channels.coupling.groups import Group
@@ -130,3 +131,8 @@ class ChannelPlan:
         scores = part.scores[~np.isnan(part.scores)]
         mean = f"{scores.mean():.3g}" if scores.size else "-"
         return (name, f"{part.kept:,}", f"{part.size:,}", mean, self._notes(part))
+
+
+def signature(model: keras.Model) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return what a plan knows a model by: paths and shapes of its weights."""
+    return tuple((weight.path, tuple(weight.shape)) for weight in model.weights)

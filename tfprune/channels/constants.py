@@ -1,119 +1,149 @@
-"""What removed channels leave behind: a constant that the next layer's bias can take over.
+"""What removed channels leave behind: a constant that the next layer can take over.
 
 A channel whose kernels are zero is not zero: its bias and its batch normalization still make
-act(beta - gamma * mean / sigma) of it. Where every place that a layer reads has this constant, the
-layer's bias takes it over. It cannot where padding puts zeros beside it, or there is no bias.
+act(beta - gamma * mean / sigma) of it. A layer that reads it has this constant times its kernel in
+every output, which its bias takes over, or the moving mean of the batch normalization behind it.
+That is exact where all places that the layer reads have the constant. Where padding puts zeros
+beside it, the outputs at the border differ: the constant in the middle is taken over, and the layer
+is named by `Constants.inexact`.
 """
+
+import dataclasses
 
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.ledger import Labels
+from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.samples import random_inputs
+from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node
 from tfprune.support.arrays import host_array
 
 
-def folded(reading: Reading, kept: Kept) -> dict[int, np.ndarray]:
-    """Return id of a bias -> its value with the constants of removed channels in it.
+@dataclasses.dataclass(frozen=True)
+class Constants:
+    """What is taken over, and what cannot be.
 
-    Only channels whose kernels are zero already have constants; a live channel leaves nothing.
+    Attributes:
+        values: id of a bias or a moving mean -> its value with the constants in it.
+        inexact: names of layers that read a removed constant beside padding, or have nothing that
+            could take it over.
     """
-    dead = _dead(reading, kept)
-    if not dead.any():
-        return {}
-    seen: dict[keras.layers.Layer, list[tuple[Node, np.ndarray]]] = {}
+
+    values: dict[int, np.ndarray]
+    inexact: tuple[str, ...] = ()
+
+
+def zero_channels(reading: Reading, settled: Settled) -> np.ndarray:
+    """Return for each root whether all that makes the channel is zero."""
+    made = np.zeros(settled.roots.size, bool)
+    live = np.zeros(settled.roots.size, bool)
+    for lies in reading.book.weights:
+        if lies.makes:
+            roots = settled.of(lies.labels)
+            others = tuple(axis for axis in range(len(lies.weight.shape)) if axis != lies.axis)
+            made[roots] = True
+            live[roots[(host_array(lies.weight.value) != 0).any(axis=others)]] = True
+    made[0] = False
+    return made & ~live
+
+
+def constants(reading: Reading, kept: Kept) -> Constants:
+    """Return what the channels that go leave behind.
+
+    Only channels whose kernels are zero leave something; of a live channel nothing is left.
+    """
+    gone = np.zeros(kept.settled.roots.size, bool)
+    gone[kept.removed] = True
+    gone &= zero_channels(reading, kept.settled)
+    if not gone.any():
+        return Constants({})
+    readers = _readers(reading, kept.settled, gone)
+    seen: dict[keras.layers.Layer, list[np.ndarray]] = {}
 
     def see(node: Node, inputs: list[object]) -> None:
-        layer = node.operation
-        if _takes_over(layer) and len(inputs) == 1:
-            seen.setdefault(layer, []).append((node, host_array(inputs[0])))
+        if node.operation in readers:
+            seen.setdefault(node.operation, []).append(host_array(inputs[0]))
 
     nothing = Kept(kept.settled, np.zeros(0, int))
     gated(reading, nothing, random_inputs(reading.model), see=see)
-    found: dict[int, np.ndarray] = {}
-    for layer, calls in seen.items():
-        added = [_added(reading, kept, dead, layer, values) for _, values in calls]
-        known = [value for value in added if value is not None]
-        if len(known) == len(added) and all(np.array_equal(value, known[0]) for value in known):
-            if known[0].any():
-                found[id(layer.bias)] = host_array(layer.bias.value) + known[0]
-    return found
+    norms = batch_norm_of(reading.model)
+    values: dict[int, np.ndarray] = {}
+    inexact = []
+    for layer, inputs in seen.items():
+        left = _left(layer, inputs, readers[layer])
+        if left is None:
+            inexact.append(layer.name)
+            continue
+        added, exact = left
+        if not added.any():
+            continue
+        norm = norms.get(layer.kernel.path)
+        if layer.bias is not None:
+            values[id(layer.bias)] = host_array(layer.bias.value) + added
+        elif norm is not None and _is_next(reading, layer, norm):
+            values[id(norm.moving_mean)] = host_array(norm.moving_mean.value) - added
+        else:
+            exact = False
+        if not exact:
+            inexact.append(layer.name)
+    return Constants(values, tuple(inexact))
 
 
-def unfolded(reading: Reading, kept: Kept) -> list[str]:
-    """Return the names of layers that read a removed constant which their bias cannot take over."""
-    dead = _dead(reading, kept)
-    if not dead.any():
-        return []
-    taken = folded(reading, kept)
-    names: list[str] = []
-
-    def see(node: Node, inputs: list[object]) -> None:
-        layer = node.operation
-        for lies in reading.book.weights:
-            if lies.layer is layer and lies.reads and layer.name not in names:
-                bias = getattr(layer, "bias", None)
-                if id(bias) in taken or len(inputs) != 1:
-                    continue
-                gone = ~kept.mask(lies.labels) & dead[kept.settled.of(lies.labels)]
-                values = host_array(inputs[0])
-                if gone.any() and gone.size == values.shape[-1] and values[..., gone].any():
-                    names.append(layer.name)
-
-    gated(reading, Kept(kept.settled, np.zeros(0, int)), random_inputs(reading.model), see=see)
-    return names
+def _readers(
+    reading: Reading, settled: Settled, gone: np.ndarray
+) -> dict[keras.layers.Layer, np.ndarray]:
+    """Return each layer that reads channels that go -> which of its inputs they are."""
+    return {
+        lies.layer: gone[settled.of(lies.labels)]
+        for lies in reading.book.weights
+        if lies.reads and gone[settled.of(lies.labels)].any()
+    }
 
 
-def _dead(reading: Reading, kept: Kept) -> np.ndarray:
-    """Return root -> whether the channel goes and everything that makes it is zero."""
-    made = np.zeros(kept.settled.roots.size, bool)
-    live = np.zeros(kept.settled.roots.size, bool)
-    for lies in reading.book.weights:
-        if lies.makes and not kept.mask(lies.labels).all():
-            others = tuple(axis for axis in range(len(lies.weight.shape)) if axis != lies.axis)
-            roots = kept.settled.of(lies.labels)
-            made[roots] = True
-            live[roots[(host_array(lies.weight.value) != 0).any(axis=others)]] = True
-    gone = np.zeros(kept.settled.roots.size, bool)
-    gone[kept.removed] = True
-    return made & ~live & gone
-
-
-def _takes_over(layer: keras.layers.Layer) -> bool:
-    """Return whether a constant input of the layer is a constant beside its bias everywhere."""
-    if type(layer) is keras.layers.Dense:
-        return layer.bias is not None
-    kinds = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-    if type(layer) not in kinds or layer.bias is None or layer.groups != 1:
-        return False
-    single = all(size == 1 for size in layer.kernel_size)
-    first = layer.data_format == "channels_first"
-    return (layer.padding == "valid" or single) and not first
-
-
-def _added(
-    reading: Reading, kept: Kept, dead: np.ndarray, layer: keras.layers.Layer, values: np.ndarray
-) -> np.ndarray | None:
-    """Return what removed constants add to each output; None if they are not constant."""
-    labels = _read(reading, layer)
-    if labels is None:
+def _left(
+    layer: keras.layers.Layer, inputs: list[np.ndarray], gone: np.ndarray
+) -> tuple[np.ndarray, bool] | None:
+    """Return what constants add to each output, and whether everywhere; None if it is not known."""
+    if not any((values[..., gone] != 0).any() for values in inputs if _last(values, gone)):
+        return np.zeros(1), True
+    kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+    plain = type(layer) in kinds and getattr(layer, "data_format", "") != "channels_first"
+    if not plain or getattr(layer, "groups", 1) != 1 or len(inputs) != 1:
         return None
-    gone = dead[kept.settled.of(labels)]
-    places = values.reshape(-1, values.shape[-1])[:, gone]
-    if not (places == places[:1]).all():
-        return None
+    values = inputs[0][..., gone]
+    middle = values[0][tuple(size // 2 for size in values.shape[1:-1])]
+    same = (values == middle).all()
+    padded = getattr(layer, "padding", "valid") != "valid"
+    single = all(size == 1 for size in getattr(layer, "kernel_size", ()))
     kernel = host_array(layer.kernel.value)
     summed = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0, dtype=float)  # over positions
-    return (places[0].astype(float) @ summed[gone]).astype(kernel.dtype)
+    added = (middle.astype(float) @ summed[gone]).astype(kernel.dtype)
+    return added, bool(same) and (single or not padded)
 
 
-def _read(reading: Reading, layer: keras.layers.Layer) -> Labels | None:
-    """Return the labels along the input axis of a layer's kernel."""
-    for lies in reading.book.weights:
-        if lies.layer is layer and lies.reads:
-            return lies.labels
-    return None
+def _last(values: np.ndarray, gone: np.ndarray) -> bool:
+    return values.shape[-1] == gone.size
+
+
+def _is_next(
+    reading: Reading, layer: keras.layers.Layer, norm: keras.layers.BatchNormalization
+) -> bool:
+    """Return whether the normalization takes what the layer makes itself, and no function of it."""
+    made = {
+        id(tensor)
+        for node in reading.outputs
+        if node.operation is layer
+        for tensor in node.output_tensors
+    }
+    taken = [
+        id(tensor)
+        for node in reading.outputs
+        if node.operation is norm
+        for tensor in node.input_tensors
+    ]
+    linear = getattr(layer.activation, "__name__", "") == "linear"
+    return linear and all(tensor in made for tensor in taken)

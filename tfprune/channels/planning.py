@@ -8,8 +8,8 @@ import numpy as np
 
 from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
-from tfprune.channels.channel_plan import ChannelPlan, GroupPlan
-from tfprune.channels.constants import unfolded
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, signature
+from tfprune.channels.constants import constants
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
@@ -137,13 +137,8 @@ def plan(
             f"The plan must remove at least one channel. Received: {budget.text}, which leaves "
             f"every channel of '{model.name}'."
         )
-    left = tuple(unfolded(reading, Kept(settled, found.removed)))
+    left = constants(reading, Kept(settled, found.removed)).inexact
     return dataclasses.replace(found, after=costs.of(found.removed), left_behind=left)
-
-
-def signature(model: keras.Model) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return what a plan knows a model by: paths and shapes of its weights."""
-    return tuple((weight.path, tuple(weight.shape)) for weight in model.weights)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,12 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.channels.channel_plan import ChannelPlan
-from tfprune.channels.constants import folded
+from tfprune.channels.channel_plan import ChannelPlan, signature
+from tfprune.channels.constants import constants
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
-from tfprune.channels.planning import signature
 from tfprune.channels.samples import random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.copying import also_known, custom_classes
@@ -44,7 +43,7 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
         4
     """
     reading, kept = _matched(model, plan)
-    small = cut(reading, kept, folded(reading, kept))
+    small = cut(reading, kept, constants(reading, kept).values)
     if model.compiled:
         _compile_like(model, small)
     return small
@@ -102,7 +101,7 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
 def _difference(reading: Reading, kept: Kept, small: keras.Model, inputs: Any) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     got = [host_array(value) for value in keras.tree.flatten(small(tensors, training=False))]
-    values = folded(reading, kept)
+    values = constants(reading, kept).values
     wanted = gated(reading, kept, inputs, values)
     if [value.shape for value in got] != [value.shape for value in wanted]:
         raise ValueError(

@@ -9,6 +9,7 @@ from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.model_report import report
@@ -117,7 +118,9 @@ def one_shot(
         )
     options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
     source = EvidenceSource(pruned, groups, options, compiled=model, seed=seed)
-    updates = UpdateOptions(update_weights=update_weights, predict=True)
+    updates = UpdateOptions(
+        update_weights=update_weights, predict=True, coupled=coupled_names(pruned, groups)
+    )
     results: list[StageResult] = []
     for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else source.loss()

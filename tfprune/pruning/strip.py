@@ -1,9 +1,12 @@
 """strip_pruning: from a pruned model back to a plain one, with the zeros in its weights."""
 
+import warnings
 from typing import Any
 
 import keras
 
+from tfprune.channels.shrinking import prune as prune_channels
+from tfprune.channels.zeros import plan_zeros
 from tfprune.keras_graph.rebuilding import rebuild, units
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.scorers.protocol import Evidence, needs_of
@@ -17,7 +20,9 @@ from tfprune.wrapping.shortfall import is_short, tell_shortfall
 from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
-def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Model:
+def strip_pruning(
+    model: keras.Model, *, keep_masks: bool = False, shrink: bool = False
+) -> keras.Model:
     """Return a plain Keras model with exact zeros where the masks are, of the same class and names.
 
     Of a model that nobody has trained, masks that are complete at step 0 and need no data, such as
@@ -27,6 +32,9 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
         model: a model with `PrunedLayer`s, from `tfprune.prune` or built with them.
         keep_masks: keep the zeros in further training: every pruned weight gets a constraint that
             sets them again after each optimizer step. The constraint is not saved with the model.
+        shrink: remove the channels that are zero in all layers that make them, as masks of
+            `structure=tfprune.Channel()` leave them, with what depends on them. The model must have
+            a graph (Sequential or Functional).
 
     Returns:
         A model that shares nothing with `model` and needs no tfprune to be loaded. Compile it again
@@ -34,11 +42,13 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
 
     Raises:
         TypeError: if `model` is not a `keras.Model`.
-        ValueError: if it has no `PrunedLayer` or cannot be copied.
+        ValueError: if it has no `PrunedLayer` or cannot be copied; with `shrink`, if no channel is
+            zero.
 
     Warns:
         UserWarning: once, with numbers, if the model has fewer zeros than its schedule asks for at
-            its end.
+            its end; with `shrink`, naming the layers that cannot take over what the bias or the
+            normalization of a removed channel leaves behind, so that outputs differ a little.
 
     Example:
         >>> import tfprune
@@ -59,6 +69,8 @@ def strip_pruning(model: keras.Model, *, keep_masks: bool = False) -> keras.Mode
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
     masked = _masked_values(wrappers)
     stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
+    if shrink:
+        stripped = _shrunk(stripped)
     if keep_masks:
         for unit in units(stripped):
             for weight in prunable_weights(unit):
@@ -96,3 +108,16 @@ def _is_complete_at_once(group: WeightGroup) -> bool:
 
 def _no_evidence(step: int) -> Evidence:
     raise ValueError(f"`data` must be given to prune at step {step}. Received: no examples.")
+
+
+def _shrunk(model: keras.Model) -> keras.Model:
+    plan = plan_zeros(model)
+    if not plan.exact:
+        names = ", ".join(plan.left_behind) or "layer normalizations"
+        warnings.warn(
+            f"Outputs of the smaller model of '{model.name}' differ a little: {names} cannot take "
+            "over everywhere what the removed channels left behind (a bias or a normalization "
+            "beside padding). A few steps of training make up for it.",
+            stacklevel=3,
+        )
+    return prune_channels(model, plan)

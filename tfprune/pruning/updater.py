@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.step_counter import StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
@@ -98,7 +99,9 @@ class PruningUpdater:
         self._weights = {n: w for group in self._groups for n, w in group.weights.items()}
         name_of = {id(weight): name for name, weight in self._weights.items()}
         self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
-        self._options = UpdateOptions(update_rule, update_weights, accumulate=True)
+        self._options = UpdateOptions(
+            update_rule, update_weights, accumulate=True, coupled=coupled_names(model, self._groups)
+        )
         self._noted = self._counter() if completed is None else completed
         self.begun = False
         self.step = self._offset = 0

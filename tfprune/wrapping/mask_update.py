@@ -18,6 +18,7 @@ from tfprune.sparsity.selection import Magnitude, Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Tensor
+from tfprune.wrapping.coupled_channels import join_channels
 from tfprune.wrapping.weight_groups import WeightGroup
 
 
@@ -137,12 +138,15 @@ class UpdateOptions:
         accumulate: let the scorer go on from the scores of the update before, if it can, and keep
             the new ones.
         predict: have the scorer predict the change of the loss, if it can.
+        coupled: sets of names of weights whose output channels are removed together where channels
+            are removed at all.
     """
 
     rule: UpdateRule = keep_highest
     update_weights: bool = True
     accumulate: bool = False
     predict: bool = False
+    coupled: Sequence[frozenset[str]] = ()
 
 
 def run_update(
@@ -239,6 +243,8 @@ def _update(
     if asked is not None:
         scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
     structures = {name: group.structures[name] for name in weights}
+    joined = getattr(scorer, "joins_coupled", False)
+    scores = join_channels(scores, structures, options.coupled, mean=joined)
     sparsities = distributions.get(group.distribution)(scores, group.schedule(step), structures)
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)

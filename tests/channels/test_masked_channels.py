@@ -1,0 +1,98 @@
+"""Channels masked while training, alike in all layers that make them, and removed at the end."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import tfprune
+
+X = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype("float32")
+Y = np.random.default_rng(0).integers(0, 4, 32)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def residual(padding="same"):
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 1, name="stem")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    y = layers.Conv2D(8, 1, use_bias=False, name="block", padding=padding)(x)
+    x = layers.ReLU()(x + layers.BatchNormalization()(y))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(4, name="head")(x))
+
+
+def trained(model, scorer="magnitude", **options):
+    schedule = tfprune.PolynomialDecay(0.0, 0.5, 0, 12, 4)
+    rules = [("head/.*", None)]
+    pruned = tfprune.prune(
+        model, schedule, scorer=scorer, structure=tfprune.Channel(), rules=rules, **options
+    )
+    pruned.compile("adam", LOSS)
+    needs = scorer != "magnitude"
+    step = tfprune.UpdatePruningStep(data=(X, Y) if needs else None)
+    pruned.fit(X, Y, batch_size=8, epochs=4, callbacks=[step], verbose=0)
+    return pruned
+
+
+@pytest.mark.parametrize("scorer", ["magnitude", tfprune.scorers.Taylor(on="gates")], ids=repr)
+@pytest.mark.parametrize("distribution", ["uniform", "global"])
+def test_layers_that_are_added_up_lose_the_same_channels(scorer, distribution):
+    pruned = trained(residual(), scorer, distribution=distribution)
+    masks = {
+        layer.name: layer.pruned[0].mask.numpy().any(axis=(0, 1, 2))
+        for layer in pruned.layers
+        if isinstance(layer, tfprune.PrunedLayer)
+    }
+    assert np.array_equal(masks["stem"], masks["block"]) and masks["stem"].sum() == 4
+
+
+def test_one_shot_pruning_takes_the_same_channels_too():
+    pruned, _ = tfprune.one_shot(
+        residual(), 0.5, "magnitude", structure=tfprune.Channel(), rules=[("head/.*", None)]
+    )
+    kernels = [tfprune.strip_pruning(pruned).get_layer(n).kernel.numpy() for n in ("stem", "block")]
+    zero = [(kernel == 0).all(axis=(0, 1, 2)) for kernel in kernels]
+    assert np.array_equal(*zero) and zero[0].sum() == 4
+
+
+def test_masked_channels_are_removed_at_the_end_and_outputs_stay():
+    pruned = trained(residual())
+    plain = tfprune.strip_pruning(pruned)
+    small = tfprune.strip_pruning(pruned, shrink=True)
+    assert small.get_layer("stem").filters == small.get_layer("block").filters == 4
+    assert np.allclose(small(X), plain(X), rtol=1e-4, atol=1e-5)
+    assert np.allclose(plain(X), pruned(X), rtol=1e-5, atol=1e-6)
+
+
+def test_the_moving_mean_behind_takes_a_constant_over_where_there_is_no_bias():
+    pruned = trained(residual())
+    shifted = tfprune.strip_pruning(pruned)
+    small = tfprune.strip_pruning(pruned, shrink=True)
+    assert small.get_layer("block").bias is None
+    assert np.abs(shifted.get_layer("stem").bias.numpy()).max() >= 0  # the stem keeps its own
+    assert np.allclose(small(X), shifted(X), rtol=1e-4, atol=1e-5)
+
+
+def test_shrinking_warns_where_padding_keeps_a_constant_from_being_taken_over():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, name="a", bias_initializer="ones")(inputs)
+    x = layers.Conv2D(4, 3, name="b", padding="same")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="head")(layers.GlobalMaxPooling2D()(x)))
+    rules = [("(b|head)/.*", None)]
+    pruned, _ = tfprune.one_shot(model, 0.5, "magnitude", structure=tfprune.Channel(), rules=rules)
+    with pytest.warns(UserWarning, match="differ a little: b cannot take over everywhere"):
+        small = tfprune.strip_pruning(pruned, shrink=True)
+    plain = tfprune.strip_pruning(pruned)
+    middle = [
+        keras.Model(found.input, found.get_layer("b").output)(X)[:, 1:-1, 1:-1]
+        for found in (small, plain)
+    ]
+    assert np.allclose(*middle, rtol=1e-4, atol=1e-5)
+
+
+def test_there_must_be_a_channel_to_remove():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2)])
+    pruned, _ = tfprune.one_shot(model, 0.5, "random")
+    with pytest.raises(ValueError, match="must have channels to remove"):
+        tfprune.strip_pruning(pruned, shrink=True)
