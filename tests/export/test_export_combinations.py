@@ -9,7 +9,8 @@ from keras import layers
 
 import tfprune
 from tfprune.export.builder import build
-from tfprune.export.convert import converter, copies, signature
+from tfprune.export.convert import converter, copies
+from tfprune.export.file import signature
 from tfprune.export.run import runtime, verify
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 

@@ -7,7 +7,8 @@ from tests.support.export import architectures
 from tests.support.export.architectures import ARCHITECTURES, pruned
 from tfprune.export import to_tflite
 from tfprune.export.builder import build
-from tfprune.export.convert import converter, copies, signature
+from tfprune.export.convert import converter, copies
+from tfprune.export.file import signature
 from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS
 
 # One of each kind: the converter calibrates for seconds.

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tfprune.export.convert import converter, signature
+from tfprune.export.convert import converter
 from tfprune.export.encode import narrowing
+from tfprune.export.file import signature
 from tfprune.export.file.constants import constant_weights
 
 

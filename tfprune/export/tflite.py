@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from tfprune.export.builder import Built, build
-from tfprune.export.convert import converter, copies, requirements, signature
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import converter, copies, requirements
+from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing

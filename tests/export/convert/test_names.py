@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tfprune.export.convert import converter, copies, signature
+from tfprune.export.convert import converter, copies
+from tfprune.export.file import signature
 from tfprune.export.file.constants import inputs_of
 from tfprune.export.file.subgraph import subgraphs
 

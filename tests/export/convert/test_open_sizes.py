@@ -7,7 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from tfprune.export import lint, to_tflite
-from tfprune.export.convert import converter, signature
+from tfprune.export.convert import converter
+from tfprune.export.file import signature
 from tfprune.export.run import runtime
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 
 from tfprune.export import to_tflite
-from tfprune.export.convert import converter, signature
+from tfprune.export.convert import converter
+from tfprune.export.file import signature
 from tfprune.export.file.subgraph import OPERATORS, subgraphs
 from tfprune.export.run import runtime, wasm
 

@@ -14,8 +14,8 @@ from tests.support.export.rewrite_cases import (
     rewrite,
 )
 from tfprune.export import rewrites
-from tfprune.export.convert import converter, signature
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import converter
+from tfprune.export.file import flatbuffer, signature
 from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.rewrites import shifts, stem, windows
 

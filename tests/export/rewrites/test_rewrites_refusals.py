@@ -14,8 +14,8 @@ from tests.support.export.rewrite_cases import (
     separable,
 )
 from tfprune.export import rewrites
-from tfprune.export.convert import converter, signature
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import converter
+from tfprune.export.file import flatbuffer, signature
 
 
 def test_networks_that_no_rotation_makes_symmetric_stay_as_they_are():

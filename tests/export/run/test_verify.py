@@ -8,8 +8,8 @@ from keras import layers
 from tests.support.export.weight_readers import chained, inputs_of_file
 from tfprune.export import to_tflite
 from tfprune.export.builder import build
-from tfprune.export.convert import converter, copies, signature
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import converter, copies
+from tfprune.export.file import flatbuffer, signature
 from tfprune.export.run import child, runtime, verify
 from tfprune.targets.target import TARGETS
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from tfprune.export.convert import converter, signature
+from tfprune.export.convert import converter
 from tfprune.export.encode import layouts
-from tfprune.export.file import flatbuffer
+from tfprune.export.file import flatbuffer, signature
 from tfprune.export.file.subgraph import OPERATORS, subgraphs
 from tfprune.export.predict.linting import coverage
 from tfprune.targets.target import MACHINES

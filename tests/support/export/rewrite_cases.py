@@ -9,8 +9,8 @@ from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
 from tfprune.export import rewrites
-from tfprune.export.convert import converter, signature
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import converter
+from tfprune.export.file import flatbuffer, signature
 from tfprune.export.file.subgraph import Subgraph
 
 EXACT = 1e-5  # the largest difference that rounding in another order may make

@@ -17,8 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.export.convert import names, outputs, signature, sizes
-from tfprune.export.file import flatbuffer
+from tfprune.export.convert import names, outputs, sizes
+from tfprune.export.file import flatbuffer, signature
 from tfprune.support import quiet
 
 _SHOWN_CHARACTERS = 300

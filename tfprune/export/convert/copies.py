@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tfprune.export.convert import signature
+from tfprune.export.file import signature
 from tfprune.layer_classes.prunable import flatten
 
 

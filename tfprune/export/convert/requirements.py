@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfprune.export.convert.signature import Input
+from tfprune.export.file.signature import Input
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_integer, require_one_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfprune.export.convert.signature import Signature
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.signature import Signature
 from tfprune.export.file.tables import Model
 from tfprune.export.run import processes, runtime
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfprune.export.convert.signature import Signature
+from tfprune.export.file.signature import Signature
 from tfprune.export.run import runtime, wasm
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support import quiet
