@@ -38,6 +38,7 @@ def seq2seq(
     target_vocabulary: int = 32_000,
     dropout: float = 0.0,
     attention: str = "additive",
+    init_scale: float = 0.05,
     source_length: int | None = None,
     target_length: int | None = None,
 ) -> keras.Model:
@@ -62,6 +63,7 @@ def seq2seq(
         dropout: fraction of the inputs of every LSTM, and of the projection, that is dropped in
             training, in [0, 1).
         attention: "additive" or "luong", which is cheaper.
+        init_scale: embeddings begin uniform in [-init_scale, init_scale]; > 0.
         source_length: number of tokens of every source sentence; None takes any.
         target_length: number of tokens of every target sentence; None takes any.
 
@@ -83,7 +85,9 @@ def seq2seq(
         raise ValueError(
             f"`attention` must be one of {', '.join(ATTENTION)}. Received: attention={attention!r}"
         )
-    parts = _parts(units, depth, source_vocabulary, target_vocabulary, attention)
+    if not init_scale > 0:
+        raise ValueError(f"`init_scale` must be > 0. Received: init_scale={init_scale}")
+    parts = _parts(units, depth, source_vocabulary, target_vocabulary, attention, init_scale)
     source = keras.Input((source_length,), dtype="int32", name="source")
     target = keras.Input((target_length,), dtype="int32", name="target")
     memory, keys, states = _encode(parts, source, dropout)
@@ -171,16 +175,22 @@ def require_vocabularies(model: keras.Model, source: int, target: int) -> None:
             )
 
 
-def _parts(units: int, depth: int, source: int, target: int, attention: str) -> Parts:
+def _parts(
+    units: int, depth: int, source: int, target: int, attention: str, init_scale: float
+) -> Parts:
     """Every layer that has weights, and the attention, by name."""
 
     def lstm(name: str) -> keras.layers.Layer:
         return layers.LSTM(units, return_sequences=True, return_state=True, name=name)
 
+    def embedding(tokens: int, name: str, **options: Any) -> keras.layers.Layer:
+        begin = keras.initializers.RandomUniform(-init_scale, init_scale)
+        return layers.Embedding(tokens, units, embeddings_initializer=begin, name=name, **options)
+
     parts = [
         # Padding behind the target needs no mask: nothing that counts comes after it.
-        layers.Embedding(source, units, mask_zero=True, name="source_embedding"),
-        layers.Embedding(target, units, name="target_embedding"),
+        embedding(source, "source_embedding", mask_zero=True),
+        embedding(target, "target_embedding"),
         layers.Bidirectional(lstm("lstm"), name="encoder_1"),
         *(lstm(f"encoder_{layer}") for layer in range(2, depth + 1)),
         *(lstm(f"decoder_{layer}") for layer in range(1, depth + 1)),

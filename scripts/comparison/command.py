@@ -67,7 +67,7 @@ def run_family(
         out: results file.
         checkpoints: folder for the checkpoint of the model in training.
         data_dir: folder of the data, None to search it.
-        only: methods, in the order of their training; None is all.
+        only: methods, or method:sparsity, in the order of their training; None is all.
         changed: what to do with a checkpoint of other code or data, as of `Checkpoint`.
 
     Returns:
@@ -84,11 +84,7 @@ def run_family(
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
     if only is not None:
-        missing = sorted({*only} - {job.method for job in jobs})
-        if missing:
-            known = ", ".join(dict.fromkeys(job.method for job in jobs))
-            raise ValueError(f"`--only` must be among {known}. Received: {', '.join(missing)}")
-        jobs = [job for method in only for job in jobs if job.method == method]
+        jobs = [job for name in only for job in _named(jobs, name)]
 
     def train(job: Job) -> dict[str, Any]:
         with progress(f"{job}", quiet=False) as advance:
@@ -106,6 +102,21 @@ def run_family(
     experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
     experiments.run_all(jobs, results, train)
     return results
+
+
+def _named(jobs: list[Job], name: str) -> list[Job]:
+    """The jobs of a method, or those of a method:sparsity.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found = [job for job in jobs if name in (job.method, f"{job.method}:{job.sparsity:g}")]
+    if not found:
+        known = ", ".join(dict.fromkeys(job.method for job in jobs))
+        raise ValueError(
+            f"`--only` must be among {known}, or such a name:sparsity. Received: {name}"
+        )
+    return found
 
 
 def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
@@ -137,7 +148,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--only",
         nargs="+",
         metavar="METHOD",
-        help="methods such as dense-200, in the order of their training; default: all",
+        help="methods such as dense-200 or pruned-400:0.9, in the order of their training; "
+        "default: all",
     )
     add_folders(parser)
     return parser.parse_args(arguments)

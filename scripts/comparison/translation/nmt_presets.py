@@ -45,6 +45,7 @@ class Preset:
         left_out: regular expressions of the paths of weights that stay dense.
         beam: hypotheses a sentence in the search.
         alpha: of the length penalty.
+        init_scale: embeddings begin uniform in [-init_scale, init_scale].
         bucket: lengths of sentences are padded to its multiples.
         best: whether the epoch with the lowest validation loss counts, not the last one.
         continuation: how the widest dense model is trained on and pruned; None prunes another one
@@ -72,6 +73,7 @@ class Preset:
     left_out: tuple[str, ...] = ()
     beam: int = 4
     alpha: float = 0.6
+    init_scale: float = 0.05
     bucket: int = 8
     best: bool = False
     continuation: Continuation | None = None
@@ -94,7 +96,7 @@ class Preset:
     def options(self, units: int, sparsity: float) -> dict[str, Any]:
         """Return what decides the outcome of a run, as plain values."""
         own = {"units", "sparsities", "left_out", "continuation"}
-        own |= {name for name in ("bucket", "best") if getattr(self, name) == _USUAL[name]}
+        own |= {name for name, usual in _USUAL.items() if getattr(self, name) == usual}
         shared = {k: v for k, v in dataclasses.asdict(self).items() if k not in own}
         shared["splits"] = list(self.splits)  # as it comes back from a results file
         if self.continuation and sparsity:
@@ -119,7 +121,7 @@ class Preset:
 
 
 # Options that some committed results do not name.
-_USUAL = {"bucket": 8, "best": False}
+_USUAL = {"init_scale": 0.05, "bucket": 8, "best": False}
 
 # The GNMT of 4 layers of github.com/tensorflow/nmt, with which Zhu & Gupta worked: SGD for 340,000
 # steps of 128 sentences. The widths of the dense models and the steps of the pruning are ours.
@@ -153,13 +155,14 @@ PRESETS = Presets(
             dropout=0.3,
             epochs=15,
             batch_size=64,
-            learning_rate=2e-3,
+            learning_rate=4e-3,
             begin=0.0,
             end=0.5,
             updates=50,
+            init_scale=0.5,
             bucket=2,
             best=True,
-            continuation=Continuation(10, 1e-3),
+            continuation=Continuation(10, 2e-3),
         ),
     },
     {

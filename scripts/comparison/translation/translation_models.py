@@ -162,6 +162,7 @@ def _build(units: int, preset: Preset) -> keras.Model:
         source_vocabulary=preset.vocabulary,
         target_vocabulary=preset.vocabulary,
         dropout=preset.dropout,
+        init_scale=preset.init_scale,
     )
 
 

@@ -61,6 +61,14 @@ def test_parameter_count_is_the_documented_formula(units, depth, attention):
     assert model.output_shape == (None, None, 12)
 
 
+@pytest.mark.parametrize("scale", [0.05, 0.5])
+def test_embeddings_begin_as_far_from_zero_as_asked(scale):
+    model = build(32, **({"init_scale": scale} if scale != 0.05 else {}))
+    for name in ("source_embedding", "target_embedding"):
+        largest = np.abs(model.get_layer(name).embeddings.numpy()).max()
+        assert 0.9 * scale < largest <= scale
+
+
 def test_gnmt_of_four_layers_has_about_the_published_211_million_parameters():
     count = documented_count(1024, 4, 36_548, 36_548)
     assert count == 208_819_908 and abs(count / 211e6 - 1) < 0.02
@@ -204,6 +212,7 @@ print(np.abs(np.asarray(first - model([source, target])[:, 0])).max() < 1e-5)
         ({"source_length": 0}, "`source_length` must be at least 1. Received"),
         ({"target_length": 0}, "`target_length` must be at least 1. Received"),
         ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\). Received: dropout=1.0"),
+        ({"init_scale": 0.0}, "`init_scale` must be > 0. Received: init_scale=0.0"),
         ({"attention": "dot"}, "`attention` must be one of additive, luong. .*'dot'"),
     ],
 )

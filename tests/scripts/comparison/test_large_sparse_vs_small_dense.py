@@ -117,7 +117,20 @@ def test_only_the_methods_asked_for_are_trained_in_their_order(tmp_path, monkeyp
     assert [job.method for job in tiny.trained] == ["pruned-2", "dense-1"]
     assert comparison.main([*arguments, "dense-3"]) == 2
     error = capsys.readouterr().err
-    assert "`--only` must be among dense-1, pruned-2. Received: dense-3" in error
+    assert "`--only` must be among dense-1, pruned-2, or such a name:sparsity. Received: " in error
+
+
+def test_one_sparsity_of_a_method_can_be_asked_for(tmp_path, monkeypatch):
+    class Two(Tiny):
+        def jobs(self, preset, seed):
+            return [Job("pruned-2", sparsity, seed) for sparsity in (0.5, 0.75)]
+
+    two = Two(trained=[])
+    monkeypatch.setitem(comparison.MODULES, "cnn", two)
+    arguments = ["cnn", "--out", f"{tmp_path / 'o.json'}", "--seeds", "2", "--only"]
+    assert comparison.main([*arguments, "pruned-2:0.75"]) == 0
+    assert [(job.sparsity, job.seed) for job in two.trained] == [(0.75, 0), (0.75, 1)]
+    assert comparison.main([*arguments, "pruned-2:0.8"]) == 2
 
 
 @pytest.mark.parametrize(
