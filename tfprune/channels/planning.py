@@ -9,11 +9,11 @@ import numpy as np
 from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, signature
-from tfprune.channels.constants import constants
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.kept import Costs, Kept
+from tfprune.channels.left_behind import constants
 from tfprune.channels.scoring import ChannelScorer, score_groups
 from tfprune.channels.selection import (
     TOLERANCE,

@@ -17,10 +17,10 @@ from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.scorers.checked_scores import checked_arrays
 from tfprune.scorers.protocol import needs_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.mask_update import checked_arrays
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.weight_groups import grouped
 

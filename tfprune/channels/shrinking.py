@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from tfprune.channels.channel_plan import ChannelPlan, signature
-from tfprune.channels.constants import constants
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
+from tfprune.channels.left_behind import constants
 from tfprune.channels.samples import random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.copying import also_known, custom_classes

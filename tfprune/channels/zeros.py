@@ -4,10 +4,10 @@ import keras
 import numpy as np
 
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, signature
-from tfprune.channels.constants import constants, zero_channels
 from tfprune.channels.coupling.groups import find_groups
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.kept import Costs, Kept
+from tfprune.channels.left_behind import constants, zero_channels
 from tfprune.support.validation import require_model
 
 

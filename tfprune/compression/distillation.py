@@ -25,6 +25,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfprune.compression.teaching import (
+    attention_map,
+    ends_of,
+    is_regression,
+    logits_of,
+    mean_square,
+    weighted_mean,
+    weights_of,
+)
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
 from tfprune.support.validation import require_model, require_number
@@ -111,7 +120,7 @@ class Distilled(keras.Model):
         self._options = options
         inner = [*options.hints, *options.attention]
         self._layers_of_student = _watched(student, [mine for mine, _ in inner])
-        object.__setattr__(self, "_watched_teacher", _watched(teacher, [own for _, own in inner]))
+        object.__setattr__(self, "watched_teacher", _watched(teacher, [own for _, own in inner]))
         self.regressors = [
             _regressor(student.get_layer(mine).output, teacher.get_layer(own).output)
             for mine, own in options.hints
@@ -146,7 +155,7 @@ class Distilled(keras.Model):
 
     def _taught(self, x: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return how far the student is from the teacher."""
-        watched: Any = getattr(self, "_watched_teacher")
+        watched: Any = getattr(self, "watched_teacher")
         teacher: Any = getattr(self, "teacher")
         found = (teacher if watched is None else watched)(x, training=False)
         wanted, theirs = (found, []) if watched is None else found
@@ -154,18 +163,18 @@ class Distilled(keras.Model):
         pairs = zip(
             keras.tree.flatten(y_pred),
             keras.tree.flatten(wanted),
-            _ends(teacher),
-            _ends(self.student),
-            _weights(sample_weight, len(keras.tree.flatten(y_pred))),
+            ends_of(teacher),
+            ends_of(self.student),
+            weights_of(sample_weight, len(keras.tree.flatten(y_pred))),
         )
-        regression = _is_regression(self.loss)
+        regression = is_regression(self.loss)
         for mine, own, its_end, my_end, weight in pairs:
             own = ops.stop_gradient(own)
             if regression:
-                each = _mean_square(mine, own)
+                each = mean_square(mine, own)
             else:
-                each = self._divergence(_logits(mine, my_end), _logits(own, its_end), its_end)
-            total += _weighted_mean(each, weight)
+                each = self._divergence(logits_of(mine, my_end), logits_of(own, its_end), its_end)
+            total += weighted_mean(each, weight)
         return total + self._inside(theirs, sample_weight)
 
     def _divergence(self, mine: Any, own: Any, end: str) -> Any:
@@ -183,16 +192,16 @@ class Distilled(keras.Model):
     def _inside(self, theirs: Sequence[Any], sample_weight: Any) -> Any:
         """Return how far layers inside are from those of the teacher."""
         total = ops.zeros(())
-        weight = _weights(sample_weight, 1)[0]
+        weight = weights_of(sample_weight, 1)[0]
         count = len(self._options.hints)
         for at, (mine, own) in enumerate(zip(self._seen or (), theirs)):
             own = ops.stop_gradient(own)
             if at < count:
                 regressor = self.regressors[at]
-                each = _mean_square(mine if regressor is None else regressor(mine), own)
+                each = mean_square(mine if regressor is None else regressor(mine), own)
             else:
-                each = _mean_square(_attention(mine), _attention(own))
-            total += _weighted_mean(each, weight)
+                each = mean_square(attention_map(mine), attention_map(own))
+            total += weighted_mean(each, weight)
         return total
 
 
@@ -256,81 +265,3 @@ def _regressor(mine: Any, own: Any) -> keras.layers.Layer | None:
     layer = keras.layers.Dense(own.shape[-1])
     layer.build(mine.shape)
     return layer
-
-
-def _ends(model: keras.Model) -> list[str]:
-    """Return "softmax", "sigmoid" or "" for each output: what it went through at the end."""
-    ends = []
-    for tensor in getattr(model, "outputs", None) or [None]:
-        name = ""
-        layer = _last_layer(model, tensor)
-        if layer is not None:
-            activation = getattr(layer, "activation", None)
-            name = getattr(activation, "__name__", "") or ""
-            if isinstance(layer, keras.layers.Softmax):
-                name = "softmax"
-        ends.append(name if name in ("softmax", "sigmoid") else "")
-    return ends
-
-
-def _last_layer(model: keras.Model, tensor: Any) -> Any:
-    for layer in reversed(getattr(model, "layers", ())):
-        if isinstance(layer, keras.Model):
-            inner = _last_layer(layer, None)
-            if inner is not None and tensor is None:
-                return inner
-        try:
-            made = keras.tree.flatten(layer.output)
-        except (AttributeError, ValueError):
-            continue
-        if any(item is tensor for item in made):
-            return layer
-    return None
-
-
-def _logits(values: Any, end: str) -> Any:
-    """Return logits: the logarithm of probabilities, or the values themselves."""
-    if not end:
-        return values
-    values = ops.cast(values, "float32")
-    tiny = keras.config.epsilon()
-    if end == "softmax":
-        return ops.log(ops.maximum(values, tiny))
-    clipped = ops.clip(values, tiny, 1.0 - tiny)
-    return ops.log(clipped) - ops.log(1.0 - clipped)
-
-
-def _is_regression(loss: Any) -> bool:
-    names = [
-        loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
-        for loss in keras.tree.flatten(loss)
-    ]
-    words = ("mean_", "mse", "mae", "mape", "msle", "huber", "log_cosh", "logcosh", "cosine")
-    return bool(names) and all(str(name).lower().startswith(words) for name in names)
-
-
-def _mean_square(first: Any, second: Any) -> Any:
-    difference = ops.cast(first, "float32") - ops.cast(second, "float32")
-    return ops.mean(ops.square(difference), axis=-1)
-
-
-def _attention(values: Any) -> Any:
-    """Return the attention map of every example, flat and of length 1."""
-    squares = ops.sum(ops.square(ops.cast(values, "float32")), axis=-1)
-    flat = ops.reshape(squares, (ops.shape(squares)[0], -1))
-    return flat / (ops.norm(flat, axis=-1, keepdims=True) + keras.config.epsilon())
-
-
-def _weights(sample_weight: Any, count: int) -> list[Any]:
-    """Return the weights of examples for each of `count` outputs; None where there are none."""
-    flat = [None] if sample_weight is None else keras.tree.flatten(sample_weight)
-    return flat if len(flat) == count else [flat[0]] * count
-
-
-def _weighted_mean(each: Any, weight: Any) -> Any:
-    """Return the mean of what is given for each example, weighted as Keras weighs losses."""
-    each = ops.mean(ops.reshape(each, (ops.shape(each)[0], -1)), axis=-1)
-    if weight is not None:
-        weight = ops.cast(weight, each.dtype)
-        each = each * ops.mean(ops.reshape(weight, (ops.shape(each)[0], -1)), axis=-1)
-    return ops.mean(each)

@@ -12,6 +12,7 @@ from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
+from tfprune.scorers.checked_scores import checked_arrays
 from tfprune.scorers.protocol import Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
@@ -28,7 +29,6 @@ from tfprune.wrapping.mask_update import (
     LiveVariables,
     Update,
     apply_update,
-    checked_arrays,
     run_update,
 )
 from tfprune.wrapping.pruned_layer import pruned_layers

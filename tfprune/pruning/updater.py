@@ -35,11 +35,9 @@ class PruningUpdater:
 
     The pruning step is the number of optimizer updates since pruning began (a gradient accumulation
     counts once). It is saved with the model, so that a loaded model goes on where it stopped.
-
     Creating an updater changes nothing about the model but that it may be trained. Updates that are
-    due already, such as one at `begin_step=0`, are made by `begin()`; without it, by the first
-    `update()`, hence after the first optimizer step. A frozen layer keeps its masks; what it has
-    missed is made up for at the first update after it is unfrozen.
+    due already, such as one at `begin_step=0`, are made by `begin()`, or by the first `update()`. A
+    frozen layer keeps its masks; what it missed is made up for at the update after it is unfrozen.
 
     Args:
         model: a built model with `PrunedLayer`s.
@@ -99,9 +97,8 @@ class PruningUpdater:
         self._weights = {n: w for group in self._groups for n, w in group.weights.items()}
         name_of = {id(weight): name for name, weight in self._weights.items()}
         self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
-        self._options = UpdateOptions(
-            update_rule, update_weights, accumulate=True, coupled=coupled_names(model, self._groups)
-        )
+        coupled = coupled_names(model, self._groups)
+        self._options = UpdateOptions(update_rule, update_weights, accumulate=True, coupled=coupled)
         self._noted = self._counter() if completed is None else completed
         self.begun = False
         self.step = self._offset = 0

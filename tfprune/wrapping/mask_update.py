@@ -11,14 +11,15 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from tfprune.scorers.checked_scores import checked_arrays
 from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of, scores_of
 from tfprune.sparsity import distributions
+from tfprune.sparsity.coupled_channels import join_channels
 from tfprune.sparsity.masks import make_masks
-from tfprune.sparsity.selection import Magnitude, Scores
+from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Tensor
-from tfprune.wrapping.coupled_channels import join_channels
 from tfprune.wrapping.weight_groups import WeightGroup
 
 
@@ -138,8 +139,7 @@ class UpdateOptions:
         accumulate: let the scorer go on from the scores of the update before, if it can, and keep
             the new ones.
         predict: have the scorer predict the change of the loss, if it can.
-        coupled: sets of names of weights whose output channels are removed together where channels
-            are removed at all.
+        coupled: sets of names of weights that make the same channels.
     """
 
     rule: UpdateRule = keep_highest
@@ -243,8 +243,7 @@ def _update(
     if asked is not None:
         scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
     structures = {name: group.structures[name] for name in weights}
-    joined = getattr(scorer, "joins_coupled", False)
-    scores = join_channels(scores, structures, options.coupled, mean=joined)
+    scores = join_channels(scores, structures, options.coupled, scorer)
     sparsities = distributions.get(group.distribution)(scores, group.schedule(step), structures)
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)
@@ -264,41 +263,3 @@ def _update(
         after = {name: new.get(name, w) * masks[name] for name, w in weights.items()}
         predicted = float(scorer.predict(weights, asked, after))
     return Update(masks, new, accumulated, predicted)
-
-
-def checked_arrays(
-    found: object, weights: Arrays, what: str, *, boolean: bool = False
-) -> dict[str, Any]:
-    """Return name -> array, once there is one of the weight's shape and a fit dtype for each.
-
-    Args:
-        found: what a scorer or an update rule gave.
-        weights: name -> weight that it was asked about.
-        what: it is called in errors.
-        boolean: whether arrays must be boolean; they must be real otherwise.
-
-    Raises:
-        TypeError: if it is no dictionary; ValueError if an array is missing or does not fit.
-
-    Example:
-        >>> checked_arrays({"w": [2.0, 1.0]}, {"w": np.ones(2)}, "Scores")
-        {'w': array([2., 1.])}
-    """
-    if not isinstance(found, Mapping):
-        raise TypeError(
-            f"{what} must be a dictionary with an array for each weight. "
-            f"Received: {found!r} (of type {type(found).__name__})."
-        )
-    arrays: dict[str, Any] = {}
-    for name, w in weights.items():
-        value = found.get(name)
-        array: Any = value if isinstance(value, Magnitude) else np.asarray(value)
-        kind = "f" if isinstance(array, Magnitude) else array.dtype.kind
-        if value is None or array.shape != w.shape or kind not in ("b" if boolean else "biuf"):
-            got = "none" if value is None else f"shape {array.shape}, {np.asarray(array).dtype}"
-            raise ValueError(
-                f"{what} must be {'boolean' if boolean else 'real'} arrays of the shapes of the "
-                f"weights. Received: {got} for '{name}', shape {w.shape}."
-            )
-        arrays[name] = array
-    return arrays

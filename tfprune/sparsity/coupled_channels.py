@@ -12,8 +12,7 @@ def join_channels(
     scores: Mapping[str, Scores],
     structures: Mapping[str, Structure],
     coupled: Sequence[frozenset[str]],
-    *,
-    mean: bool = False,
+    scorer: object = None,
 ) -> dict[str, Scores]:
     """Return scores in which coupled weights have the same score for the same output channel.
 
@@ -24,7 +23,8 @@ def join_channels(
         scores: name -> array; larger = keep.
         structures: name -> structure.
         coupled: sets of names of weights whose output channels (the last axis) are the same.
-        mean: take the mean in place of the sum, of scores that are those of the set already.
+        scorer: whose scores they are. If it `joins_coupled`, they are those of the whole set
+            already, and the mean is taken in place of the sum.
 
     Example:
         >>> scores = {"a": np.array([[1.0, 5.0]]), "b": np.array([[2.0, 0.0], [2.0, 0.0]])}
@@ -33,6 +33,7 @@ def join_channels(
         ([[5.0, 5.0]], [[2.5, 2.5], [2.5, 2.5]])
     """
     joined: dict[str, Scores] = dict(scores)
+    mean = getattr(scorer, "joins_coupled", False)
     for names in coupled:
         members = [
             name for name in sorted(names) if name in scores and _is_output(structures[name])
