@@ -6,7 +6,7 @@ weights, evidence ──scorer──▶ scores ──distribution──▶ spars
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
