@@ -16,6 +16,13 @@ def packages():
     return tfmot.sparsity.keras, tf_keras
 
 
+def run_script(code):
+    """What the code of a whole script, which imports its own packages, calls `found`."""
+    names = {"__name__": "script"}
+    exec(compile(code, "script", "exec"), names)
+    return names["found"]
+
+
 def dense_model(keras, kernels):
     """A chain of Dense layers, for legacy Keras and Keras 3 alike."""
     model = keras.Sequential([keras.Input((len(kernels[0]),))])
