@@ -24,7 +24,7 @@ PRIVATE_ELSEWHERE = {
 }
 
 # Folders of tests that mirror no folder of code.
-OF_TESTS_ALONE = {"golden", "support", "support/compat", "support/export"}
+OF_TESTS_ALONE = {"golden", "support", "support/compat", "support/export", "support/scorers"}
 
 
 def test_the_root_of_the_package_holds_its_front_doors_and_folders_alone():

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfprune
 from tfprune.calibration.evidence import evidence_of
-from tfprune.wrapping.weight_groups import plain_path
+from tfprune.wrapping.cohorts import plain_path
 
 
 def one_by_one(model, data, loss):

@@ -150,7 +150,7 @@ def test_channels_first_is_the_transposed_channels_last():
         layer.build(shape)
         layer.kernel.assign(kernel)
         (sight,) = inputs.sights(layer)
-        found.append(sight.layout.moments(x if shape[1] == 5 else x.transpose(0, 3, 1, 2))[0])
+        found.append(sight.product.moments(x if shape[1] == 5 else x.transpose(0, 3, 1, 2))[0])
     assert np.array_equal(*found)
 
 

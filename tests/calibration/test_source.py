@@ -9,8 +9,8 @@ from tests.support.helpers import fit, sparsity
 from tests.support.jax_session import run_on_jax
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.scorers.protocol import needs_of
+from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import pruned_layers
-from tfprune.wrapping.weight_groups import grouped
 
 HALF = tfprune.OneShot(0.5)
 
@@ -134,8 +134,8 @@ def test_a_loss_of_layers_that_have_no_gradient_is_measured(data):
 
 def test_evidence_follows_what_is_frozen(mlp, data):
     pruned = tfprune.prune(mlp, HALF, scorer="snip")
-    groups = grouped(pruned_layers(pruned))
-    source = EvidenceSource(pruned, groups, EvidenceOptions(data, "mse"))
+    cohorts = cohorts_of(pruned_layers(pruned))
+    source = EvidenceSource(pruned, cohorts, EvidenceOptions(data, "mse"))
     assert list(source.evidence().mean()) == ["mlp/hidden/kernel", "mlp/out/kernel"]
     pruned.get_layer("hidden").trainable = False
     assert list(source.evidence().mean()) == ["mlp/out/kernel"]

@@ -40,7 +40,8 @@ def test_every_function_has_a_contract_here():
     functions = [
         name
         for name, value in vars(private_keras).items()
-        if callable(value) and getattr(value, "__module__", "") == private_keras.__name__
+        if callable(value) and not isinstance(value, type)
+        if getattr(value, "__module__", "") == private_keras.__name__
     ]
     assert len(functions) > 8
     here = inspect.getsource(inspect.getmodule(names))
@@ -235,7 +236,7 @@ def test_nodes_tell_what_they_were_called_with_and_can_be_called_again():
     nodes = [node for node in private_keras.calls_of(functional) if not node.is_input]
     given = private_keras.arguments_of(nodes[0])
     assert given["key"] == (slice(None), None) and given["x"] is nodes[0].input_tensors[0]
-    values = {id(nodes[0].input_tensors[0]): np.ones((2, 3), "float32")}
+    values = {nodes[0].input_tensors[0]: np.ones((2, 3), "float32")}
     (found,) = private_keras.called_again(nodes[0], nodes[0].operation, values)
     assert found.shape == (2, 1, 3)
     assert all(isinstance(node, private_keras.Node) for node in nodes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.fisher_problems import STRUCTURES, fisher_of, problem
+from tests.support.scorers.fisher_problems import STRUCTURES, fisher_of, problem
 from tfprune.scorers.woodfisher import sections
 from tfprune.scorers.woodfisher.saliency import best_subset, block_saliency
 from tfprune.scorers.woodfisher.scorer import WoodFisher

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.support.removal_by_hand import best_loss, brute_force, positive_definite
+from tests.support.scorers.removal_by_hand import best_loss, brute_force, positive_definite
 from tfprune.scorers.reconstruction import removal
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import Quotas, remove_blocks, remove_elements

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.fake_evidence import FakeEvidence
-from tests.support.removal_by_hand import best_loss
-from tfprune.layer_classes.products import layout as layout_of
+from tests.support.scorers.removal_by_hand import best_loss
+from tfprune.layer_classes.products import product_of
 from tfprune.layer_classes.weight_axes import Operand, convolution, depthwise, matrix
 from tfprune.layer_classes.windows import Windows
 from tfprune.scorers.inputs import LayerInputs
@@ -26,7 +26,7 @@ def inputs_of(x, layout):
 
 
 def evidence_for(x, w, *, structure=Unstructured(), layout=None, mask=None):
-    layout = layout or layout_of(matrix(), w.shape)
+    layout = layout or product_of(matrix(), w.shape)
     return FakeEvidence(
         {"w": np.zeros((1, *w.shape))},
         structures={"w": structure},
@@ -125,7 +125,7 @@ def test_patterns_lose_what_greedy_removal_within_them_loses(pattern, rows):
 
 def test_patterns_of_convolutions_run_along_the_input_channels():
     rng = np.random.default_rng(8)
-    layout = layout_of(convolution(LINE), (3, 4, 6))
+    layout = product_of(convolution(LINE), (3, 4, 6))
     x, w = rng.normal(size=(20, 7, 4)), rng.normal(size=(3, 4, 6)).astype("float32")
     evidence = evidence_for(x, w, structure=NofM(1, 2), layout=layout)
     mask = make_mask(Reconstruction()({"w": w}, evidence)["w"], 0.5, structure=NofM(1, 2))
@@ -182,7 +182,7 @@ def test_a_channel_costs_its_share_of_the_output():
 
 def test_blocks_across_groups_fall_back_to_single_weights():
     rng = np.random.default_rng(9)
-    layout = layout_of(depthwise(LINE), (3, 4, 2))
+    layout = product_of(depthwise(LINE), (3, 4, 2))
     x, w = rng.normal(size=(20, 7, 4)), rng.normal(size=(3, 4, 2)).astype("float32")
     single, blocks = (
         Reconstruction()({"w": w}, evidence_for(x, w, structure=structure, layout=layout))["w"]
@@ -196,7 +196,7 @@ def test_blocks_across_groups_fall_back_to_single_weights():
 
 def test_rare_tokens_are_pruned_before_frequent_ones():
     w = np.ones((5, 3), "float32")
-    layout = layout_of(matrix(Operand.TOKENS), w.shape)
+    layout = product_of(matrix(Operand.TOKENS), w.shape)
     evidence = evidence_for(np.array([0, 0, 0, 2, 4, 4]), w, layout=layout)
     scores = Reconstruction()({"w": w}, evidence)["w"]
     assert (np.diff(scores[[1, 2, 4, 0]], axis=0) > 0).all()

@@ -7,7 +7,12 @@ import pytest
 
 import tfprune
 from tests.support.fake_evidence import FakeEvidence
-from tests.support.fisher_problems import STRUCTURES, constrained_minimum, fisher_of, problem
+from tests.support.scorers.fisher_problems import (
+    STRUCTURES,
+    constrained_minimum,
+    fisher_of,
+    problem,
+)
 from tfprune.scorers.woodfisher.scorer import (
     WoodFisher,
     inverse_fisher_diagonal,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.diagonals import BareDiagonals, Diagonals
+from tests.support.scorers.diagonals import BareDiagonals, Diagonals
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import (
     kept_in_group,

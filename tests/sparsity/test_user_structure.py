@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import tfprune
-from tests.support.diagonals import BareDiagonals, Diagonals, stripes_of
 from tests.support.helpers import fit
+from tests.support.scorers.diagonals import BareDiagonals, Diagonals, stripes_of
 from tfprune.sparsity.structures import group_labels
 
 HALF = tfprune.OneShot(0.5)

@@ -9,9 +9,9 @@ import pytest
 import tfprune
 from tfprune.calibration.evidence import evidence_of
 from tfprune.scorers import Magnitude
+from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, keep_highest, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
-from tfprune.wrapping.weight_groups import grouped
 
 
 def linear(features=6, outputs=3):
@@ -129,33 +129,33 @@ def test_a_rule_that_asks_for_gradients_without_saying_so_is_told_how(data):
         updater.begin()
 
 
-def two_groups(mlp, scorer="magnitude"):
+def two_cohorts(mlp, scorer="magnitude"):
     """A pruned model in which the two layers follow schedules of their own."""
     rules = [("out/.*", tfprune.OneShot(0.25))]
     pruned = tfprune.prune(mlp, tfprune.OneShot(0.5), scorer=scorer, rules=rules)
-    return pruned, grouped(pruned_layers(pruned))
+    return pruned, cohorts_of(pruned_layers(pruned))
 
 
 def never(step):
     raise AssertionError("no scorer asks for evidence")
 
 
-def test_groups_are_updated_each_at_its_own_step_of_its_own_schedule(mlp):
-    pruned, groups = two_groups(mlp)
-    updates = run_update([(group, 0) for group in groups], never, LiveVariables())
+def test_cohorts_are_updated_each_at_its_own_step_of_its_own_schedule(mlp):
+    pruned, cohorts = two_cohorts(mlp)
+    updates = run_update([(cohort, 0) for cohort in cohorts], never, LiveVariables())
     assert [mask.mean() for mask in masks_of(pruned).values()] == [0.5, 0.75]
     assert [list(update.masks) for update in updates] == [["mlp/hidden/kernel"], ["mlp/out/kernel"]]
 
 
-def test_evidence_is_measured_once_for_all_groups_and_only_if_one_asks(mlp, data):
-    pruned, groups = two_groups(mlp, "snip")
+def test_evidence_is_measured_once_for_all_cohorts_and_only_if_one_asks(mlp, data):
+    pruned, cohorts = two_cohorts(mlp, "snip")
     asked = []
 
     def evidence(step):
         asked.append(step)
         return evidence_of(pruned, data, "mse")
 
-    run_update([(group, 3) for group in groups], evidence, LiveVariables())
+    run_update([(cohort, 3) for cohort in cohorts], evidence, LiveVariables())
     assert asked == [3] and [m.mean() for m in masks_of(pruned).values()] == [0.5, 0.75]
 
 
@@ -175,10 +175,10 @@ def test_scores_that_do_not_fit_are_named_and_nothing_has_changed(mlp, kind):
     def scorer(weights, evidence):
         return {n: wrong(w) if "out" in n else np.abs(w) for n, w in weights.items()}
 
-    pruned, groups = two_groups(mlp, scorer)
+    pruned, cohorts = two_cohorts(mlp, scorer)
     before = values_of(pruned)
     with pytest.raises(ValueError, match=message):
-        run_update([(group, 0) for group in groups], never, LiveVariables())
+        run_update([(cohort, 0) for cohort in cohorts], never, LiveVariables())
     assert all(np.array_equal(a, b) for a, b in zip(before, values_of(pruned)))
 
 
@@ -192,11 +192,11 @@ def test_scores_that_do_not_fit_are_named_and_nothing_has_changed(mlp, kind):
     ids=["nothing", "numbers", "no dictionary"],
 )
 def test_masks_that_do_not_fit_are_named_and_nothing_has_changed(mlp, rule, error, message):
-    pruned, groups = two_groups(mlp)
+    pruned, cohorts = two_cohorts(mlp)
     before = values_of(pruned)
     options = UpdateOptions(lambda proposal: rule(proposal))
     with pytest.raises(error, match=message):
-        run_update([(group, 0) for group in groups], never, LiveVariables(), options)
+        run_update([(cohort, 0) for cohort in cohorts], never, LiveVariables(), options)
     assert all(np.array_equal(a, b) for a, b in zip(before, values_of(pruned)))
 
 
@@ -208,10 +208,10 @@ class Doubling(Magnitude):
 
 
 def test_new_weights_are_set_where_they_are_kept_and_only_if_something_goes(mlp):
-    pruned, groups = two_groups(mlp, Doubling())
+    pruned, cohorts = two_cohorts(mlp, Doubling())
     before = {layer.name: layer.pruned[0].weight.numpy() for layer in pruned_layers(pruned)}
     for _ in range(2):  # the second time the masks stay as they are
-        run_update([(group, 0) for group in groups], never, LiveVariables())
+        run_update([(cohort, 0) for cohort in cohorts], never, LiveVariables())
         for layer in pruned_layers(pruned):
             mask, weight = layer.pruned[0].mask.numpy(), layer.pruned[0].weight.numpy()
             assert np.array_equal(weight, np.where(mask, 2, 1) * before[layer.name])
@@ -222,7 +222,7 @@ def test_new_weights_of_a_wrong_shape_are_refused_before_a_mask_is_set(mlp):
         def compensate(self, weights, evidence, masks):
             return {name: w[:1] for name, w in weights.items()}
 
-    pruned, groups = two_groups(mlp, Wrong())
+    pruned, cohorts = two_cohorts(mlp, Wrong())
     with pytest.raises(ValueError, match="New weights must be real arrays"):
-        run_update([(group, 0) for group in groups], never, LiveVariables())
+        run_update([(cohort, 0) for cohort in cohorts], never, LiveVariables())
     assert all(mask.all() for mask in masks_of(pruned).values())

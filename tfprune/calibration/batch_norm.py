@@ -1,19 +1,18 @@
 """Re-estimating batch-normalization statistics: after pruning they are those of another network."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.tensors import Data, Tensor
 from tfprune.support.validation import require_integer, require_model
 
 _Layers = list[keras.layers.BatchNormalization]
 
 
 def refresh_batch_norm(
-    model: keras.Model, data: Any, *, examples: int | None = None, batch_size: int = 256
+    model: keras.Model, data: Data | Examples, *, examples: int | None = None, batch_size: int = 256
 ) -> int:
     """Set the moving statistics of all batch normalizations to those of the data, in place.
 
@@ -102,6 +101,6 @@ def _pooled(
     ]
 
 
-def _seen(scope: keras.StatelessScope, variable: keras.Variable) -> Any:
+def _seen(scope: keras.StatelessScope, variable: keras.Variable) -> Tensor:
     value = scope.get_current_value(variable)
     return variable.value if value is None else value  # a layer that did not run keeps its own

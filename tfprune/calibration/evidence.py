@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 import numpy as np
@@ -17,8 +17,12 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.progress_bar import progress
+from tfprune.support.tensors import Data, Loss
+from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import pruned_layers
-from tfprune.wrapping.weight_groups import grouped
+
+if TYPE_CHECKING:
+    from tfprune.calibration.tape import TapePasses
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
@@ -119,7 +123,7 @@ class MeasuredEvidence:
         )
         return [group for group in groups if len(group) > 1]
 
-    def _own(self, found: Mapping[str, Any]) -> Any:
+    def _own(self, found: Mapping[str, Result]) -> dict[str, Result]:
         return {name: found[name] for name in self.masks}
 
     def _once(self, key: str, compute: Callable[[], Result]) -> Result:
@@ -127,13 +131,13 @@ class MeasuredEvidence:
             self._kept[key] = compute()
         return self._kept[key]
 
-    def _shown(self, text: str, size: int, passes: Any) -> Iterator[Arrays]:
+    def _shown(self, text: str, size: int, passes: "TapePasses") -> Iterator[Arrays]:
         with progress(text, total=self.examples, quiet=self.quiet) as advance:
             for gradients in passes.gradients(self.taken, size):
                 yield gradients
                 advance(by=len(next(iter(gradients.values()))) * size)
 
-    def _mean(self, passes: Any) -> Arrays:
+    def _mean(self, passes: "TapePasses") -> Arrays:
         total: Arrays = {}
         remaining = self.examples
         for gradients in self._shown("Gradients", _BATCH, passes):
@@ -167,15 +171,15 @@ class MeasuredEvidence:
         return {name: value.astype(np.float32) for name, value in total.items()}
 
 
-def _memory_map(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def _memory_map(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
     with tempfile.TemporaryFile() as file:  # it is gone when the array is
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def evidence_of(
     model: keras.Model,
-    data: Any,
-    loss: Any = None,
+    data: Data,
+    loss: Loss = None,
     *,
     examples: int | None = 1000,
     seed: int = 0,
@@ -204,12 +208,12 @@ def evidence_of(
         >>> [gradient.shape for gradient in found.per_example().values()]
         [(8, 4, 1)]
     """
-    groups = grouped(pruned_layers(model))
-    weights = {name: weight for group in groups for name, weight in group.weights.items()}
-    masks = {name: held for group in groups for name, held in group.masks.items()}
+    cohorts = cohorts_of(pruned_layers(model))
+    weights = {name: weight for cohort in cohorts for name, weight in cohort.weights.items()}
+    masks = {name: held for cohort in cohorts for name, held in cohort.masks.items()}
     passes = Passes(model, weights, masks, loss_function(model, loss))
     taken = ExampleSource(data).take(examples, seed=seed)
     passes.check(taken, differentiate=True)
     present = {name: host_array(held[0].value).copy() for name, held in masks.items()}
-    structures = {name: kind for group in groups for name, kind in group.structures.items()}
+    structures = {name: kind for cohort in cohorts for name, kind in cohort.structures.items()}
     return MeasuredEvidence(passes, taken, present, structures, memory_budget, quiet)

@@ -5,12 +5,12 @@ once, as far as it is needed, and kept.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 
+from tfprune.support.tensors import Data, Nest
 from tfprune.support.validation import require_integer
 
 _FEWEST = 2  # one example has no variance, and tells nothing about any other
@@ -26,9 +26,9 @@ class Examples:
         sample_weight: nest of arrays (N, ...), or None.
     """
 
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
+    x: Nest
+    y: Nest = None
+    sample_weight: Nest = None
 
     @property
     def count(self) -> int:
@@ -39,14 +39,14 @@ class Examples:
         """Return all arrays, in the order that `pack` takes them."""
         return [leaf for leaf in keras.tree.flatten(self._parts()) if leaf is not None]
 
-    def pack(self, leaves: list[Any]) -> tuple[Any, Any, Any]:
+    def pack(self, leaves: Sequence[object]) -> tuple[Nest, Nest, Nest]:
         """Return (x, y, sample_weight) of this structure with other leaves."""
         remaining = iter(leaves)
         return keras.tree.map_structure(
             lambda leaf: None if leaf is None else next(remaining), self._parts()
         )
 
-    def take(self, index: Any) -> "Examples":
+    def take(self, index: slice | np.ndarray) -> "Examples":
         """Return the examples at an index or slice."""
         return Examples(*self.pack([leaf[index] for leaf in self.leaves()]))
 
@@ -55,7 +55,7 @@ class Examples:
         for start in range(0, self.count, size):
             yield self.take(slice(start, start + size))
 
-    def _parts(self) -> tuple[Any, Any, Any]:
+    def _parts(self) -> tuple[Nest, Nest, Nest]:
         return self.x, self.y, self.sample_weight
 
 
@@ -80,14 +80,14 @@ class ExampleSource:
         4
     """
 
-    def __init__(self, data: Any, *, targets: bool = True, inputs: int = 1):
+    def __init__(self, data: Data | Examples, *, targets: bool = True, inputs: int = 1):
         if data is None:
             raise ValueError("`data` must hold examples. Received: data=None.")
         self._targets = targets
         self._inputs = 1 if targets else inputs
         self._kept: Examples | None = None
         self._whole: Examples | None = None
-        self._data = data
+        self._data: Data = () if isinstance(data, Examples) else data
         if isinstance(data, Examples):
             self._whole = data
         elif _is_nest_of_arrays(data):
@@ -166,7 +166,7 @@ class ExampleSource:
             )
 
 
-def _is_nest_of_arrays(data: Any) -> bool:
+def _is_nest_of_arrays(data: object) -> bool:
     if not isinstance(data, tuple | list | dict) and not hasattr(data, "__array__"):
         return False
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
@@ -176,9 +176,10 @@ def _is_nest_of_arrays(data: Any) -> bool:
     return bool(leaves) and arrays and not of_batches
 
 
-def _as_examples(batch: Any, inputs: int) -> Examples:
-    alone = isinstance(batch, list | tuple) and len(batch) == inputs > 1
-    alone = alone and all(hasattr(item, "shape") for item in batch)
+def _as_examples(batch: object, inputs: int) -> Examples:
+    alone = False
+    if isinstance(batch, list | tuple) and len(batch) == inputs > 1:
+        alone = all(hasattr(item, "shape") for item in batch)
     parts = (batch,) if alone else keras.utils.unpack_x_y_sample_weight(batch)
     try:
         found = Examples(*(keras.tree.map_structure(_as_array, part) for part in parts))
@@ -190,14 +191,14 @@ def _as_examples(batch: Any, inputs: int) -> Examples:
     raise ValueError(f"`data` must give arrays with the examples along axis 0 ({reason}).")
 
 
-def _as_array(value: Any) -> np.ndarray | None:
+def _as_array(value: object) -> np.ndarray | None:
     if value is None:
         return None
     array = np.asarray(keras.ops.convert_to_numpy(value))
     return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array
 
 
-def _is_endless(data: Any) -> bool:
+def _is_endless(data: object) -> bool:
     """Whether the data says of itself that it goes on for ever: `repeat()`, or no length."""
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches is None
@@ -205,7 +206,7 @@ def _is_endless(data: Any) -> bool:
     return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
 
 
-def _iterate(data: Any) -> Iterator[Any]:
+def _iterate(data: Data) -> Iterator[object]:
     if isinstance(data, keras.utils.PyDataset):
         length = data.num_batches
         index = 0

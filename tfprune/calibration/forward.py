@@ -6,13 +6,13 @@ change it. On TensorFlow, `tfprune.calibration.tape` has the same two passes com
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples
 from tfprune.calibration.losses import LossFunction
+from tfprune.support.tensors import Tensor
 
 LOSS_BATCH = 256  # examples at once where only the loss is asked for
 
@@ -79,9 +79,9 @@ def said_of(examples: Examples) -> Iterator[None]:
         ) from error
 
 
-def require_finite(what: str, values: Any) -> None:
+def require_finite(what: str, values: Tensor | np.ndarray | float) -> None:
     """Raise ValueError unless every number is finite."""
-    values = np.asarray(values)
-    if not np.isfinite(values).all():
-        bad = values[~np.isfinite(values)].flat[0]
+    array = np.asarray(values)
+    if not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)].flat[0]
         raise ValueError(f"Scoring needs finite numbers. Received: {what} is {bad}.")

@@ -6,13 +6,12 @@ Composite layers (recurrent layers, Bidirectional, attention, nested models) hol
 inside. Recurrent layers run as unrolled loops meanwhile, because a compiled loop (a cuDNN kernel,
 `lax.scan` on JAX) shows no step's inputs. Timesteps hidden by a Keras mask do not count.
 
-Memory: 8 d^2 bytes a group (convolutions: d = kernel positions x input channels), and pieces of
+Memory: 8 d^2 bytes a slice (convolutions: d = kernel positions x input channels), and pieces of
 patches of at most 32 MiB. Time: that of the eager model plus 2 d^2 operations a row of X.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,13 +20,16 @@ from tfprune.layer_classes.inputs import Arguments, Sight, sights
 from tfprune.layer_classes.prunable import flatten
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Nest, Tensor
 
 _LARGEST = 1 << 31  # bytes of X^T X of one weight
 _MISSING = object()
 
+Mask = Tensor | list[Tensor] | tuple[Tensor, ...] | None  # of timesteps
+
 
 def layer_inputs(
-    model: keras.layers.Layer, weights: Mapping[str, keras.Variable], batches: Iterable[Any]
+    model: keras.layers.Layer, weights: Mapping[str, keras.Variable], batches: Iterable[Nest]
 ) -> dict[str, LayerInputs]:
     """Return the second moments X^T X of the inputs of the named weights.
 
@@ -80,14 +82,14 @@ class _Total:
     """The running sum X^T X of one weight."""
 
     def __init__(self, sight: Sight):
-        layout, self.sight = sight.layout, sight
-        self.moments = np.zeros((layout.groups, layout.size, layout.size))
+        product, self.sight = sight.product, sight
+        self.moments = np.zeros((product.slices, product.size, product.size))
         self.samples = 0
 
     def add(self, arguments: Arguments) -> None:
         inputs = self.sight.read(arguments)
         if inputs is not None:
-            moments, samples = self.sight.layout.moments(inputs)
+            moments, samples = self.sight.product.moments(inputs)
             self.moments += moments
             self.samples += samples
 
@@ -97,11 +99,11 @@ class _Total:
                 f"Layer '{self.sight.callee.name}' must be called with inputs by the model in "
                 f"these batches. Received: no call that uses '{name}'; leave it out with a rule."
             )
-        layout = self.sight.layout
-        return LayerInputs(self.moments, self.samples, layout.to_matrix, layout.from_matrix)
+        product = self.sight.product
+        return LayerInputs(self.moments, self.samples, product.to_matrix, product.from_matrix)
 
 
-def _watched(model: Any, weights: Mapping[str, keras.Variable]) -> dict[str, Sight]:
+def _watched(model: keras.layers.Layer, weights: Mapping[str, keras.Variable]) -> dict[str, Sight]:
     """Return name -> where its inputs are seen, for every named weight, or raise."""
     parts = flatten(model)
     found: dict[str, Sight] = {}
@@ -132,15 +134,15 @@ def _is_among(weight: keras.Variable, variables: list[keras.Variable]) -> bool:
     return any(weight is variable for variable in variables)
 
 
-def _check_size(part: Any, sight: Sight) -> None:
-    needed = 8 * sight.layout.groups * sight.layout.size**2
+def _check_size(part: keras.layers.Layer, sight: Sight) -> None:
+    needed = 8 * sight.product.slices * sight.product.size**2
     if needed > _LARGEST:
         raise _refusal(
-            part, f"has {sight.layout.size:,} inputs, whose moments take {needed / 1e9:.1f} GB"
+            part, f"has {sight.product.size:,} inputs, whose moments take {needed / 1e9:.1f} GB"
         )
 
 
-def _refusal(part: Any, why: str) -> ValueError:
+def _refusal(part: keras.layers.Layer, why: str) -> ValueError:
     kind, name = type(part).__name__, getattr(part, "name", None)
     return ValueError(
         f"Layer '{name}' ({kind}) cannot be reconstructed from its inputs: it {why}. Leave it out "
@@ -151,7 +153,7 @@ def _refusal(part: Any, why: str) -> ValueError:
 class _Loop:
     """The step that an unrolled recurrent loop is at, and the timestep mask of its sequences."""
 
-    def __init__(self, layer: Any):
+    def __init__(self, layer: keras.layers.Layer):
         self.layer = layer
         cell = layer.cell
         self.inside = set(flatten(cell)) if isinstance(cell, keras.Layer) else set()
@@ -159,7 +161,7 @@ class _Loop:
         self.mask: np.ndarray | None = None
         self.step = 0
 
-    def begin(self, mask: Any) -> None:
+    def begin(self, mask: Mask) -> None:
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
         self.mask = None if mask is None else np.asarray(host_array(mask)).astype(bool)
         if self.mask is not None and self.layer.go_backwards:
@@ -173,13 +175,13 @@ class _Loop:
 
 @contextlib.contextmanager
 def _spied(
-    layer: Any, totals: list[_Total], loops: list[_Loop], refused: list[ValueError]
+    layer: keras.layers.Layer, totals: list[_Total], loops: list[_Loop], refused: list[ValueError]
 ) -> Iterator[None]:
     """Add what `call` of the layer is given to the totals; note why that cannot be done."""
     original = layer.call
     around = [loop for loop in loops if layer in loop.inside]
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Nest, **kwargs: Nest) -> Nest:
         # Keras calls stacked cells once more before a loop, to prepare dropout masks.
         running = [loop for loop in around if loop.running]
         if running or not around:
@@ -203,14 +205,16 @@ def _unrolled(loop: _Loop) -> Iterator[None]:
     layer, cell = loop.layer, loop.layer.cell
     loop_of_layer, call_of_cell = layer.inner_loop, cell.call
 
-    def inner_loop(sequences: Any, initial_state: Any, mask: Any, training: Any = False) -> Any:
+    def inner_loop(
+        sequences: Tensor, initial_state: Nest, mask: Mask, training: bool = False
+    ) -> Nest:
         loop.begin(mask)
         try:
             return loop_of_layer(sequences, initial_state, mask, training=training)
         finally:
             loop.running = False
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Nest, **kwargs: Nest) -> Nest:
         loop.step += 1
         return call_of_cell(*args, **kwargs)
 
@@ -232,7 +236,7 @@ def _require_eager(arguments: Arguments) -> None:
 
 
 @contextlib.contextmanager
-def _replaced(layer: Any, **values: Any) -> Iterator[None]:
+def _replaced(layer: keras.layers.Layer, **values: object) -> Iterator[None]:
     """Set attributes of the instance behind the back of Keras's tracker, and put them back."""
     own = vars(layer)
     before = {name: own.get(name, _MISSING) for name in values}

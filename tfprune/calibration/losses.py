@@ -10,13 +10,14 @@ from typing import Any
 import keras
 
 from tfprune.keras_graph.private_keras import compiled_loss_weights
+from tfprune.support.tensors import Loss, Nest, Tensor
 
-LossFunction = Callable[[Any, Any, Any, int], Any]
+LossFunction = Callable[[Nest, Nest, Nest, int], Tensor | float]
 
 _AVERAGED = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 
 
-def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
+def loss_function(model: keras.Model, loss: Loss = None) -> LossFunction:
     """Return the function (y, outputs, sample_weight, replicas) -> scalar loss of a batch.
 
     `replicas` is 1 by default: the number of replicas in sync in whose context it is called. Keras
@@ -54,7 +55,9 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
         raise TypeError(f"`loss` must be a name, a loss or a function. Received: loss={loss!r}.")
     functions = keras.tree.map_structure(_as_loss, loss)
 
-    def compute(y: Any, outputs: Any, sample_weight: Any = None, replicas: int = 1) -> Any:
+    def compute(
+        y: Nest, outputs: Nest, sample_weight: Nest = None, replicas: int = 1
+    ) -> Tensor | float:
         names = _output_names(model, outputs)
         targets, predicted = _by_output("y", y, names), _by_output("outputs", outputs, names)
         own_weights = _by_output("sample_weight", sample_weight, names)
@@ -70,7 +73,7 @@ def loss_function(model: keras.Model, loss: Any = None) -> LossFunction:
     return compute
 
 
-def _output_names(model: keras.Model, outputs: Any) -> list[str]:
+def _output_names(model: keras.Model, outputs: Nest) -> list[str]:
     if isinstance(outputs, dict):
         return list(outputs)
     known = getattr(model, "output_names", None)  # subclassed models have none until compiled
@@ -79,7 +82,7 @@ def _output_names(model: keras.Model, outputs: Any) -> list[str]:
     return ["output"]
 
 
-def _by_output(what: str, value: Any, names: list[str]) -> dict[str, Any]:
+def _by_output(what: str, value: object, names: list[str]) -> dict[str, Any]:
     """Return name of output -> its entry of `value`; one entry alone stands for every output."""
     if isinstance(value, dict):
         unknown = sorted(set(value) - set(names))
@@ -96,7 +99,7 @@ def _by_output(what: str, value: Any, names: list[str]) -> dict[str, Any]:
     return dict.fromkeys(names, value)
 
 
-def _as_loss(loss: Any) -> Any:
+def _as_loss(loss: Loss) -> keras.losses.Loss | None:
     if isinstance(loss, str):
         loss = keras.losses.get(loss)
     if loss is None or isinstance(loss, keras.losses.Loss):
@@ -109,9 +112,9 @@ def _as_loss(loss: Any) -> Any:
 class _FunctionLoss(keras.losses.Loss):
     """Lets Keras weight and average what a bare function returns, timestep masks included."""
 
-    def __init__(self, function: Callable[[Any, Any], Any]):
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]):
         super().__init__(name=getattr(function, "__name__", "loss"))
         self._function = function
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self._function(y_true, y_pred)

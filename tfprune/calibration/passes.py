@@ -1,8 +1,8 @@
 """The passes over a model that gradient-based scorers need, compiled once and used many times."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -12,7 +12,12 @@ from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.by_identity import each_once
+from tfprune.support.tensors import Nest, OfTensor, Tensor
 from tfprune.wrapping.masking import apply_mask
+
+if TYPE_CHECKING:
+    from tfprune.calibration.tape import TapePasses
 
 Arrays = dict[str, np.ndarray]
 
@@ -38,7 +43,7 @@ class Passes:
         self.weights = dict(weights)
         self._masks = dict(masks)
         self._loss = loss
-        self._gates: dict[tuple[str, ...], Any] = {}
+        self._gates: dict[tuple[str, ...], "TapePasses"] = {}
 
     def check(self, examples: Examples, *, differentiate: bool) -> None:
         """Run two examples, so that bad data or models end in one clear error.
@@ -59,12 +64,12 @@ class Passes:
         return ForwardPasses(self.model, self._loss).loss(examples)
 
     @functools.cached_property
-    def by_weight(self) -> Any:
+    def by_weight(self) -> "TapePasses":
         """Derivatives by the stored weights, zero where they are masked."""
         return self._compiled(self._given_loss(), keras.ops.convert_to_tensor)
 
     @functools.cached_property
-    def by_masked_weight(self) -> Any:
+    def by_masked_weight(self) -> "TapePasses":
         """Derivatives by mask * weight, of masked entries too."""
         all_kept = [
             (mask, keras.ops.ones(mask.shape, "bool"))
@@ -75,7 +80,7 @@ class Passes:
             self._given_loss(), keras.ops.convert_to_tensor, all_kept, masked=True
         )
 
-    def gates(self, names: Sequence[str]) -> Any:
+    def gates(self, names: Sequence[str]) -> "TapePasses":
         """Return derivatives by the gates behind those of these kernels that have one.
 
         Raises:
@@ -94,24 +99,24 @@ class Passes:
             self._gates[key] = _gate_derivatives(self.model, self._given_loss(), gated)
         return self._gates[key]
 
-    def synaptic_flow(self, inputs: Any) -> Arrays:
+    def synaptic_flow(self, inputs: Nest) -> Arrays:
         """Return the gradient of the summed outputs of the network of absolute values.
 
         Moving means count as zero, so that no activation is negative; inputs are ones.
         """
-        means = {
-            id(layer.moving_mean)
+        means = each_once(
+            layer.moving_mean
             for layer in flatten(self.model)
             if isinstance(layer, keras.layers.BatchNormalization)
-        }
-        own = {id(variable) for variable in self.weights.values()}
+        )
+        own = each_once(self.weights.values())
         others = [
-            (v, keras.ops.abs(v.value) * (id(v) not in means))
+            (v, keras.ops.abs(v.value) * (v not in means))
             for v in self.model.variables
-            if id(v) not in own and keras.backend.is_float_dtype(v.dtype)
+            if v not in own and keras.backend.is_float_dtype(v.dtype)
         ]
 
-        def total(y: Any, outputs: Any, sample_weight: Any, replicas: int) -> Any:
+        def total(y: Nest, outputs: Nest, sample_weight: Nest, replicas: int) -> Tensor:
             return sum(keras.ops.sum(part) for part in keras.tree.flatten(outputs))
 
         flow = self._compiled(total, keras.ops.abs, others)
@@ -129,14 +134,14 @@ class Passes:
     def _compiled(
         self,
         loss: LossFunction,
-        transform: Callable[[Any], Any],
-        others: Sequence[tuple[keras.Variable, Any]] = (),
+        transform: OfTensor,
+        others: Sequence[tuple[keras.Variable, Tensor]] = (),
         masked: bool = False,
-    ) -> Any:
+    ) -> "TapePasses":
         require_tape()
         from tfprune.calibration.tape import TapePasses
 
-        def value(name: str) -> Any:
+        def value(name: str) -> Tensor:
             stored = transform(self.weights[name].value)
             return apply_mask(stored, self._masks[name][0]) if masked else stored
 
@@ -159,10 +164,10 @@ def require_tape() -> None:
 
 def _gate_derivatives(
     model: keras.Model, loss: LossFunction, layers: dict[str, keras.layers.BatchNormalization]
-) -> Any:
+) -> "TapePasses":
     from tfprune.calibration.tape import TapePasses
 
-    def substitute(gates: dict[str, Any]) -> list[tuple[keras.Variable, Any]]:
+    def substitute(gates: dict[str, Tensor]) -> list[tuple[keras.Variable, Tensor]]:
         return [
             (variable, variable.value * gate)
             for name, gate in gates.items()
@@ -170,7 +175,7 @@ def _gate_derivatives(
             if variable is not None  # layers with center=False have no beta
         ]
 
-    def ones() -> dict[str, Any]:
+    def ones() -> dict[str, Tensor]:
         return {name: keras.ops.ones_like(layer.gamma.value) for name, layer in layers.items()}
 
     return TapePasses(model, loss, ones, substitute)

@@ -3,12 +3,14 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 
-Tensors = dict[str, Any]
+Tensors = dict[str, tf.Tensor]
+Elements = TypeVar("Elements")
+Result = TypeVar("Result")
 
 _VECTORS_AT_ONCE = 32
 # Samples of models with these operations go one by one. Vectorized products can have rank 4 with an
@@ -18,7 +20,7 @@ _PRODUCTS = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 _NOT_VECTORIZED = _PRODUCTS | {"While", "StatelessWhile"}
 
 
-def map_samples(function: Callable[[Any], Any], elements: Any) -> Any:
+def map_samples(function: Callable[[Elements], Result], elements: Elements) -> Result:
     """Return the results of the function for each element along axis 0, stacked."""
     first = tf.nest.map_structure(lambda leaf: leaf[0], elements)
     if tf.nest.flatten(elements)[0].shape[0] == 1:
@@ -35,18 +37,20 @@ def map_samples(function: Callable[[Any], Any], elements: Any) -> Any:
     return tf.map_fn(function, elements, fn_output_signature=outputs, parallel_iterations=1)
 
 
-def on_replicas(strategy: Any, compute: Callable[..., Any], samples: list[np.ndarray]) -> Any:
+def on_replicas(
+    strategy: tf.distribute.Strategy, compute: Callable[..., Result], samples: list[np.ndarray]
+) -> Result:
     """Run on an equal share of the samples on each replica and join the results in order."""
     share = len(samples[0]) // strategy.num_replicas_in_sync
 
-    def part(leaf: np.ndarray) -> Any:
+    def part(leaf: np.ndarray) -> tf.Tensor:
         return strategy.experimental_distribute_values_from_function(
             lambda context: tf.convert_to_tensor(
                 leaf[context.replica_id_in_sync_group * share :][:share]
             )
         )
 
-    def joined(value: Any) -> Any:
+    def joined(value: tf.Tensor) -> tf.Tensor:
         local = strategy.experimental_local_results(value)
         if len(local) == strategy.num_replicas_in_sync:
             return tf.concat(local, axis=0)
@@ -56,7 +60,7 @@ def on_replicas(strategy: Any, compute: Callable[..., Any], samples: list[np.nda
     return tf.nest.map_structure(joined, results)
 
 
-def tensors(leaves: list[np.ndarray]) -> list[Any]:
+def tensors(leaves: list[np.ndarray]) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(leaf) for leaf in leaves]
 
 

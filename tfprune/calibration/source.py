@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any
 
 import keras
 
@@ -12,7 +11,8 @@ from tfprune.calibration.losses import LossFunction, loss_function
 from tfprune.calibration.passes import Passes, require_tape
 from tfprune.scorers.protocol import FLOW, GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.weight_groups import WeightGroup
+from tfprune.support.tensors import Data, Loss
+from tfprune.wrapping.cohorts import Cohort
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,24 +27,24 @@ class EvidenceOptions:
         quiet: show no progress bar.
     """
 
-    data: Any = None
-    loss: Any = None
+    data: Data | None = None
+    loss: Loss = None
     examples: int | None = 1000
     memory_budget: int = MEMORY_BUDGET
     quiet: bool = False
 
 
 class EvidenceSource:
-    """Evidence for the weight groups of a model, and its loss, measured when they are asked for.
+    """Evidence for the cohorts of a model, and its loss, measured when they are asked for.
 
     Data is needed where a scorer needs evidence, and a loss (with targets) where one needs
     gradients. Where neither does, the loss can be measured if both happen to be there.
 
     Args:
         model: built model with `PrunedLayer`s.
-        groups: its weight groups.
+        cohorts: its cohorts.
         options: data, loss and limits.
-        needs: what is asked beside what the scorers of the groups need.
+        needs: what is asked beside what the scorers of the cohorts need.
         loss_needed: whether there must be a loss to measure.
         compiled: model whose loss counts where none is given; `model` itself by default.
         seed: of the choice of the first examples.
@@ -57,7 +57,7 @@ class EvidenceSource:
     def __init__(
         self,
         model: keras.Model,
-        groups: list[WeightGroup],
+        cohorts: list[Cohort],
         options: EvidenceOptions,
         *,
         needs: Collection[str] = (),
@@ -66,9 +66,9 @@ class EvidenceSource:
         seed: int = 0,
     ):
         self._options = options
-        self._groups = groups
-        asked = frozenset(needs).union(*(needs_of(group.scorer) for group in groups))
-        self._source = _source(groups, options, asked, loss_needed)
+        self._cohorts = cohorts
+        asked = frozenset(needs).union(*(needs_of(cohort.scorer) for cohort in cohorts))
+        self._source = _source(cohorts, options, asked, loss_needed)
         self.taken: Examples | None = None
         self._loss: LossFunction | None = None
         if self._source is None:
@@ -106,11 +106,11 @@ class EvidenceSource:
         if self._passes.weights.keys() != self._trainable().keys():  # layers were (un)frozen
             self._passes = self._compiled()
         masks = {
-            name: host_array(group.masks[name][0].value).copy()
-            for group in self._groups
-            for name in group.trainable()
+            name: host_array(cohort.masks[name][0].value).copy()
+            for cohort in self._cohorts
+            for name in cohort.trainable()
         }
-        structures = {n: s for group in self._groups for n, s in group.structures.items()}
+        structures = {n: s for cohort in self._cohorts for n, s in cohort.structures.items()}
         return MeasuredEvidence(
             self._passes,
             self.taken,
@@ -121,15 +121,15 @@ class EvidenceSource:
         )
 
     def _trainable(self) -> dict[str, keras.Variable]:
-        return {n: w for group in self._groups for n, w in group.trainable().items()}
+        return {n: w for cohort in self._cohorts for n, w in cohort.trainable().items()}
 
     def _compiled(self) -> Passes:
-        masks = {name: held for group in self._groups for name, held in group.masks.items()}
+        masks = {name: held for cohort in self._cohorts for name, held in cohort.masks.items()}
         return Passes(self._model, self._trainable(), masks, self._loss)
 
 
 def _source(
-    groups: list[WeightGroup], options: EvidenceOptions, needs: frozenset[str], loss_needed: bool
+    cohorts: list[Cohort], options: EvidenceOptions, needs: frozenset[str], loss_needed: bool
 ) -> ExampleSource | None:
     """Return where examples come from; None where there is no data and none is needed."""
     if options.data is not None:
@@ -137,7 +137,7 @@ def _source(
         return ExampleSource(options.data, targets=targets)
     reason = None
     if needs:
-        asking = {type(group.scorer).__name__ for group in groups if needs_of(group.scorer)}
+        asking = {type(cohort.scorer).__name__ for cohort in cohorts if needs_of(cohort.scorer)}
         whose = ", ".join(sorted(asking)) or "the update rule"
         reason = f"because scores need {' and '.join(sorted(needs))} ({whose})"
     elif loss_needed or options.loss is not None:

@@ -10,7 +10,7 @@ loop over single examples 12, an eager tape 111 (`scripts/bench/gradients.py`).
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from tfprune.calibration.examples import Examples
 from tfprune.calibration.forward import LOSS_BATCH, require_finite, said_of
 from tfprune.calibration.losses import LossFunction
 from tfprune.calibration.samples import (
+    Tensors,
     map_samples,
     on_replicas,
     quiet_about_fallbacks,
@@ -27,10 +28,12 @@ from tfprune.calibration.samples import (
     tensors,
     unit_vectors,
 )
+from tfprune.support.tensors import Nest
 
 Arrays = dict[str, np.ndarray]
-Tensors = dict[str, Any]
-Substitution = Callable[[Tensors], list[tuple[keras.Variable, Any]]]
+Batch = tuple[Nest, Nest, Nest]  # x, y, sample_weight
+Result = TypeVar("Result")
+Substitution = Callable[[Tensors], list[tuple[keras.Variable, tf.Tensor]]]
 
 _EXAMPLES_AT_ONCE = 32
 _BYTES_AT_ONCE = 1 << 28  # of gradients in memory at once
@@ -58,7 +61,7 @@ class TapePasses:
         self._loss = loss
         self._point = point
         self._substitute = substitute
-        self._compiled: dict[tuple[str, str], Any] = {}
+        self._compiled: dict[tuple[str, str], Callable[..., tf.Tensor]] = {}
 
     def check(self, examples: Examples) -> None:
         """Differentiate two examples, so that bad data or models end in one clear error.
@@ -147,25 +150,25 @@ class TapePasses:
                     total[name] += part.numpy()
             yield batch.count, {name: value / (probes or 1) for name, value in total.items()}
 
-    def _loss_here(self, batch: tuple[Any, Any, Any]) -> Any:
+    def _loss_here(self, batch: Batch) -> tf.Tensor:
         return self._loss_at(self._point(), batch)
 
-    def _loss_at(self, values: Tensors, batch: tuple[Any, Any, Any]) -> Any:
+    def _loss_at(self, values: Tensors, batch: Batch) -> tf.Tensor:
         x, y, sample_weight = batch
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with keras.StatelessScope(state_mapping=self._substitute(values)):
             return self._loss(y, self._model(x, training=False), sample_weight, replicas)
 
-    def _gradients_here(self, batch: tuple[Any, Any, Any]) -> tuple[Any, Tensors]:
+    def _gradients_here(self, batch: Batch) -> tuple[tf.Tensor, Tensors]:
         return self._differentiate(self._point(), batch)
 
-    def _differentiate(self, point: Tensors, batch: tuple[Any, Any, Any]) -> tuple[Any, Tensors]:
+    def _differentiate(self, point: Tensors, batch: Batch) -> tuple[tf.Tensor, Tensors]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(point)
             loss = self._loss_at(point, batch)
         return loss, tf.nest.map_structure(_dense, tape.gradient(loss, point))
 
-    def _hessian_products(self, batch: tuple[Any, Any, Any], vectors: Tensors) -> Tensors:
+    def _hessian_products(self, batch: Batch, vectors: Tensors) -> Tensors:
         """Return H v for each of the vectors: name -> (vectors, *shape)."""
 
         def product(vector: Tensors) -> Tensors:
@@ -182,7 +185,7 @@ class TapePasses:
 
         return map_samples(product, vectors)
 
-    def _diagonal_part(self, batch: tuple[Any, Any, Any], vectors: Tensors) -> Tensors:
+    def _diagonal_part(self, batch: Batch, vectors: Tensors) -> Tensors:
         products = self._hessian_products(batch, vectors)
         return {
             name: tf.reduce_sum(tf.cast(v, products[name].dtype) * products[name], axis=0)
@@ -193,10 +196,10 @@ class TapePasses:
         self,
         kind: str,
         examples: Examples,
-        function: Callable[..., Any],
+        function: Callable[..., Result],
         *,
         over_samples: bool = False,
-    ) -> Callable[..., Any]:
+    ) -> Callable[..., Result]:
         """Return (leaves, ...) -> function(batch, ...) compiled, once for a structure of batches.
 
         With `over_samples` the leaves have an axis of samples in front, and so has the result.
@@ -205,8 +208,8 @@ class TapePasses:
         if key not in self._compiled:
 
             @tf.function
-            def compiled(leaves: list[Any], *arguments: Any) -> Any:
-                def one(sample: list[Any]) -> Any:
+            def compiled(leaves: list[tf.Tensor], *arguments: Tensors) -> Result:
+                def one(sample: list[tf.Tensor]) -> Result:
                     return function(examples.pack(sample), *arguments)
 
                 if not over_samples:
@@ -217,13 +220,13 @@ class TapePasses:
         return self._compiled[key]
 
     @property
-    def _strategy(self) -> Any:
+    def _strategy(self) -> tf.distribute.Strategy | None:
         """The model's `tf.distribute.Strategy` if it has several replicas."""
         strategy = getattr(self._model, "distribute_strategy", None)
         several = strategy is not None and strategy.num_replicas_in_sync > 1
         return strategy if several else None
 
-    def _on_first_replica(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _on_first_replica(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Call the function where the variables of a distributed model can be read."""
         if self._strategy is None:
             return function(*arguments)
@@ -237,7 +240,12 @@ class TapePasses:
         bound = min(_EXAMPLES_AT_ONCE // size, _BYTES_AT_ONCE // width, count // size)
         return max(1, bound)
 
-    def _run(self, compute: Callable[..., Any], samples: list[np.ndarray], width: int) -> Arrays:
+    def _run(
+        self,
+        compute: Callable[..., tuple[tf.Tensor, Tensors]],
+        samples: list[np.ndarray],
+        width: int,
+    ) -> Arrays:
         """Differentiate up to `width` samples, the last one repeated to fill the compiled shape."""
         count = len(samples[0])
         full = [np.concatenate([s, np.repeat(s[-1:], width - count, axis=0)]) for s in samples]
@@ -253,6 +261,6 @@ class TapePasses:
         return found
 
 
-def _dense(gradient: Any) -> Any:
+def _dense(gradient: tf.Tensor | None) -> tf.Tensor | None:
     """Return a gradient as a tensor; that of an embedding comes as slices."""
     return None if gradient is None else tf.convert_to_tensor(gradient)

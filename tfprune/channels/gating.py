@@ -1,7 +1,6 @@
 """The original with the channels that go set to zero: what a cut model must agree with."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -18,15 +17,17 @@ from tfprune.keras_graph.private_keras import (
     timestep_mask,
 )
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Nest, Tensor
 
-See = Callable[[Node, list[Any]], None]
+See = Callable[[Node, list[Tensor]], None]
 
 
 def gated(
     reading: Reading,
     kept: Kept,
-    inputs: Any,
-    values: dict[int, np.ndarray] | None = None,
+    inputs: Nest,
+    values: Mapping[keras.Variable, np.ndarray] | None = None,
     see: See | None = None,
 ) -> list[np.ndarray]:
     """Return the outputs of the original without the channels that go.
@@ -39,22 +40,22 @@ def gated(
         reading: of the model, which is not changed.
         kept: channels.
         inputs: a batch, in the nest that the model takes.
-        values: id of a weight -> value in place of its own.
+        values: weight -> value in place of its own.
         see: called with each call of the graph and what goes into it.
 
     Returns:
         Outputs, flat.
     """
-    changed = dict(values or {})
+    changed = ByIdentity(() if values is None else values.items())
     for lies in reading.book.weights:
         if lies.reads and not (stays := kept.mask(lies.labels)).all():
-            value = changed.get(id(lies.weight), host_array(lies.weight.value))
+            value = changed.get(lies.weight, host_array(lies.weight.value))
             shape = [-1 if axis == lies.axis else 1 for axis in range(value.ndim)]
-            changed[id(lies.weight)] = value * stays.reshape(shape).astype(value.dtype)
+            changed[lies.weight] = value * stays.reshape(shape).astype(value.dtype)
     mapping = [
-        (weight, keras.ops.convert_to_tensor(changed[id(weight)], dtype=weight.dtype))
+        (weight, keras.ops.convert_to_tensor(changed[weight], dtype=weight.dtype))
         for weight in reading.model.weights
-        if id(weight) in changed
+        if weight in changed
     ]
     tensors = [keras.ops.convert_to_tensor(item) for item in keras.tree.flatten(inputs)]
     with keras.StatelessScope(state_mapping=mapping):
@@ -63,15 +64,15 @@ def gated(
 
 
 def _run(
-    reading: Reading, kept: Kept, model: keras.Model, inputs: list[Any], see: See | None
-) -> list[Any]:
+    reading: Reading, kept: Kept, model: keras.Model, inputs: list[Tensor], see: See | None
+) -> list[Tensor]:
     graph = graph_of(model)
     assert graph is not None
-    values = {id(tensor): value for tensor, value in zip(graph.inputs, inputs)}
+    values = dict(zip(graph.inputs, inputs))
     for node in calls_of(graph):
-        if node.is_input or not all(id(tensor) in values for tensor in node.input_tensors):
+        if node.is_input or not all(tensor in values for tensor in node.input_tensors):
             continue
-        taken = [values[id(tensor)] for tensor in node.input_tensors]
+        taken = [values[tensor] for tensor in node.input_tensors]
         if see is not None:
             see(node, taken)
         if graph_of(node.operation) is not None:
@@ -80,11 +81,11 @@ def _run(
             found = called_again(node, node.operation, values)
             labels = reading.outputs[node]
             found = [_zeroed(value, own, kept) for value, own in zip(found, labels)]
-        values.update((id(tensor), value) for tensor, value in zip(node.output_tensors, found))
-    return [values[id(tensor)] for tensor in graph.outputs]
+        values.update(zip(node.output_tensors, found))
+    return [values[tensor] for tensor in graph.outputs]
 
 
-def _zeroed(value: Any, labels: Labels, kept: Kept) -> Any:
+def _zeroed(value: Tensor, labels: Labels, kept: Kept) -> Tensor:
     stays = kept.mask(labels)
     if stays.all():
         return value

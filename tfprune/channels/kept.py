@@ -3,10 +3,12 @@
 import dataclasses
 import math
 
+import keras
 import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
+from tfprune.support.by_identity import ByIdentity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +55,13 @@ class Costs:
     """What a model costs with some of its channels."""
 
     def __init__(self, reading: Reading, settled: Settled):
-        self._shapes = {id(weight): list(weight.shape) for weight in reading.model.weights}
-        # (weight, axis, roots of the labels along it), each axis once
-        self._axes = {
-            (id(lies.weight), lies.axis): settled.of(lies.labels)
-            for lies in reading.book.weights
-            if lies.labels.any()
-        }
-        self._products = [(id(kernel), places) for kernel, places in reading.book.products]
+        self._shapes = ByIdentity((w, list(w.shape)) for w in reading.model.weights)
+        # weight -> axis -> roots of the labels along it
+        self._axes: ByIdentity[keras.Variable, dict[int, np.ndarray]] = ByIdentity()
+        for lies in reading.book.weights:
+            if lies.labels.any():
+                self._axes.setdefault(lies.weight, {})[lies.axis] = settled.of(lies.labels)
+        self._products = reading.book.products
         self._contractions = [
             (settled.of(labels), each) for labels, each in reading.book.contractions
         ]
@@ -70,11 +71,12 @@ class Costs:
         """Return the cost without the channels of these roots."""
         kept = np.ones(self._size, bool)
         kept[removed] = False
-        shapes = {key: list(shape) for key, shape in self._shapes.items()}
-        for (key, axis), roots in self._axes.items():
-            shapes[key][axis] = int(np.count_nonzero(kept[roots]))
-        sizes = {key: math.prod(shape) for key, shape in shapes.items()}
-        products = sum(sizes[key] * places for key, places in self._products)
+        shapes = ByIdentity((weight, list(shape)) for weight, shape in self._shapes.items())
+        for weight, axes in self._axes.items():
+            for axis, roots in axes.items():
+                shapes[weight][axis] = int(np.count_nonzero(kept[roots]))
+        sizes = ByIdentity((weight, math.prod(shape)) for weight, shape in shapes.items())
+        products = sum(sizes[kernel] * places for kernel, places in self._products)
         compared = sum(
             int(np.count_nonzero(kept[roots])) * each for roots, each in self._contractions
         )

@@ -21,6 +21,8 @@ from tfprune.channels.samples import random_inputs
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +30,12 @@ class Constants:
     """What is taken over, and what cannot be.
 
     Attributes:
-        values: id of a bias or a moving mean -> its value with the constants in it.
+        values: bias or moving mean -> its value with the constants in it.
         inexact: names of layers that read a removed constant beside padding, or have nothing that
             could take it over.
     """
 
-    values: dict[int, np.ndarray]
+    values: ByIdentity[keras.Variable, np.ndarray]
     inexact: tuple[str, ...] = ()
 
 
@@ -60,18 +62,18 @@ def constants(reading: Reading, kept: Kept) -> Constants:
     gone[kept.removed] = True
     gone &= zero_channels(reading, kept.settled)
     if not gone.any():
-        return Constants({})
+        return Constants(ByIdentity())
     readers = _readers(reading, kept.settled, gone)
     seen: dict[keras.layers.Layer, list[np.ndarray]] = {}
 
-    def see(node: Node, inputs: list[object]) -> None:
+    def see(node: Node, inputs: list[Tensor]) -> None:
         if node.operation in readers:
             seen.setdefault(node.operation, []).append(host_array(inputs[0]))
 
     nothing = Kept(kept.settled, np.zeros(0, int))
     gated(reading, nothing, random_inputs(reading.model), see=see)
     norms = batch_norm_of(reading.model)
-    values: dict[int, np.ndarray] = {}
+    values: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
     inexact = []
     for layer, inputs in seen.items():
         left = _left(layer, inputs, readers[layer])
@@ -83,9 +85,9 @@ def constants(reading: Reading, kept: Kept) -> Constants:
             continue
         norm = norms.get(layer.kernel.path)
         if layer.bias is not None:
-            values[id(layer.bias)] = host_array(layer.bias.value) + added
+            values[layer.bias] = host_array(layer.bias.value) + added
         elif norm is not None and _is_next(reading, layer, norm):
-            values[id(norm.moving_mean)] = host_array(norm.moving_mean.value) - added
+            values[norm.moving_mean] = host_array(norm.moving_mean.value) - added
         else:
             exact = False
         if not exact:
@@ -134,13 +136,13 @@ def _is_next(
 ) -> bool:
     """Return whether the normalization takes what the layer makes itself, and no function of it."""
     made = {
-        id(tensor)
+        tensor
         for node in reading.outputs
         if node.operation is layer
         for tensor in node.output_tensors
     }
     taken = [
-        id(tensor)
+        tensor
         for node in reading.outputs
         if node.operation is norm
         for tensor in node.input_tensors

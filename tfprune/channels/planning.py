@@ -1,7 +1,6 @@
 """plan: decide which channels of a model go, by any scorer, down to a budget."""
 
 import dataclasses
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +23,9 @@ from tfprune.channels.selection import (
     refine,
     search,
 )
-from tfprune.scorers.protocol import preferred_distribution
+from tfprune.scorers.protocol import Scorer, preferred_distribution
 from tfprune.sparsity.rules import Rule, Rules, parse_rules
+from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_flag,
     require_integer,
@@ -41,9 +41,9 @@ def plan(
     model: keras.Model,
     sparsity: float | None = None,
     *,
-    scorer: Any = "magnitude",
-    data: Any = None,
-    loss: Any = None,
+    scorer: str | Scorer = "magnitude",
+    data: Data | None = None,
+    loss: Loss = None,
     scope: str = "global",
     round_to: int = 1,
     min_kept: int = 1,
@@ -196,7 +196,7 @@ class _Budget:
         return [lowest(part, width) for part, width in zip(candidates, widths)]
 
 
-def _budget(sparsity: Any, macs: Any, parameters: Any) -> _Budget:
+def _budget(sparsity: float | None, macs: float | None, parameters: float | None) -> _Budget:
     given = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
     given = {name: value for name, value in given.items() if value is not None}
     if len(given) != 1:

@@ -1,17 +1,16 @@
 """Random inputs for a model, from the shapes that its graph shows."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
+from tfprune.support.tensors import Nest
 
 _LENGTH = 8  # where the model leaves one open
 
 
-def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Any:
+def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Nest:
     """Return a batch in the nest that the model takes: normal numbers, integers 0 and 1.
 
     Example:
@@ -20,7 +19,7 @@ def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Any:
     """
     draws = np.random.default_rng(seed)
 
-    def draw(tensor: Any) -> np.ndarray:
+    def draw(tensor: keras.KerasTensor) -> np.ndarray:
         shape = (size, *(_LENGTH if length is None else length for length in tensor.shape[1:]))
         if keras.backend.is_float_dtype(tensor.dtype):
             return draws.normal(size=shape).astype(tensor.dtype)

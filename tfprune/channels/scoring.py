@@ -6,7 +6,7 @@ mean over the layers is taken in place of the sum.
 """
 
 import dataclasses
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -18,11 +18,12 @@ from tfprune.channels.coupling.reading import Reading
 from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.scorers.checked_scores import checked_arrays
-from tfprune.scorers.protocol import needs_of
+from tfprune.scorers.protocol import Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
-from tfprune.wrapping.weight_groups import grouped
 
 
 @runtime_checkable
@@ -60,7 +61,7 @@ def score_groups(
     reading: Reading,
     settled: Settled,
     groups: list[Group],
-    scorer: Any,
+    scorer: Scorer,
     options: EvidenceOptions,
     seed: int = 0,
 ) -> list[np.ndarray]:
@@ -98,7 +99,7 @@ def _by_weights(
     reading: Reading,
     settled: Settled,
     groups: list[Group],
-    scorer: Any,
+    scorer: Scorer,
     options: EvidenceOptions,
     seed: int,
 ) -> np.ndarray:
@@ -108,13 +109,13 @@ def _by_weights(
     makers = [m for m in reading.book.weights if m.makes and wanted[settled.of(m.labels)].any()]
     found = _element_scores(reading.model, [m.weight for m in makers], scorer, options, seed)
     total, times = np.zeros((2, settled.roots.size))  # score, and layers that it is from
-    done: set[tuple[int, int]] = set()
+    done: ByIdentity[keras.Variable, set[int]] = ByIdentity()
     for maker in makers:
-        key = id(maker.weight), maker.axis
-        if key in done or key[0] not in found:
+        axes = done.setdefault(maker.weight, set())
+        if maker.axis in axes or maker.weight not in found:
             continue
-        done.add(key)
-        values = found[key[0]]
+        axes.add(maker.axis)
+        values = found[maker.weight]
         others = tuple(axis for axis in range(values.ndim) if axis != maker.axis)
         roots = settled.of(maker.labels)
         total += np.bincount(roots, values.sum(axis=others, dtype=float), total.size)
@@ -128,36 +129,35 @@ def _by_weights(
 def _element_scores(
     model: keras.Model,
     weights: list[keras.Variable],
-    scorer: Any,
+    scorer: Scorer,
     options: EvidenceOptions,
     seed: int,
-) -> dict[int, np.ndarray]:
-    """Return id of a weight -> scores of its shape."""
-    chosen = {id(weight) for weight in weights}
+) -> ByIdentity[keras.Variable, np.ndarray]:
+    """Return weight -> scores of its shape."""
+    chosen = each_once(weights)
     pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
         pairs.append((layer, copy))
-        here = [id(weight) in chosen for weight in prunable_weights(layer)]
+        here = [weight in chosen for weight in prunable_weights(layer)]
         if not any(here):
             return copy
         return PrunedLayer(copy, [OneShot(0.5) if own else None for own in here], scorer=scorer)
 
     masked = rebuild(model, wrap)
-    originals = {
-        id(new): id(old)
+    originals = ByIdentity(
+        (new, old)
         for layer, copy in pairs
         for old, new in zip(prunable_weights(layer), prunable_weights(copy))
-    }
-    groups = grouped(pruned_layers(masked))
-    found: dict[int, np.ndarray] = {}
-    source = EvidenceSource(masked, groups, options, compiled=model, seed=seed)
-    for group in groups:
-        values = {name: host_array(weight.value) for name, weight in group.weights.items()}
+    )
+    cohorts = cohorts_of(pruned_layers(masked))
+    found: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
+    source = EvidenceSource(masked, cohorts, options, compiled=model, seed=seed)
+    for cohort in cohorts:
+        values = {name: host_array(weight.value) for name, weight in cohort.weights.items()}
         evidence = source.evidence().only(list(values)) if needs_of(scorer) else None
-        scores = checked_arrays(scorer(values, evidence), values, "Scores")
+        scores = checked_arrays(scores_of(scorer, values, evidence), values, "Scores")
         found.update(
-            (originals[id(group.weights[name])], np.asarray(value))
-            for name, value in scores.items()
+            (originals[cohort.weights[name]], np.asarray(value)) for name, value in scores.items()
         )
     return found

@@ -1,7 +1,6 @@
 """prune and verify: the smaller model of a plan, and how far it is from the original."""
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from tfprune.channels.samples import random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.copying import also_known, custom_classes
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Nest
 from tfprune.support.validation import require_model
 
 
@@ -49,7 +49,7 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
     return small
 
 
-def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Any = None) -> float:
+def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Nest = None) -> float:
     """Return how far the smaller model is from the original with the removed channels at zero.
 
     Both are run on a batch of random inputs, and on those given. A channel whose kernels are zero
@@ -98,7 +98,7 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
     return reading, Kept(reading.book.ledger.settle(), plan.removed)
 
 
-def _difference(reading: Reading, kept: Kept, small: keras.Model, inputs: Any) -> float:
+def _difference(reading: Reading, kept: Kept, small: keras.Model, inputs: Nest) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     got = [host_array(value) for value in keras.tree.flatten(small(tensors, training=False))]
     values = constants(reading, kept).values

@@ -1,5 +1,7 @@
 """Cut a model: the same graph of the same layers, without the channels that go."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -10,15 +12,18 @@ from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
 from tfprune.keras_graph.rebuilding import Resized, rebuild
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
 
 
-def cut(reading: Reading, kept: Kept, values: dict[int, np.ndarray] | None = None) -> keras.Model:
+def cut(
+    reading: Reading, kept: Kept, values: Mapping[keras.Variable, np.ndarray] | None = None
+) -> keras.Model:
     """Return a plain model of the channels that are kept.
 
     Args:
         reading: of the model, which is not changed.
         kept: channels.
-        values: id of a weight of the model -> values to use in place of its own, of its shape.
+        values: weight of the model -> values to use in place of its own, of its shape.
 
     Returns:
         A model that shares nothing with the original, not compiled.
@@ -26,7 +31,7 @@ def cut(reading: Reading, kept: Kept, values: dict[int, np.ndarray] | None = Non
     Raises:
         ValueError: if a layer cannot be copied.
     """
-    cut_values = _cut_values(reading, kept, values or {})
+    cut_values = _cut_values(reading, kept, ByIdentity() if values is None else values)
 
     def config(layer: keras.layers.Layer, found: dict[str, object]) -> None:
         change = reading.book.resizes.get(layer)
@@ -42,20 +47,20 @@ def cut(reading: Reading, kept: Kept, values: dict[int, np.ndarray] | None = Non
 
 
 def _cut_values(
-    reading: Reading, kept: Kept, values: dict[int, np.ndarray]
-) -> dict[int, np.ndarray]:
-    """Return id of a weight -> what is left of it."""
-    left: dict[int, np.ndarray] = dict(values)
-    done: set[tuple[int, int]] = set()
+    reading: Reading, kept: Kept, values: Mapping[keras.Variable, np.ndarray]
+) -> ByIdentity[keras.Variable, np.ndarray]:
+    """Return what is left of each weight."""
+    left = ByIdentity(values.items())
+    done: ByIdentity[keras.Variable, set[int]] = ByIdentity()
     for lies in reading.book.weights:
-        key = id(lies.weight)
-        if (key, lies.axis) in done or not lies.labels.any():
+        weight, axes = lies.weight, done.setdefault(lies.weight, set())
+        if lies.axis in axes or not lies.labels.any():
             continue
-        done.add((key, lies.axis))
+        axes.add(lies.axis)
         stays = kept.mask(lies.labels)
         if not stays.all():
-            value = left[key] if key in left else host_array(lies.weight.value)
-            left[key] = np.compress(stays, value, axis=lies.axis)
+            value = left[weight] if weight in left else host_array(weight.value)
+            left[weight] = np.compress(stays, value, axis=lies.axis)
     return left
 
 

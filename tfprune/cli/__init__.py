@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tfprune.cli.parsers import bench, export, inspection, lint, prune, report
 from tfprune.support.quiet import silenced
@@ -29,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
 class _Version(argparse.Action):
     """Prints the version of the installed package."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib import metadata  # takes longer than all the rest
 
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -119,7 +119,7 @@ def _results_only(as_json: bool) -> Iterator[None]:
         yield
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"tfprune: warning: {_one_line(message)}", file=sys.stderr)
 
 

@@ -6,7 +6,7 @@ argparse turns the errors of the converters into one line.
 import argparse
 import importlib.util
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from tfprune.cli.choices import QUANTIZE, TARGETS
 from tfprune.support.number_argument import number
@@ -20,7 +20,16 @@ _STRUCTURES = {
 }
 
 
-def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) -> Any:
+class Commands(Protocol):
+    """What `argparse.ArgumentParser.add_subparsers` returns."""
+
+    def add_parser(self, name: str, **options: Any) -> argparse.ArgumentParser:
+        """Return the parser of a new command."""
+
+
+def add_command(
+    commands: Commands, common: argparse.ArgumentParser, **options: Any
+) -> argparse.ArgumentParser:
     """Add a subcommand.
 
     Args:
@@ -46,7 +55,7 @@ def add_command(commands: Any, common: argparse.ArgumentParser, **options: Any) 
     return parser
 
 
-def add_loading(parser: Any) -> None:
+def add_loading(parser: argparse.ArgumentParser) -> None:
     """Add the options of the commands that load a model: `--import` and `--allow-lambda`.
 
     Args:
@@ -123,7 +132,7 @@ def data_source(text: str) -> tuple[str, str]:
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow_datasets": "tensorflow-datasets"}
 
 
-def structure(text: str) -> tuple[str, tuple[Any, ...]]:
+def structure(text: str) -> tuple[str, tuple[object, ...]]:
     """Return the structure that a text such as "block:4x1" names.
 
     Args:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import sys
-from typing import Any
+
+from rich.console import RenderableType
 
 from tfprune.reports.tables import show
 
@@ -16,8 +17,8 @@ class Outcome:
         shown: what to print otherwise, one after the other: strings or rich renderables.
     """
 
-    data: dict[str, Any]
-    shown: tuple[Any, ...]
+    data: dict[str, object]
+    shown: tuple[RenderableType, ...]
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers
@@ -83,7 +82,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
                 "outputs."
             )
 
-        def checked_end(layer: Any) -> bool:
+        def checked_end(layer: keras.Operation) -> bool:
             if layer in ends:
                 return True
             if not _is_supported(layer, graph):
@@ -101,8 +100,10 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
 
 
 def _frontier(
-    origins: list[Any], is_goal: Callable[[Any], bool], following: Callable[[Any], list[Any]]
-) -> list[Any]:
+    origins: list[keras.Operation],
+    is_goal: Callable[[keras.Operation], bool],
+    following: Callable[[keras.Operation], list[keras.Operation]],
+) -> list[keras.Operation]:
     """Return the first goals on all paths from `origins`; none if a path ends without one."""
     goals = []
     waiting = list(origins)
@@ -120,7 +121,7 @@ def _frontier(
     return goals
 
 
-def _is_start(layer: Any, graph: LayerGraph) -> bool:
+def _is_start(layer: keras.Operation, graph: LayerGraph) -> bool:
     return (
         isinstance(layer, layers.Conv2D)
         and tuple(layer.kernel.shape[:3]) == (3, 3, 3)
@@ -130,11 +131,11 @@ def _is_start(layer: Any, graph: LayerGraph) -> bool:
     )
 
 
-def _is_end(layer: Any) -> bool:
+def _is_end(layer: keras.Operation) -> bool:
     return isinstance(layer, layers.GlobalAveragePooling2D)
 
 
-def _is_supported(layer: Any, graph: LayerGraph) -> bool:
+def _is_supported(layer: keras.Operation, graph: LayerGraph) -> bool:
     if isinstance(layer, PrunedLayer):
         layer = layer.layer
     return any(
@@ -142,7 +143,7 @@ def _is_supported(layer: Any, graph: LayerGraph) -> bool:
     ) or _is_supported_operation(layer)
 
 
-def _is_supported_operation(operation: Any) -> bool:
+def _is_supported_operation(operation: keras.Operation) -> bool:
     """Return whether this is `x + y`, `x - y` or `x * y` on tensors, outside any layer."""
     own = type(operation).__module__.startswith("keras.") and not isinstance(
         operation, keras.layers.Layer
@@ -150,12 +151,12 @@ def _is_supported_operation(operation: Any) -> bool:
     return own and _name(operation) in ("Add", "Subtract", "Multiply")
 
 
-def _supports_convolution(layer: Any, graph: LayerGraph) -> bool:
+def _supports_convolution(layer: keras.Operation, graph: LayerGraph) -> bool:
     pointwise = any(own.axes.is_pointwise for own in own_weights(layer))
     return pointwise and tuple(layer.dilation_rate) == (1, 1)
 
 
-def _supports_depthwise(layer: Any, graph: LayerGraph) -> bool:
+def _supports_depthwise(layer: keras.Operation, graph: LayerGraph) -> bool:
     """Kernel 3x3 or 5x5: padding "same" at stride 1, or "valid" behind zeros of half the kernel."""
     size, strides = tuple(layer.kernel_size), tuple(layer.strides)
     if layer.depth_multiplier != 1 or tuple(layer.dilation_rate) != (1, 1):
@@ -167,7 +168,7 @@ def _supports_depthwise(layer: Any, graph: LayerGraph) -> bool:
     return _zero_padding_before(layer, graph) == size[0] // 2
 
 
-def _zero_padding_before(layer: Any, graph: LayerGraph) -> int | None:
+def _zero_padding_before(layer: keras.Operation, graph: LayerGraph) -> int | None:
     """Return p if the only producer is `ZeroPadding2D(p)`, the same on all sides."""
     producers = graph.producers(layer)
     if len(producers) != 1 or not isinstance(producers[0], layers.ZeroPadding2D):
@@ -176,13 +177,13 @@ def _zero_padding_before(layer: Any, graph: LayerGraph) -> int | None:
     return widths.pop() if len(widths) == 1 else None
 
 
-def _name(thing: Any) -> str:
+def _name(thing: object) -> str:
     return type(thing).__name__
 
 
 _ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "sigmoid")
 
-_SUPPORTED: dict[type, Callable[[Any, LayerGraph], bool]] = {
+_SUPPORTED: dict[type, Callable[[keras.layers.Layer, LayerGraph], bool]] = {
     **dict.fromkeys(
         (
             layers.Add,

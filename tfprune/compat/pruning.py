@@ -1,5 +1,6 @@
 """prune_low_magnitude, prune_scope and strip_pruning."""
 
+import contextlib
 import re
 import warnings
 from collections.abc import Sequence
@@ -8,10 +9,10 @@ from typing import Any
 import keras
 
 from tfprune.compat.policy import PruningPolicy
-from tfprune.compat.schedules import ConstantSparsity, to_core
+from tfprune.compat.schedules import ConstantSparsity, PruningSchedule, to_core
 from tfprune.keras_graph.copying import also_known
 from tfprune.keras_graph.private_keras import first_input_shape, set_first_input_shape
-from tfprune.keras_graph.rebuilding import units
+from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes import prunable
 from tfprune.pruning import prune_model, strip
 from tfprune.sparsity.contract import Structure, pattern_sparsity
@@ -25,14 +26,14 @@ _LAYER_OPTIONS = ("input_shape", "name", "trainable")
 
 
 def prune_low_magnitude(
-    to_prune: Any,
-    pruning_schedule: Any = ConstantSparsity(0.5, 0),
+    to_prune: keras.layers.Layer | list[keras.layers.Layer],
+    pruning_schedule: PruningSchedule | Schedule = ConstantSparsity(0.5, 0),
     block_size: tuple[int, int] = (1, 1),
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
     sparsity_m_by_n: tuple[int, int] | None = None,
     **kwargs: Any,
-) -> Any:
+) -> keras.layers.Layer | list[keras.layers.Layer]:
     """Wrap a model, a layer or a list of layers for pruning by magnitude.
 
     Args:
@@ -89,7 +90,7 @@ def prune_low_magnitude(
     )
 
 
-def prune_scope() -> Any:
+def prune_scope() -> contextlib.AbstractContextManager[object]:
     """Return a context manager in which pruned models can be loaded; they can without it too.
 
     Example:
@@ -114,7 +115,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     return strip.strip_pruning(model)
 
 
-def _structure(block_size: Any, pooling: Any, m_by_n: Any) -> Structure:
+def _structure(block_size: object, pooling: str, m_by_n: object) -> Structure:
     height, width = _pair("block_size", block_size)
     require_one_of("block_pooling_type", pooling, tuple(_POOLING))
     if m_by_n is None:
@@ -134,14 +135,14 @@ def _structure(block_size: Any, pooling: Any, m_by_n: Any) -> Structure:
     return NofM(size - zeros, size)
 
 
-def _pair(name: str, value: Any) -> tuple[int, int]:
+def _pair(name: str, value: object) -> tuple[int, int]:
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise TypeError(f"`{name}` must be a pair of integers. Received: {name}={value!r}.")
     first, second = (require_integer(name, item, minimum=1) for item in value)
     return first, second
 
 
-def _require_known_keywords(kwargs: dict[str, Any], known: Sequence[str]) -> None:
+def _require_known_keywords(kwargs: dict[str, object], known: Sequence[str]) -> None:
     for name in kwargs:
         if name not in known:
             also = f" (a layer may have {', '.join(known)})" if known else ""
@@ -170,9 +171,9 @@ def _prune_model(
 def _excluded_paths(model: keras.Model, policy: PruningPolicy) -> list[str]:
     """Return the paths of the prunable weights in layers that the policy does not allow."""
     paths: dict[bool, set[str]] = {True: set(), False: set()}
-    for unit in units(model):
-        found = {weight.path for weight in prunable.prunable_weights(unit)}
-        paths[bool(policy.allow_pruning(unit))] |= found
+    for layer in outer_layers(model):
+        found = {weight.path for weight in prunable.prunable_weights(layer)}
+        paths[bool(policy.allow_pruning(layer))] |= found
     both = sorted(paths[True] & paths[False])
     if both:
         raise ValueError(
@@ -183,8 +184,11 @@ def _excluded_paths(model: keras.Model, policy: PruningPolicy) -> list[str]:
 
 
 def _prune_list(
-    members: list[Any], schedule: Schedule, structure: Structure, policy: PruningPolicy | None
-) -> list[Any]:
+    members: list[keras.layers.Layer],
+    schedule: Schedule,
+    structure: Structure,
+    policy: PruningPolicy | None,
+) -> list[keras.layers.Layer]:
     kept = (PrunedLayer, keras.layers.InputLayer, keras.KerasTensor)
     for index, member in enumerate(members):
         if not isinstance(member, (keras.layers.Layer, *kept)) or isinstance(member, keras.Model):

@@ -2,11 +2,12 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Self
 
 import keras
 
 from tfprune.sparsity import schedules
+from tfprune.support.configurable import Config
 from tfprune.support.validation import require_integer, require_sparsity
 
 _HORIZON = 10_000  # steps that a schedule of the user's is asked about in advance
@@ -30,20 +31,20 @@ class PruningSchedule(abc.ABC):
     """
 
     @abc.abstractmethod
-    def __call__(self, step: Any) -> tuple[Any, Any]:
+    def __call__(self, step: int) -> tuple[bool, float]:
         """Return (whether masks are updated at `step`, sparsity as a fraction in [0, 1))."""
 
     @abc.abstractmethod
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Return {"class_name": name of the class, "config": arguments of its constructor}."""
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
+    def from_config(cls, config: Config) -> Self:
         """Return a schedule made from the "config" entry of `get_config()`."""
         return cls(**config)
 
     def _should_prune_in_step(
-        self, step: Any, begin_step: int, end_step: int, frequency: int
+        self, step: int, begin_step: int, end_step: int, frequency: int
     ) -> bool:
         """Return whether `step` is begin, begin + frequency, ..., or end (-1: no end)."""
         end = None if end_step < 0 else end_step
@@ -92,11 +93,11 @@ class ConstantSparsity(PruningSchedule):
         self.end_step = int(end_step)
         self.frequency = int(frequency)
 
-    def __call__(self, step: Any) -> tuple[bool, float]:
+    def __call__(self, step: int) -> tuple[bool, float]:
         span = (self.begin_step, self.end_step, self.frequency)
         return self._should_prune_in_step(step, *span), self.target_sparsity
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         names = ("target_sparsity", "begin_step", "end_step", "frequency")
         return _named_config(self, names)
 
@@ -151,11 +152,11 @@ class PolynomialDecay(PruningSchedule):
         self.frequency = int(frequency)
         self.to_core()  # the core has the remaining checks
 
-    def __call__(self, step: Any) -> tuple[bool, float]:
+    def __call__(self, step: int) -> tuple[bool, float]:
         span = (self.begin_step, self.end_step, self.frequency)
         return self._should_prune_in_step(step, *span), self.to_core()(int(step))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         names = ("initial_sparsity", "final_sparsity", "power", *_STEPS)
         return _named_config(self, names)
 
@@ -167,7 +168,7 @@ class PolynomialDecay(PruningSchedule):
 _STEPS = ("begin_step", "end_step", "frequency")
 
 
-def _named_config(schedule: PruningSchedule, names: tuple[str, ...]) -> dict[str, Any]:
+def _named_config(schedule: PruningSchedule, names: tuple[str, ...]) -> Config:
     config = {name: getattr(schedule, name) for name in names}
     return {"class_name": type(schedule).__name__, "config": config}
 
@@ -212,7 +213,7 @@ class CustomSchedule:
         self._idle[:] = first, last
         return last if last < end else None
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         config = self.schedule.get_config()
         return {
             "schedule_class": keras.saving.get_registered_name(type(self.schedule)),
@@ -221,7 +222,7 @@ class CustomSchedule:
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "CustomSchedule":
+    def from_config(cls, config: Config) -> "CustomSchedule":
         name = config["schedule_class"]
         schedule_class = keras.saving.get_registered_object(name)
         if schedule_class is None:
@@ -232,7 +233,10 @@ class CustomSchedule:
         return cls(schedule_class.from_config(config["schedule_config"]), config["limit"])
 
 
-def to_core(schedule: Any, *, pattern_sparsity: float | None = None) -> schedules.Schedule:
+_TRANSLATED = (ConstantSparsity, PolynomialDecay)
+
+
+def to_core(schedule: object, *, pattern_sparsity: float | None = None) -> schedules.Schedule:
     """Return a schedule of either form as one of the core's.
 
     Args:
@@ -250,9 +254,9 @@ def to_core(schedule: Any, *, pattern_sparsity: float | None = None) -> schedule
         >>> to_core(PolynomialDecay(0.0, 0.8, 0, 100), pattern_sparsity=0.5)(100)
         0.5
     """
-    core: Any
+    core: schedules.Schedule
     # A subclass may override what its parent's translation to the core would ignore.
-    if type(schedule) in (ConstantSparsity, PolynomialDecay):
+    if isinstance(schedule, _TRANSLATED) and type(schedule) in _TRANSLATED:
         core = schedule.to_core()
     elif isinstance(schedule, PruningSchedule):
         return CustomSchedule(schedule, pattern_sparsity)

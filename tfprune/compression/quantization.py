@@ -20,22 +20,21 @@ chooses their ranges afterwards, from representative data. Weights are symmetric
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from tfprune.keras_graph.rebuilding import units
+from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
-from tfprune.support.configurable import Configurable
+from tfprune.support.configurable import Config, Configurable
+from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.support.validation import require_integer
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.plans import joined
@@ -81,25 +80,25 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
     step = max((int(host_array(layer.pruning_step.value)) for layer in wrappers), default=0)
     finished = all(layer.has_updater for layer in wrappers)
     masks: list[list[np.ndarray]] = []
-    recipe: list[dict[str, Any] | None] = []
-    for unit in units(model):
-        pruned = isinstance(unit, PrunedLayer)
-        masks.append(_masks(unit, zeros_stay=not wrappers))
+    recipe: list[Config | None] = []
+    for layer in outer_layers(model):
+        pruned = isinstance(layer, PrunedLayer)
+        masks.append(_masks(layer, zeros_stay=not wrappers))
         if not masks[-1]:
             recipe.append(None)
         elif pruned:
-            recipe.append({**_options(unit), "quantizer": quantizer})
+            recipe.append({**_options(layer), "quantizer": quantizer})
         else:
             plan = joined([OneShot(1.0 - mask.mean().item()) for mask in masks[-1]])
             recipe.append({"schedule": plan, "quantizer": quantizer})
     copy = wrap_by_recipe(model, recipe)
-    for old, unit, values in zip(units(model), units(copy), masks, strict=True):
-        for own, mask in zip(unit.pruned if values else (), values, strict=True):
+    for old, layer, values in zip(outer_layers(model), outer_layers(copy), masks, strict=True):
+        for own, mask in zip(layer.pruned if values else (), values, strict=True):
             own.mask.assign(mask)
         if values:
-            unit.pruning_step.assign(step)
+            layer.pruning_step.assign(step)
         if isinstance(old, PrunedLayer):
-            _go_on(old, unit)
+            _go_on(old, layer)
     for layer in pruned_layers(copy):
         layer.has_updater = finished
     return copy
@@ -130,7 +129,7 @@ class ChannelQuantizer(Configurable):
         if require_integer("bits", self.bits, minimum=2) > 8:
             raise ValueError(f"`bits` must be in [2, 8]. Received: bits={self.bits!r}.")
 
-    def assign(self, layer: keras.layers.Layer) -> list[Callable[[Any], Any]]:
+    def assign(self, layer: keras.layers.Layer) -> list[OfTensor]:
         """Return the rounding function, value -> value, of each prunable weight of a layer."""
         return [
             partial(fake_quantize, bits=self.bits, channels=channel_axes(part, weight))
@@ -138,7 +137,7 @@ class ChannelQuantizer(Configurable):
         ]
 
 
-def fake_quantize(value: Any, *, bits: int = 8, channels: tuple[int, ...] = (-1,)) -> Any:
+def fake_quantize(value: Tensor, *, bits: int = 8, channels: tuple[int, ...] = (-1,)) -> Tensor:
     """Return the value rounded to 2^bits - 1 levels, symmetric around 0; its gradient is 1.
 
     Args:
@@ -187,7 +186,7 @@ def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int
     return tuple(sorted((*axes.depthwise, *axes.outputs)))
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a keras.Model. "
@@ -202,7 +201,7 @@ def _check_model(model: Any) -> None:
         raise ValueError(f"Model '{model.name}' is quantization-aware already.")
     if not prunable_weights(model):
         raise ValueError(f"Model '{model.name}' has no weight that can be rounded.")
-    outer = set(units(model))
+    outer = set(outer_layers(model))
     names = [layer.name for layer in wrappers if layer not in outer]
     if names:
         raise ValueError(
@@ -211,17 +210,17 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _masks(unit: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
-    """Return the mask of each prunable weight of a unit.
+def _masks(layer: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
+    """Return the mask of each prunable weight of a layer.
 
     Args:
-        unit: a layer, which may be a `PrunedLayer`.
+        layer: which may be a `PrunedLayer`.
         zeros_stay: whether the zeros of a plain layer are those of a mask.
     """
-    weights = prunable_weights(unit)
+    weights = prunable_weights(layer)
     masks = [np.ones(weight.shape, bool) for weight in weights]
-    if isinstance(unit, PrunedLayer):
-        pruned = _pruned_or_dense(unit)
+    if isinstance(layer, PrunedLayer):
+        pruned = _pruned_or_dense(layer)
         return [host_array(own.mask.value) if own else ones for own, ones in zip(pruned, masks)]
     if not zeros_stay:
         return masks
@@ -229,7 +228,7 @@ def _masks(unit: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
     return [kept if kept.any() else ones for kept, ones in zip(nonzeros, masks)]
 
 
-def _options(wrapper: PrunedLayer) -> dict[str, Any]:
+def _options(wrapper: PrunedLayer) -> Config:
     """The arguments of a wrapper, with weights that it leaves dense as weights all kept."""
     owned = _pruned_or_dense(wrapper)
     return {

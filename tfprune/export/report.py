@@ -1,7 +1,6 @@
 """What an export did, as numbers and as a table."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -78,7 +77,7 @@ class ExportReport:
         """(a - a*) / a of `dense_gzip_bytes` and `gzip_bytes`; < 0 if the file is larger."""
         return measures.space_saving(self.dense_gzip_bytes, self.gzip_bytes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The report as plain values, ready for JSON, with the formulas behind the measures.
 
         `speed_up` is None: the file was run to check it, but not timed.

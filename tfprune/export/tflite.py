@@ -15,6 +15,7 @@ from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing
+from tfprune.support.tensors import Nest
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
 _CHECKED_EXAMPLES = 8
@@ -26,12 +27,12 @@ def to_tflite(
     *,
     target: str = "auto",
     quantize: str | None = None,
-    representative_data: Any = None,
+    representative_data: Nest = None,
     lower_conv3x3: bool = False,
     unroll: bool = False,
     sparse: bool = True,
     batch_size: int | None = 1,
-    verify_inputs: Any = None,
+    verify_inputs: Nest = None,
 ) -> ExportReport:
     """Writes a model as a .tflite file whose zeros cost no space and, where they can, no time.
 

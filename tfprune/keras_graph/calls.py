@@ -5,7 +5,6 @@ wrappers by what they wrap.
 """
 
 import dataclasses
-from typing import Any
 
 import keras
 
@@ -28,7 +27,7 @@ class Call:
     The calls of the model's own input layers have no inputs.
     """
 
-    operation: Any
+    operation: keras.Operation
     inputs: list[Value]
     outputs: list[Value]
 
@@ -43,17 +42,17 @@ class LayerGraph:
         edges: (producer, consumer) pairs.
     """
 
-    inputs: list[Any]
-    outputs: list[Any]
-    edges: list[tuple[Any, Any]]
+    inputs: list[keras.Operation]
+    outputs: list[keras.Operation]
+    edges: list[tuple[keras.Operation, keras.Operation]]
 
-    def consumers(self, layer: Any) -> list[Any]:
+    def consumers(self, layer: keras.Operation) -> list[keras.Operation]:
         """Return the layers that `layer` feeds."""
         return [consumer for producer, consumer in self.edges if producer is layer]
 
-    def producers(self, layer: Any) -> list[Any]:
+    def producers(self, layer: keras.Operation) -> list[keras.Operation]:
         """Return the layers that feed `layer`, each once."""
-        found: list[Any] = []
+        found: list[keras.Operation] = []
         for producer, consumer in self.edges:
             if consumer is layer and not any(producer is known for known in found):
                 found.append(producer)
@@ -90,30 +89,30 @@ def flat_calls(model: keras.Model) -> tuple[list[Call], list[Value]]:
         return [], []
     inputs = [Value(tuple(tensor.shape)) for tensor in graph.inputs]
     makers = [node.operation for node in calls_of(graph) if node.is_input]
-    by_tensor = {id(tensor): value for tensor, value in zip(graph.inputs, inputs)}
-    calls = [Call(layer, [], [by_tensor[id(layer.output)]]) for layer in makers]
+    by_tensor = {tensor: value for tensor, value in zip(graph.inputs, inputs)}
+    calls = [Call(layer, [], [by_tensor[layer.output]]) for layer in makers]
     return calls, _expand(graph, inputs, calls)
 
 
-def _expand(graph: Any, arguments: list[Value], calls: list[Call]) -> list[Value]:
-    values = {id(tensor): value for tensor, value in zip(graph.inputs, arguments)}
+def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> list[Value]:
+    values = {tensor: value for tensor, value in zip(graph.inputs, arguments)}
     for node in calls_of(graph):
         if node.is_input:
             continue
         operation = node.operation
         operation = operation.layer if isinstance(operation, PrunedLayer) else operation
-        inputs = [values[id(tensor)] for tensor in node.input_tensors]
+        inputs = [values[tensor] for tensor in node.input_tensors]
         inner = graph_of(operation)
         if inner is not None and len(inner.inputs) == len(inputs):
             outputs = _expand(inner, inputs, calls)
         else:
             outputs = [Value(tuple(tensor.shape)) for tensor in node.output_tensors]
             calls.append(Call(operation, inputs, outputs))
-        values.update((id(t), value) for t, value in zip(node.output_tensors, outputs))
-    return [values[id(tensor)] for tensor in graph.outputs]
+        values.update(zip(node.output_tensors, outputs))
+    return [values[tensor] for tensor in graph.outputs]
 
 
-def graph_of(model: Any) -> Any:
+def graph_of(model: object) -> keras.Model | None:
     """Return the Functional model that has the calls; None for what is no built graph model."""
     if isinstance(model, keras.Sequential):
         return functional_of(model)

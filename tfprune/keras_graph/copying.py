@@ -8,14 +8,16 @@ classes and functions first.
 import contextlib
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import NoReturn
 
 import keras
 
 from tfprune.keras_graph.private_keras import output_shape_of, scoped_objects
 from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.support.configurable import Config
+from tfprune.support.tensors import Tensor
 
 
 def custom_classes(model: keras.Model) -> dict[str, type]:
@@ -28,7 +30,7 @@ def custom_classes(model: keras.Model) -> dict[str, type]:
     }
 
 
-def also_known(objects: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+def also_known(objects: Mapping[str, object]) -> contextlib.AbstractContextManager[object]:
     """Let Keras find these objects by name, beside those of the scope that the user is in.
 
     `keras.saving.custom_object_scope` hides the scope around it.
@@ -42,7 +44,7 @@ def also_known(objects: dict[str, Any]) -> contextlib.AbstractContextManager[Any
     return keras.saving.custom_object_scope({**scoped_objects(), **objects})
 
 
-ChangeConfig = Callable[[keras.layers.Layer, dict[str, Any]], None]
+ChangeConfig = Callable[[keras.layers.Layer, Config], None]
 """Write into the config of a layer what is to be other than in the original."""
 
 
@@ -84,25 +86,25 @@ def copy_layer(
 
 def copy_values(
     source: keras.layers.Layer,
-    target: keras.layers.Layer,
+    twin: keras.layers.Layer,
     pairs: list[tuple[keras.Variable, keras.Variable]],
-    values: Callable[[keras.Variable], Any],
+    values: Callable[[keras.Variable], Tensor],
 ) -> None:
     """Give a copy the values of the original: variables, and what is derived or kept beside them.
 
     Args:
         source: the original.
-        target: its copy, built.
+        twin: its copy, built.
         pairs: each variable with its copy.
         values: variable of the original -> value for its copy.
     """
-    for variable, twin in pairs:
+    for variable, new in pairs:
         # A copy: JAX would share the buffer, and training the one would delete it for the other.
-        twin.assign(keras.ops.copy(values(variable)))
-        twin.trainable = variable.trainable
-    for part, twin_part in zip(flatten(source), flatten(target)):
+        new.assign(keras.ops.copy(values(variable)))
+        new.trainable = variable.trainable
+    for part, twin_part in zip(flatten(source), flatten(twin)):
         if _derives_state(part):
-            store: dict[str, Any] = {}
+            store: dict[str, keras.Variable] = {}
             part.save_own_variables(store)
             twin_part.load_own_variables({key: value.numpy() for key, value in store.items()})
         if _keeps_assets(part):
@@ -126,14 +128,14 @@ def explaining(layer: keras.layers.Layer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _functions_by_name(layer: keras.layers.Layer) -> Iterator[dict[str, Any]]:
+def _functions_by_name(layer: keras.layers.Layer) -> Iterator[Mapping[str, object]]:
     """Put named stand-ins in the places of plain functions; yield name -> function.
 
     Keras writes a function's name into a config, a lambda's code, and nothing for other callables.
     The stand-ins are there while the config is taken only.
     """
-    found: dict[str, Any] = {}
-    places: list[tuple[Any, str, Any]] = []
+    found: dict[str, object] = {}
+    places: list[tuple[keras.layers.Layer, str, object]] = []
     for part in _holders(layer):
         for attribute, value in list(vars(part).items()):
             if attribute not in _layer_attributes() and _is_plain_function(value):
@@ -149,12 +151,12 @@ def _functions_by_name(layer: keras.layers.Layer) -> Iterator[dict[str, Any]]:
             object.__setattr__(part, attribute, value)
 
 
-def _holders(layer: Any) -> list[Any]:
+def _holders(layer: object) -> list[keras.layers.Layer]:
     return flatten(layer) if isinstance(layer, keras.layers.Layer) else []
 
 
-def _stand_in(name: str) -> Callable[..., Any]:
-    def function(*args: Any, **kwargs: Any) -> Any:
+def _stand_in(name: str) -> Callable[..., NoReturn]:
+    def function(*args: object, **kwargs: object) -> NoReturn:
         raise AssertionError(f"{name} stands for a function while a config is taken")
 
     function.__name__ = name
@@ -167,7 +169,7 @@ def _layer_attributes() -> frozenset[str]:
     return frozenset(vars(keras.layers.Layer())) | {"call", "build", "quantize"}
 
 
-def _is_plain_function(value: Any) -> bool:
+def _is_plain_function(value: object) -> bool:
     """Whether this is a callable that a config cannot name: no class or registered object."""
     if not callable(value) or isinstance(value, type | keras.layers.Layer | keras.Variable):
         return False

@@ -11,8 +11,6 @@ convolution has its input axis last and counts, like any layer whose axes are no
 that makes new channels.
 """
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -68,7 +66,7 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
     for call in calls:
         for value in call.inputs:
             users.setdefault(value, []).append(call)
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[layers.BatchNormalization | None]] = {}
     for call in calls:
         kernel = _kernel(call)
         if kernel is not None:
@@ -175,7 +173,9 @@ def _merged(call: Call, spaces: dict[Value, _Space]) -> _Space | None:
     return found
 
 
-def _norm_behind(call: Call, users: dict[Value, list[Call | None]]) -> Any:
+def _norm_behind(
+    call: Call, users: dict[Value, list[Call | None]]
+) -> layers.BatchNormalization | None:
     """Return the batch normalization that the output of this call goes to alone, or None."""
     value = call.outputs[0]
     axis: int | None = _channel_axis(call.operation, value)
@@ -235,11 +235,11 @@ def _is_depthwise(call: Call) -> bool:
     )
 
 
-def _channel_axis(layer: Any, value: Value) -> int:
+def _channel_axis(layer: keras.Operation, value: Value) -> int:
     first = getattr(layer, "data_format", None) == "channels_first"
     return 1 if first else len(value.shape) - 1
 
 
-def _is_keras(operation: Any, names: frozenset[str]) -> bool:
+def _is_keras(operation: keras.Operation, names: frozenset[str]) -> bool:
     kind = type(operation)
     return kind.__name__ in names and kind.__module__.startswith("keras.")

@@ -6,7 +6,7 @@ the lowest and the newest Keras that setup.cfg allows. This module imports nothi
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -30,16 +30,15 @@ def functional_class() -> type:
     return type(keras.Model(tensor, keras.layers.Identity()(tensor)))
 
 
-def functional_of(sequential: keras.Sequential) -> Any:
+def functional_of(sequential: keras.Sequential) -> keras.Model | None:
     """Return the Functional model inside a Sequential one; None before it is built."""
     return sequential._functional
 
 
-def calls_of(functional: Any) -> Iterator[Any]:
+def calls_of(functional: keras.Model) -> Iterator[Node]:
     """Yield the nodes of a Functional model, one a call, in the order in which they run.
 
-    Each has `operation`, `is_input`, `parent_nodes`, `input_tensors` and `output_tensors`. A
-    layer's own list of calls would include those in other models.
+    A layer's own list of calls would include those in other models.
     """
     for depth in sorted(functional._nodes_by_depth, reverse=True):
         yield from functional._nodes_by_depth[depth]
@@ -57,19 +56,23 @@ def arguments_of(node: Any) -> dict[str, Any]:
     return dict(signature.bind(*given.args, **given.kwargs).arguments)
 
 
-def called_again(node: Any, operation: Any, values: dict[int, Any]) -> list[Any]:
+def called_again(
+    node: Node, operation: Operation, values: Mapping[keras.KerasTensor, Any]
+) -> list[Any]:
     """Call `operation` as the node calls its own, and return its outputs, flat.
 
     Args:
         node: of a Functional model.
         operation: what is called.
-        values: id of a tensor of the graph -> what takes its place.
+        values: tensor of the graph -> what takes its place.
     """
-    args, kwargs = node.arguments.fill_in(values)
+    args, kwargs = node.arguments.fill_in(
+        {id(tensor): values[tensor] for tensor in node.input_tensors}
+    )
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
-def structures_of(functional: Any) -> tuple[Any, Any]:
+def structures_of(functional: keras.Model) -> tuple[Any, Any]:
     """Return the nests in which a Functional model takes inputs and returns outputs."""
     return functional._inputs_struct, functional._outputs_struct
 
@@ -100,28 +103,28 @@ def replaced_sublayer(
         tracker.lock()
 
 
-def scoped_objects() -> dict[str, Any]:
+def scoped_objects() -> dict[str, object]:
     """Return name -> object of the `custom_object_scope` that the caller is in."""
     return dict(global_state.get_global_attribute("custom_objects_scope_dict", {}))
 
 
-def output_shape_of(layer: keras.layers.Lambda) -> Any:
+def output_shape_of(layer: keras.layers.Lambda) -> object:
     """Return the `output_shape` that a Lambda layer was made with."""
     return layer._output_shape
 
 
-def timestep_mask(tensor: Any) -> Any:
+def timestep_mask(tensor: object) -> Any:
     """Return the timestep mask that Keras has hung on a tensor, None if there is none."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def set_timestep_mask(tensor: Any, mask: Any) -> None:
+def set_timestep_mask(tensor: Any, mask: object) -> None:
     """Hang a timestep mask on a tensor, so that layers it is given to take it into account."""
     if mask is not None:
         tensor._keras_mask = mask
 
 
-def compiled_loss_weights(model: keras.Model) -> Any:
+def compiled_loss_weights(model: keras.Model) -> Sequence[float] | Mapping[str, float] | None:
     """Return the `loss_weights` given to `compile`, None where there are none.
 
     The public way to read them back serializes the loss, which a loss of one's own may not allow.
@@ -129,17 +132,17 @@ def compiled_loss_weights(model: keras.Model) -> Any:
     return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
 
 
-def set_first_input_shape(layer: keras.layers.Layer, shape: Any) -> None:
+def set_first_input_shape(layer: keras.layers.Layer, shape: object) -> None:
     """Put `shape` where Sequential looks for the shape of its first layer's input."""
     layer._input_shape_arg = shape
 
 
-def first_input_shape(layer: keras.layers.Layer) -> Any:
+def first_input_shape(layer: keras.layers.Layer) -> object:
     """Return the `input_shape` that a layer was made with, None if there is none."""
     return getattr(layer, "_input_shape_arg", None)
 
 
-def model_in_training(callback: keras.callbacks.Callback) -> Any:
+def model_in_training(callback: keras.callbacks.Callback) -> keras.Model:
     """Return a callback's model as it is: `callback.model` would write JAX's state back first."""
     return callback._model
 

@@ -8,8 +8,7 @@ layers are carried over; the original is only read.
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 
@@ -24,6 +23,8 @@ from tfprune.keras_graph.copying import (
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
 from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.tensors import Tensor
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
@@ -39,30 +40,30 @@ class Resized:
     """
 
     config: ChangeConfig
-    inputs: Callable[[keras.Model], Any]
+    inputs: Callable[[keras.Model], object]
 
 
-def units(model: keras.Model) -> list[keras.layers.Layer]:
+def outer_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model that are wrapped as one: all that are not models, each once.
 
     Example:
         >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
-        >>> [unit.name for unit in units(keras.Sequential([keras.Input((3,)), inner]))]
+        >>> [layer.name for layer in outer_layers(keras.Sequential([keras.Input((3,)), inner]))]
         ['a']
     """
-    found: dict[int, keras.layers.Layer] = {}
+    found: dict[keras.layers.Layer, None] = {}
     members = model.layers if is_graph(model) else [layer for _, layer in children(model)]
     for layer in members:
-        inside = units(layer) if isinstance(layer, keras.Model) else [layer]
-        found.update((id(unit), unit) for unit in inside)
-    return [unit for unit in found.values() if not isinstance(unit, keras.layers.InputLayer)]
+        inside = outer_layers(layer) if isinstance(layer, keras.Model) else [layer]
+        found.update(dict.fromkeys(inside))
+    return [layer for layer in found if not isinstance(layer, keras.layers.InputLayer)]
 
 
 def rebuild(
     model: keras.Model,
     transform: Transform,
     *,
-    substitutes: dict[int, Any] | None = None,
+    substitutes: Mapping[keras.Variable, Tensor] | None = None,
     on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
     resized: Resized | None = None,
 ) -> keras.Model:
@@ -72,7 +73,7 @@ def rebuild(
         model: built model; `PrunedLayer`s in it are replaced by copies of the layers they wrap.
         transform: (original layer, its copy) -> the layer to use, usually the copy itself or a
             wrapper around it.
-        substitutes: id of a variable of `model` -> value to give its copy in place of its own.
+        substitutes: variable of `model` -> value to give its copy in place of its own.
         on_subclassed: called with (original, copy) for each outermost subclassed model, when the
             layers of the copy have been replaced.
         resized: how the copy differs in size; `substitutes` have the sizes of the copy.
@@ -86,13 +87,13 @@ def rebuild(
     with also_known(custom_classes(model)):
         rebuilder = _Rebuilder(model, transform, on_subclassed, resized)
         new = rebuilder.rebuild(model)
-    given = substitutes or {}
-    for source, target in rebuilder.pairs:
+    given = ByIdentity() if substitutes is None else substitutes
+    for source, twin in rebuilder.pairs:
         copy_values(
             source,
-            target,
-            _paired_variables(source, target, same_shapes=resized is None),
-            lambda variable: given.get(id(variable), variable.value),
+            twin,
+            _paired_variables(source, twin, same_shapes=resized is None),
+            lambda variable: given.get(variable, variable.value),
         )
     return new
 
@@ -111,10 +112,10 @@ class _Rebuilder:
         self.resized = resized
         self.on_subclassed = on_subclassed
         self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
-        self._placed: dict[int, keras.layers.Layer] = {}
-        self._copies: dict[int, keras.layers.Layer] = {}
-        self._units = {id(unit): unit for unit in units(model)}
-        self._units |= {id(w.layer): w for w in self._units.values() if isinstance(w, PrunedLayer)}
+        self._placed: dict[keras.layers.Layer, keras.layers.Layer] = {}
+        self._copies: dict[keras.layers.Layer, keras.layers.Layer] = {}
+        self._outer = {layer: layer for layer in outer_layers(model)}
+        self._outer |= {w.layer: w for w in outer_layers(model) if isinstance(w, PrunedLayer)}
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         if is_graph(model):
@@ -139,30 +140,30 @@ class _Rebuilder:
 
     def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return what stands for `layer` in the new graph, the same object every time."""
-        if id(layer) not in self._placed:
+        if layer not in self._placed:
             if isinstance(layer, keras.Model):
-                self._placed[id(layer)] = self.rebuild(layer)
+                self._placed[layer] = self.rebuild(layer)
             elif not isinstance(layer, keras.layers.Layer):
-                self._placed[id(layer)] = self._copied(layer)  # an operation such as `x + y`
+                self._placed[layer] = self._copied(layer)  # an operation such as `x + y`
             else:
-                self._placed[id(layer)] = self._place_unit(layer)
-        return self._placed[id(layer)]
+                self._placed[layer] = self._place_outer(layer)
+        return self._placed[layer]
 
     def _copied(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         return copy_layer(layer, self.resized.config) if self.resized else copy_layer(layer)
 
-    def _place_unit(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+    def _place_outer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         source = layer.layer if isinstance(layer, PrunedLayer) else layer
         copy = self._copied(source)
-        self._copies[id(layer)] = self._copies[id(source)] = copy
+        self._copies[layer] = self._copies[source] = copy
         self.pairs.append((source, copy))
         # A layer may hold another layer of the model (tied weights): its copy holds the copy.
         for path, child in children(source):
-            if id(child) in self._units:
-                self.place(self._units[id(child)])
+            if child in self._outer:
+                self.place(self._outer[child])
                 with explaining(source):
                     twin = reach(copy, path)
-                swap_child(copy, twin, self._copies[id(child)])
+                swap_child(copy, twin, self._copies[child])
         for owner in flatten(copy):
             for _, child in list(children(owner)):
                 if isinstance(child, PrunedLayer):
@@ -171,18 +172,18 @@ class _Rebuilder:
 
     def _replace_children(self, model: keras.Model, copy: keras.Model) -> None:
         found = list(children(model))
-        inside = {id(v) for _, child in found for v in child.variables}
-        own = [variable for variable in model.variables if id(variable) not in inside]
+        inside = each_once(v for _, child in found for v in child.variables)
+        own = [variable for variable in model.variables if variable not in inside]
         for path, child in found:
             with explaining(model):
                 twin = reach(copy, path)
-            if id(child) not in self._placed:
-                self._placed[id(child)] = self._stand_in(child, twin)
-            if twin is not self._placed[id(child)]:
-                swap_child(copy, twin, self._placed[id(child)])
-        kept = {id(v) for _, child in children(copy) for v in child.variables}
-        for source, target in zip(own, [v for v in copy.variables if id(v) not in kept]):
-            target.assign(keras.ops.copy(source.value))
+            if child not in self._placed:
+                self._placed[child] = self._stand_in(child, twin)
+            if twin is not self._placed[child]:
+                swap_child(copy, twin, self._placed[child])
+        kept = each_once(v for _, child in children(copy) for v in child.variables)
+        for source, twin in zip(own, [v for v in copy.variables if v not in kept]):
+            twin.assign(keras.ops.copy(source.value))
 
     def _stand_in(self, child: keras.layers.Layer, twin: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(child, keras.Model):
@@ -191,9 +192,9 @@ class _Rebuilder:
             self._replace_children(child, twin)
             return twin
         source = child.layer if isinstance(child, PrunedLayer) else child
-        target = twin.layer if isinstance(twin, PrunedLayer) else twin
-        self.pairs.append((source, target))
-        return self.transform(child, target)
+        copy = twin.layer if isinstance(twin, PrunedLayer) else twin
+        self.pairs.append((source, copy))
+        return self.transform(child, copy)
 
 
 @contextlib.contextmanager
@@ -225,8 +226,8 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
 
 def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Variables without those that pruning added."""
-    added = {id(variable) for wrapper in pruned_layers(layer) for variable in wrapper.added}
-    return [variable for variable in layer.variables if id(variable) not in added]
+    added = each_once(own for wrapper in pruned_layers(layer) for own in wrapper.added)
+    return [variable for variable in layer.variables if variable not in added]
 
 
 def _paired_variables(

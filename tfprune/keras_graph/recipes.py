@@ -4,19 +4,19 @@ Keras reads a subclassed model back by calling its constructor, which makes plai
 are kept on the model; `tfprune.pruning.saving` writes them and wraps the layers anew.
 """
 
-from typing import Any
-
 import keras
+
+from tfprune.support.configurable import Config
 
 _ATTRIBUTE = "_tfprune_config"
 
 
-def remember(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) -> None:
+def remember(model: keras.Model, plain: Config, recipe: list[Config | None]) -> None:
     """Keep the serialized plain model, and the `PrunedLayer` arguments of each of its layers."""
     object.__setattr__(model, _ATTRIBUTE, {"model": plain, "recipe": recipe})
 
 
-def remembered(model: keras.Model) -> dict[str, Any]:
+def remembered(model: keras.Model) -> Config:
     """Return what `remember` kept: "model" and "recipe"."""
     return vars(model)[_ATTRIBUTE]
 
@@ -26,6 +26,6 @@ def is_pruned_class(model: keras.Model) -> bool:
     return _ATTRIBUTE in vars(model)
 
 
-def plain_config(model: keras.Model) -> dict[str, Any]:
+def plain_config(model: keras.Model) -> Config:
     """Return the serialized model as it was before it was wrapped."""
     return remembered(model)["model"]

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import keras
 
 from tfprune.keras_graph.private_keras import functional_class, replaced_sublayer
 
+Path = tuple[str, *tuple[object, ...]]  # an attribute, then indices and keys
 
-def is_graph(model: Any) -> bool:
+
+def is_graph(model: object) -> bool:
     """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
     return isinstance(model, keras.Sequential | functional_class())
 
@@ -20,10 +21,10 @@ def _keras_attributes() -> frozenset[str]:
     return frozenset(vars(keras.Model())) | frozenset(vars(keras.Sequential()))
 
 
-def children(owner: keras.layers.Layer) -> Iterator[tuple[tuple[Any, ...], keras.layers.Layer]]:
+def children(owner: keras.layers.Layer) -> Iterator[tuple[Path, keras.layers.Layer]]:
     """Yield (path, layer) for layers in the attributes of `owner`, lists, tuples and dicts too."""
 
-    def search(path: tuple[Any, ...], value: Any) -> Iterator[Any]:
+    def search(path: Path, value: object) -> Iterator[tuple[Path, keras.layers.Layer]]:
         if isinstance(value, keras.layers.Layer):
             yield path, value
         elif isinstance(value, list | tuple):
@@ -38,7 +39,7 @@ def children(owner: keras.layers.Layer) -> Iterator[tuple[tuple[Any, ...], keras
             yield from search((name,), value)
 
 
-def reach(owner: keras.layers.Layer, path: tuple[Any, ...]) -> keras.layers.Layer:
+def reach(owner: keras.layers.Layer, path: Path) -> keras.layers.Layer:
     """Return what `children` found at `path`.
 
     Raises:
@@ -53,7 +54,7 @@ def reach(owner: keras.layers.Layer, path: tuple[Any, ...]) -> keras.layers.Laye
 def swap_child(owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """Put `new` wherever the attributes of `owner` hold `old`, and in its list of sublayers."""
 
-    def swapped(value: Any) -> Any:
+    def swapped(value: object) -> object:
         if value is old:
             return new
         if isinstance(value, dict):

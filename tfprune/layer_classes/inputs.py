@@ -13,7 +13,7 @@ import numpy as np
 
 from tfprune.keras_graph.private_keras import timestep_mask
 from tfprune.layer_classes.axes import own_weights
-from tfprune.layer_classes.products import Layout, layout
+from tfprune.layer_classes.products import Product, product_of
 from tfprune.layer_classes.weight_axes import Operand
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Nest, Tensor
@@ -26,13 +26,13 @@ class Sight:
     Attributes:
         weight: the variable.
         callee: the layer whose `call` is given the inputs.
-        layout: how the weight is laid out against the inputs.
+        product: the weight as a matrix times its inputs.
         read: arguments of the call -> input array, or None where the weight is not used.
     """
 
     weight: keras.Variable
     callee: keras.layers.Layer
-    layout: Layout
+    product: Product
     read: Callable[["Arguments"], np.ndarray | None]
 
 
@@ -85,14 +85,14 @@ def sights(layer: keras.layers.Layer) -> list[Sight]:
     Example:
         >>> layer = keras.layers.Dense(3)
         >>> layer.build((None, 4))
-        >>> sights(layer)[0].layout.size
+        >>> sights(layer)[0].product.size
         4
     """
     return [
         Sight(
             own.weight,
             own.holder,
-            layout(own.axes, own.weight.shape),
+            product_of(own.axes, own.weight.shape),
             _READERS[own.axes.operand](own.holder),
         )
         for own in own_weights(layer)

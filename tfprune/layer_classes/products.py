@@ -1,7 +1,7 @@
 """How weights meet their inputs: layer input -> rows X, weight -> matrix W, output = X W.
 
-A layout is pure NumPy and follows from the axes of one weight. It splits the computation into
-`groups` independent products X (rows, d) times W (d, outputs), so that X^T X says all that
+A product is pure NumPy and follows from the axes of one weight. It splits the computation into
+`slices`, independent products X (rows, d) times W (d, outputs), so that X^T X says all that
 layer-wise reconstruction needs. Convolutions are products of patches: row = output position,
 column = (kernel position, input channel), gathered by tables of indices in pieces of bounded size.
 """
@@ -20,26 +20,26 @@ _PIECE_BYTES = 1 << 25  # float64 rows gathered at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Product:
     """Rows of one weight's inputs and the matrix form of the weight.
 
     Attributes:
-        groups: independent products.
+        slices: independent products.
         size: coordinates d of a row.
-        rows: layer input, an array -> pieces (groups, rows, d) of X.
-        to_matrix: weight of its own shape -> (groups, d, outputs).
+        rows: layer input, an array -> pieces (slices, rows, d) of X.
+        to_matrix: weight of its own shape -> (slices, d, outputs).
         from_matrix: the inverse.
     """
 
-    groups: int
+    slices: int
     size: int
     rows: Callable[[np.ndarray], Iterator[np.ndarray]]
     to_matrix: Callable[[np.ndarray], np.ndarray]
     from_matrix: Callable[[np.ndarray], np.ndarray]
 
     def moments(self, inputs: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return X^T X (groups, d, d) in float64 and the number of rows of X."""
-        total = np.zeros((self.groups, self.size, self.size))
+        """Return X^T X (slices, d, d) in float64 and the number of rows of X."""
+        total = np.zeros((self.slices, self.size, self.size))
         count = 0
         for piece in self.rows(inputs):
             x = np.asarray(piece, np.float64)
@@ -48,23 +48,23 @@ class Layout:
         return total, count
 
 
-class TableLayout(Layout):
-    """A lookup: X is one-hot, so each of the (vocabulary) tokens is a group of its own, d = 1.
+class TableProduct(Product):
+    """A lookup: X is one-hot, so each of the (vocabulary) tokens is a slice of its own, d = 1.
 
     This is exact, X^T X being diagonal, and takes 8 bytes a token.
     """
 
     def moments(self, inputs: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return the number of times each token occurs (groups, 1, 1), and of all together."""
-        counts = np.bincount(inputs.reshape(-1).astype(np.int64), minlength=self.groups)
+        """Return the number of times each token occurs (slices, 1, 1), and of all together."""
+        counts = np.bincount(inputs.reshape(-1).astype(np.int64), minlength=self.slices)
         return counts.astype(np.float64).reshape(-1, 1, 1), inputs.size
 
 
-def layout(axes: WeightAxes, shape: Sequence[int]) -> Layout:
-    """Return the layout of a weight.
+def product_of(axes: WeightAxes, shape: Sequence[int]) -> Product:
+    """Return how a weight is multiplied.
 
-    Its columns are the spatial and input axes, its groups the depthwise axes or the `groups` of the
-    output axis; of a lookup, each row of the table is a group.
+    Its columns are the spatial and input axes, its slices the depthwise axes or the `groups` of the
+    output axis; of a lookup, each row of the table is a slice.
 
     Args:
         axes: of a weight that is multiplied with something.
@@ -75,7 +75,7 @@ def layout(axes: WeightAxes, shape: Sequence[int]) -> Layout:
 
     Example:
         >>> from tfprune.layer_classes.weight_axes import matrix
-        >>> layout(matrix(), (3, 4)).to_matrix(np.ones((3, 4))).shape
+        >>> product_of(matrix(), (3, 4)).to_matrix(np.ones((3, 4))).shape
         (1, 3, 4)
     """
     batch, contracted = axes.depthwise, (*axes.spatial, *axes.inputs)
@@ -87,28 +87,28 @@ def layout(axes: WeightAxes, shape: Sequence[int]) -> Layout:
     if axes.groups > 1:
         split[-1:] = [axes.groups, shape[-1] // axes.groups]
         order = [len(shape) - 1, *contracted, len(shape)]
-    groups = extent * axes.groups
-    forms = _rearranged(shape, split, order, (groups, size))
+    slices = extent * axes.groups
+    forms = _rearranged(shape, split, order, (slices, size))
     if axes.is_lookup:
-        return TableLayout(groups, size, iter, *forms)
-    return Layout(groups, size, _rows(axes, groups, size), *forms)
+        return TableProduct(slices, size, iter, *forms)
+    return Product(slices, size, _rows(axes, slices, size), *forms)
 
 
-def _rows(axes: WeightAxes, groups: int, size: int) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
+def _rows(axes: WeightAxes, slices: int, size: int) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
     if isinstance(axes.product, Windows):
-        return _rows_of_patches(axes.product, groups, size)
+        return _rows_of_patches(axes.product, slices, size)
     if not isinstance(axes.product, Equation):
         raise ValueError("is not multiplied with its inputs")
     axes.product.require_product()
-    if axes.groups > 1:  # the operands of the groups come one after the other
-        return lambda inputs: _in_pieces(inputs.reshape(groups, -1, size))
-    return _rows_of_equation(axes.product, groups, size)
+    if axes.groups > 1:  # the operands of the slices come one after the other
+        return lambda inputs: _in_pieces(inputs.reshape(slices, -1, size))
+    return _rows_of_equation(axes.product, slices, size)
 
 
 def _rows_of_equation(
-    equation: Equation, groups: int, size: int
+    equation: Equation, slices: int, size: int
 ) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
-    """Labels of all three are groups, those of the input alone are summed."""
+    """Labels of all three are slices, those of the input alone are summed."""
     inputs, kernel, output = equation.inputs, equation.kernel, equation.output
     batch = [label for label in kernel if label in inputs and label in output]
     contracted = [label for label in kernel if label in inputs and label not in output]
@@ -122,25 +122,25 @@ def _rows_of_equation(
         given = "".join(label for label in given if label not in free)
         samples = [label for label in given if label not in kernel]
         order = [given.index(label) for label in (*batch, *samples, *contracted)]
-        yield from _in_pieces(x.transpose(order).reshape(groups, -1, size))
+        yield from _in_pieces(x.transpose(order).reshape(slices, -1, size))
 
     return rows
 
 
 def _rows_of_patches(
-    windows: Windows, groups: int, size: int
+    windows: Windows, slices: int, size: int
 ) -> Callable[[np.ndarray], Iterator[np.ndarray]]:
     positions = math.prod(windows.size)
     members = size // positions
 
     def rows(x: np.ndarray) -> Iterator[np.ndarray]:
         x = np.moveaxis(x, 1, -1) if windows.channels_first else x
-        if windows.is_single and groups == 1:
+        if windows.is_single and slices == 1:
             yield from _in_pieces(x.reshape(1, -1, size))
             return
         for patch in _patches(x, windows.tables(x.shape[1:-1])):
-            split = patch.reshape(-1, positions, groups, members).transpose(2, 0, 1, 3)
-            yield split.reshape(groups, -1, size)
+            split = patch.reshape(-1, positions, slices, members).transpose(2, 0, 1, 3)
+            yield split.reshape(slices, -1, size)
 
     return rows
 
@@ -164,8 +164,8 @@ def _patches(x: np.ndarray, tables: list[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _in_pieces(rows: np.ndarray) -> Iterator[np.ndarray]:
-    groups, count, size = rows.shape
-    step = max(1, _PIECE_BYTES // max(1, 8 * groups * size))
+    slices, count, size = rows.shape
+    step = max(1, _PIECE_BYTES // max(1, 8 * slices * size))
     for start in range(0, count, step):
         yield rows[:, start : start + step]
 

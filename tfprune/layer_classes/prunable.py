@@ -12,6 +12,7 @@ from keras import layers
 
 from tfprune.keras_graph.private_keras import sublayers
 from tfprune.layer_classes.axes import kernel_attributes, reach
+from tfprune.support.by_identity import ByIdentity
 
 _REGISTERED: dict[type, tuple[str, ...]] = {}
 
@@ -87,12 +88,12 @@ def owned_weights(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, k
         >>> [(type(part).__name__, weight.name) for part, weight in owned_weights(layer)]
         [('LSTMCell', 'kernel'), ('LSTMCell', 'recurrent_kernel')]
     """
-    found: dict[int, tuple[keras.layers.Layer, keras.Variable]] = {}
+    found: ByIdentity[keras.Variable, keras.layers.Layer] = ByIdentity()
     for part in flatten(layer):
         for variable in _own_weights(part):
             if isinstance(variable, keras.Variable) and _is_float(variable):
-                found.setdefault(id(variable), (part, variable))
-    return list(found.values())
+                found.setdefault(variable, part)
+    return [(part, variable) for variable, part in found.items()]
 
 
 def may_be_prunable(layer: keras.layers.Layer) -> bool:

@@ -9,15 +9,18 @@ import keras
 import numpy as np
 
 from tfprune.keras_graph.private_keras import model_in_training, train_writer
-from tfprune.pruning.step_counter import StepCounter
-from tfprune.pruning.train_function import after_training, followed_by, plain_function
+from tfprune.pruning.step_counter import Counting, StepCounter
+from tfprune.pruning.train_function import Step, after_training, followed_by, plain_function
 from tfprune.pruning.updater import PruningUpdater
 from tfprune.scorers.protocol import GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Data, Loss
 from tfprune.wrapping.mask_update import LiveVariables, UpdateRule, Variables, keep_highest
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.running_fit import arguments_of_fit
 from tfprune.wrapping.shortfall import tell_ahead
+
+Logs = dict[str, float] | None
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
@@ -67,10 +70,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def __init__(
         self,
-        data: Any = None,
-        loss: Any = None,
+        data: Data | None = None,
+        loss: Loss = None,
         *,
-        optimizer: Any = None,
+        optimizer: Counting | None = None,
         examples: int | None = 1000,
         update_weights: bool = True,
         update_rule: UpdateRule = keep_highest,
@@ -87,11 +90,12 @@ class UpdatePruningStep(keras.callbacks.Callback):
         }
         self.updater: PruningUpdater | None = None
         self._optimizer = optimizer
-        self._outer_function: Any = None  # model.train_function as it was found
+        self._outer_function: Step | None = None  # model.train_function as it was found
         self._completed_before = 0
         self._inside_step = False  # whether the training step has made the update of this batch
         self._class_weight_told = False
-        self._signs_before: Any = None  # of the optimizer at the start; None once it is at work
+        # Of the optimizer at the start; None once it is at work.
+        self._signs_before: tuple[float, ...] | None = None
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -101,7 +105,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
                 "leave UpdatePruningStep out."
             )
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         model = self.model
         layers = pruned_layers(model)
         self.updater = None
@@ -123,19 +127,19 @@ class UpdatePruningStep(keras.callbacks.Callback):
             plain = plain_function(model.train_function)
             model.train_function = followed_by(plain, self._update_inside, model)
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         # Not before: another callback may have restored weights and optimizer in on_train_begin.
         if self.updater is None:
             self._completed_before = self._counter()
         elif not self.updater.begun:
             self.updater.begin()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if not self._inside_step:  # a loop that does without model.train_function
             self._update(LiveVariables())
         self._inside_step = False
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self._signs_before is None or not self.model.trainable_variables:
             return
         if self._counter.signs() == self._signs_before:
@@ -146,14 +150,14 @@ class UpdatePruningStep(keras.callbacks.Callback):
             )
         self._signs_before = None
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         model = self.model
         if self.updater is not None:
             self.updater.finish()
         if self._outer_function is not None:
             model.train_function = after_training(self._outer_function, pruned_layers(model))
 
-    def _own_optimizer(self, model: keras.Model) -> Any:
+    def _own_optimizer(self, model: keras.Model) -> Counting:
         if self._optimizer is not None:
             return self._optimizer
         optimizer = getattr(model, "optimizer", None)
@@ -231,7 +235,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         ImportError: if TensorBoard is not installed.
     """
 
-    def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any) -> None:
+    def __init__(self, log_dir: str, update_freq: str | int = "epoch", **kwargs: object) -> None:
         if not isinstance(log_dir, str) or not log_dir:
             raise ValueError(
                 f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}."
@@ -240,11 +244,11 @@ class PruningSummaries(keras.callbacks.TensorBoard):
             raise ImportError("PruningSummaries needs TensorBoard: pip install tensorboard")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_begin(epoch, logs)
         self._write_pruning()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         super().on_epoch_end(epoch, logs)
         self._write_pruning()
 

@@ -6,22 +6,22 @@ import keras
 
 from tfprune.keras_graph.coupling import coupled_kernels
 from tfprune.sparsity.structures import Channel
-from tfprune.wrapping.weight_groups import WeightGroup
+from tfprune.wrapping.cohorts import Cohort
 
 
-def coupled_names(model: keras.Model, groups: Sequence[WeightGroup]) -> list[frozenset[str]]:
+def coupled_names(model: keras.Model, cohorts: Sequence[Cohort]) -> list[frozenset[str]]:
     """Return sets of names of weights whose output channels are the same.
 
     Read off the graph once, and only where whole channels are removed.
 
     Args:
         model: with `PrunedLayer`s.
-        groups: its weight groups.
+        cohorts: its cohorts.
     """
-    kinds = [kind for group in groups for kind in group.structures.values()]
+    kinds = [kind for cohort in cohorts for kind in cohort.structures.values()]
     if not any(isinstance(kind, Channel) for kind in kinds):
         return []
-    name_of = {w.path: name for group in groups for name, w in group.weights.items()}
+    name_of = {w.path: name for cohort in cohorts for name, w in cohort.weights.items()}
     found = (
         frozenset(name_of[path] for path in paths if path in name_of)
         for paths in coupled_kernels(model)

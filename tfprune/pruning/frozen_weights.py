@@ -4,14 +4,14 @@ import warnings
 from collections.abc import Sequence
 
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.weight_groups import WeightGroup
+from tfprune.wrapping.cohorts import Cohort
 
 
-def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklevel: int) -> bool:
+def warn_frozen(missed: Sequence[tuple[Cohort, int]], remedy: str, stacklevel: int) -> bool:
     """Warn once of all frozen weights that an update left less sparse than it asked for.
 
     Args:
-        missed: pairs of a group and the step of its schedule at which it was updated last.
+        missed: pairs of a cohort and the step of its schedule at which it was updated last.
         remedy: what to do, for the end of the message.
         stacklevel: of the warning, from here.
 
@@ -19,10 +19,10 @@ def warn_frozen(missed: Sequence[tuple[WeightGroup, int]], remedy: str, stacklev
         Whether there are any.
     """
     found = []
-    for group, step in missed:
-        asked = group.schedule(step)
-        for name, weight in group.weights.items():
-            mask = host_array(group.masks[name][0].value)
+    for cohort, step in missed:
+        asked = cohort.schedule(step)
+        for name, weight in cohort.weights.items():
+            mask = host_array(cohort.masks[name][0].value)
             if not weight.trainable and 1.0 - mask.mean() < asked - 1.0 / mask.size:
                 found.append(f"'{name}' (asked {asked:.3g}, has {1.0 - mask.mean():.3g})")
     if found:

@@ -1,7 +1,6 @@
 """One-shot pruning of a trained model, in one or several stages of scoring and removal."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 
@@ -14,27 +13,30 @@ from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
+from tfprune.scorers.protocol import Scorer
+from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.rules import Rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
+from tfprune.support.tensors import Data, Loss
+from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
 from tfprune.wrapping.shortfall import notice_of
-from tfprune.wrapping.weight_groups import grouped
 
 
 def one_shot(
     model: keras.Model,
     sparsity: float,
-    scorer: Any,
-    data: Any = None,
-    loss: Any = None,
+    scorer: str | Scorer,
+    data: Data | None = None,
+    loss: Loss = None,
     *,
     stages: int | Sequence[float] = 1,
     update_weights: bool = True,
     refresh_batch_norm: bool = True,
     structure: Structure | StructureChoice = Unstructured(),
-    distribution: Any = None,
+    distribution: str | Distribution | None = None,
     rules: Rules | None = None,
     spacing: str = "geometric",
     examples: int | None = 1000,
@@ -110,28 +112,28 @@ def one_shot(
     layers = pruned_layers(pruned)
     notice = notice_of(layers)
     notice.told = True  # what `on_stage` saves or reports has the zeros of its stage
-    groups = grouped(layers)
-    if not any(group.trainable() for group in groups):
+    cohorts = cohorts_of(layers)
+    if not any(cohort.trainable() for cohort in cohorts):
         raise ValueError(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
-            f"Received: only frozen ones, {[name for g in groups for name in g.weights]}."
+            f"Received: only frozen ones, {[name for c in cohorts for name in c.weights]}."
         )
     options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
-    source = EvidenceSource(pruned, groups, options, compiled=model, seed=seed)
+    source = EvidenceSource(pruned, cohorts, options, compiled=model, seed=seed)
     updates = UpdateOptions(
-        update_weights=update_weights, predict=True, coupled=coupled_names(pruned, groups)
+        update_weights=update_weights, predict=True, coupled=coupled_names(pruned, cohorts)
     )
     results: list[StageResult] = []
     for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else source.loss()
-        due = [(group, stage) for group in groups]
+        due = [(cohort, stage) for cohort in cohorts]
         made = run_update(due, lambda step: source.evidence(), LiveVariables(), updates)
         predicted = _total([update.predicted for update in made])
         after = source.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))
         if on_stage is not None:
             on_stage(pruned, results[-1])
-    frozen = [(group, schedule.count) for group in groups]
+    frozen = [(cohort, schedule.count) for cohort in cohorts]
     remedy = "Unfreeze them (trainable = True) to have them pruned."
     notice.told = warn_frozen(frozen, remedy, stacklevel=3)
     for layer in layers:

@@ -1,34 +1,35 @@
 """prune: from a plain Keras model to a pruned one."""
 
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from tfprune import scorers
-from tfprune.keras_graph.rebuilding import units
+from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
+from tfprune.pruning.layer_plans import plan_layers, require_totals
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.pruning.starved_units import warn_cut_off
-from tfprune.pruning.unit_plans import plan_units, require_totals
-from tfprune.scorers.protocol import preferred_distribution
+from tfprune.scorers.protocol import Scorer, preferred_distribution
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import Structure, StructureChoice, require_choice
 from tfprune.sparsity.rules import Rules, parse_rules
-from tfprune.sparsity.schedules import as_schedule
+from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 def prune(
     model: keras.Model,
-    schedule: Any,
+    schedule: Schedule | Callable[[int], float],
     *,
-    scorer: Any = "magnitude",
+    scorer: str | Scorer = "magnitude",
     structure: Structure | StructureChoice = Unstructured(),
-    distribution: Any = None,
+    distribution: str | distributions.Distribution | None = None,
     rules: Rules | None = None,
 ) -> keras.Model:
     """Return a copy of the model whose prunable layers are wrapped in `PrunedLayer`.
@@ -81,9 +82,9 @@ def prune(
     prunable = {weight.path for weight in weights}
     others = [variable.path for variable in model.weights if variable.path not in prunable]
     parsed = parse_rules(rules, list(prunable), others)
-    plans = plan_units(model, schedule, structure, parsed)
+    plans = plan_layers(model, schedule, structure, parsed)
     if not any(plan.prunes for plan in plans):
-        reasons = sorted({explain_skip(plan.unit) for plan in plans if not plan.weights})
+        reasons = sorted({explain_skip(plan.layer) for plan in plans if not plan.weights})
         raise ValueError(
             f"Model '{model.name}' has nothing to prune: "
             f"{'; '.join(reasons) or 'rules or the structure leave every weight dense'}."
@@ -94,14 +95,14 @@ def prune(
     if distributions.get(distribution) is distributions.uniform:
         warn_cut_off(plans)
     if isinstance(structure, TargetStructures):
-        finals = {id(w): final for plan in plans for w, final in zip(plan.weights, plan.finals())}
-        warn_below_min_sparsity(structure, model, [finals[id(weight)] for weight in weights])
+        finals = ByIdentity(pair for plan in plans for pair in zip(plan.weights, plan.finals()))
+        warn_below_min_sparsity(structure, model, [finals[weight] for weight in weights])
     options = {"scorer": scorer, "distribution": distribution}
     recipe = [{**options, **plan.arguments()} if plan.prunes else None for plan in plans]
     return wrap_by_recipe(model, recipe)
 
 
-def _require_plain_model(model: Any) -> None:
+def _require_plain_model(model: object) -> None:
     if not isinstance(model, keras.Model):
         hint = " Use tfprune.PrunedLayer for one layer." * isinstance(model, keras.layers.Layer)
         raise TypeError(
@@ -114,8 +115,8 @@ def _require_plain_model(model: Any) -> None:
         )
     if pruned_layers(model):
         raise ValueError(f"Model '{model.name}' is pruned already: strip it first.")
-    for unit in units(model):
-        for weight in prunable_weights(unit):
+    for layer in outer_layers(model):
+        for weight in prunable_weights(layer):
             values = host_array(weight.value)
             bad = int(np.isnan(values).sum())
             if bad:

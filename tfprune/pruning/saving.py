@@ -9,29 +9,30 @@ from typing import Any
 
 import keras
 
-from tfprune.keras_graph.rebuilding import rebuild, uncompiled, units
+from tfprune.keras_graph.rebuilding import outer_layers, rebuild, uncompiled
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config, remember, remembered
+from tfprune.support.configurable import Config
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.shortfall import notice_of
 
 _PACKAGE, _NAME = "tfprune", "PrunedModel"
 
 
-def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> keras.Model:
+def wrap_by_recipe(model: keras.Model, recipe: list[Config | None]) -> keras.Model:
     """Return a copy of the model with layers wrapped as a list of arguments says.
 
     Args:
         model: built model; `PrunedLayer`s in it are replaced.
-        recipe: for each of `tfprune.keras_graph.rebuilding.units(model)`, the keyword arguments
-            of its `PrunedLayer`, or None to leave it as it is.
+        recipe: for each of `outer_layers(model)`, the keyword arguments of its `PrunedLayer`, or
+            None to leave it as it is.
 
     Returns:
         The pruned model.
     """
-    options_of = {id(unit): options for unit, options in zip(units(model), recipe)}
+    options_of = dict(zip(outer_layers(model), recipe))
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
-        options = options_of.get(id(layer))
+        options = options_of.get(layer)
         return copy if options is None else PrunedLayer(copy, **options)
 
     def note(original: keras.Model, copy: keras.Model) -> None:
@@ -41,7 +42,7 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
                 if is_pruned_class(original)
                 else keras.saving.serialize_keras_object(original)
             )
-        mark_pruned(copy, plain, [options_of[id(unit)] for unit in units(original)])
+        mark_pruned(copy, plain, [options_of[layer] for layer in outer_layers(original)])
 
     pruned = rebuild(model, wrap, on_subclassed=note)
     layers = pruned_layers(pruned)
@@ -50,19 +51,20 @@ def wrap_by_recipe(model: keras.Model, recipe: list[dict[str, Any] | None]) -> k
     return pruned
 
 
-def mark_pruned(model: keras.Model, plain: dict[str, Any], recipe: list[Any]) -> None:
+def mark_pruned(model: keras.Model, plain: Config, recipe: list[Config | None]) -> None:
     """Give the model a subclass of its class that saves `plain` and `recipe` as its config.
 
     Args:
         model: subclassed model whose layers have been wrapped in place.
         plain: `keras.saving.serialize_keras_object` of the model before it was wrapped.
-        recipe: one entry a unit of the model, in order: the `PrunedLayer` arguments, or None.
+        recipe: one entry an outer layer of the model, in order: the arguments of its
+            `PrunedLayer`, or None.
     """
     model.__class__ = _pruned_class(type(model))
     remember(model, plain, recipe)
 
 
-def _from_config(cls: type, config: dict[str, Any]) -> keras.Model:
+def _from_config(cls: type, config: Config) -> keras.Model:
     return wrap_by_recipe(
         keras.saving.deserialize_keras_object(config["model"]),
         keras.saving.deserialize_keras_object(config["recipe"]),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
 from tfprune.scorers.checked_scores import checked_arrays
-from tfprune.scorers.protocol import Scorer, needs_of, scores_of
+from tfprune.scorers.protocol import Evidence, Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import (
@@ -24,7 +24,9 @@ from tfprune.sparsity.structures import (
 )
 from tfprune.support.arrays import host_array
 from tfprune.support.progress_bar import progress
+from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import require_sparsity
+from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.mask_update import (
     LiveVariables,
     Update,
@@ -32,16 +34,15 @@ from tfprune.wrapping.mask_update import (
     run_update,
 )
 from tfprune.wrapping.pruned_layer import pruned_layers
-from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 Arrays = dict[str, np.ndarray]
 
 
 def sensitivity(
     model: keras.Model,
-    data: Any,
-    scorer: Any = "magnitude",
-    loss: Any = None,
+    data: Data,
+    scorer: str | Scorer = "magnitude",
+    loss: Loss = None,
     *,
     sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
     structure: Structure | StructureChoice = Unstructured(),
@@ -107,20 +108,20 @@ def sensitivity(
     )
     _require_exclusions(rules or ())
     layers = pruned_layers(pruned)
-    (group,) = grouped(layers)  # all weights have the same schedule and scorer
-    weights = {name: host_array(w.value).copy() for name, w in group.trainable().items()}
+    (cohort,) = cohorts_of(layers)  # all weights have the same schedule and scorer
+    weights = {name: host_array(w.value).copy() for name, w in cohort.trainable().items()}
     if not weights:
         raise ValueError(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
-            f"Received: only frozen ones, {list(group.weights)}."
+            f"Received: only frozen ones, {list(cohort.weights)}."
         )
     options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
-    source = EvidenceSource(pruned, [group], options, loss_needed=True, compiled=model, seed=seed)
+    source = EvidenceSource(pruned, [cohort], options, loss_needed=True, compiled=model, seed=seed)
     dense = _loss_of(source)
     losses: dict[str, dict[float, float]] = {name: {} for name in weights}
     known = _KnownScores(scorer, weights, source, update_weights)
     with progress("Sensitivity", total=len(weights) * len(wanted), quiet=not verbose) as advance:
-        for name, sparsity in _pruned_alone(group, weights, known, wanted):
+        for name, sparsity in _pruned_alone(cohort, weights, known, wanted):
             losses[name][sparsity] = _loss_of(source)
             advance(f"Sensitivity, {name}")
     examples_used = 0 if source.taken is None else source.taken.count
@@ -143,19 +144,19 @@ class _KnownScores:
         evidence = source.evidence() if needs_of(scorer) else None
         self._scores = checked_arrays(scores_of(scorer, weights, evidence), weights, "Scores")
         self.needs: frozenset[str] = frozenset()
-        self.evidence: Any = (
+        self.evidence: Evidence | None = (
             None  # of single examples, it is large: kept only where it is used again
         )
         if update_weights and hasattr(scorer, "compensate"):
             self.needs, self.evidence = needs_of(scorer), evidence
             self.compensate = scorer.compensate
 
-    def __call__(self, weights: Arrays, evidence: Any) -> dict[str, Scores]:
+    def __call__(self, weights: Arrays, evidence: Evidence | None) -> dict[str, Scores]:
         return {name: self._scores[name] for name in weights}
 
 
 def _pruned_alone(
-    group: WeightGroup, weights: Arrays, known: _KnownScores, sparsities: list[float]
+    cohort: Cohort, weights: Arrays, known: _KnownScores, sparsities: list[float]
 ) -> Iterator[tuple[str, float]]:
     """Yield (name, sparsity) while the model has this weight alone at this sparsity."""
     variables = LiveVariables()
@@ -163,9 +164,9 @@ def _pruned_alone(
         dense = Update({name: np.ones(values.shape, bool)}, {name: values})
         for sparsity in sparsities:
             alone = dataclasses.replace(
-                group.only([name]), schedule=OneShot(sparsity), scorer=known
+                cohort.only([name]), schedule=OneShot(sparsity), scorer=known
             )
-            run_update([(alone, 0)], lambda step: known.evidence, variables)
+            run_update([(alone, 0)], lambda step: cast(Evidence, known.evidence), variables)
             yield name, sparsity
             apply_update(alone, dense, variables)
 
@@ -174,7 +175,7 @@ def _loss_of(source: EvidenceSource) -> float:
     return cast(float, source.loss())  # it must be there: loss_needed
 
 
-def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:
+def _checked_sparsities(sparsities: Sequence[float], structure: object) -> list[float]:
     """Return the sparsities in ascending order, once they and the structure are checked."""
     require_choice(structure)
     if isinstance(sparsities, str) or not isinstance(sparsities, Sequence | np.ndarray):
@@ -191,7 +192,7 @@ def _checked_sparsities(sparsities: Any, structure: Any) -> list[float]:
     return found
 
 
-def _require_exclusions(rules: Sequence[tuple[str, Any]]) -> None:
+def _require_exclusions(rules: Sequence[tuple[str, object]]) -> None:
     for rule in rules:
         if rule[1] is not None:
             raise TypeError(

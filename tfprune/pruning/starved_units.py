@@ -7,7 +7,7 @@ import numpy as np
 
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights
-from tfprune.pruning.unit_plans import UnitPlan
+from tfprune.pruning.layer_plans import LayerPlan
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.selection import kept_count
 from tfprune.sparsity.structures import group_labels
@@ -44,7 +44,7 @@ def cut_off_units(shape: tuple[int, ...], structure: Structure, sparsity: float)
     return max(0, shape[-1] - int(fed.sum()))
 
 
-def warn_cut_off(plans: list[UnitPlan]) -> None:
+def warn_cut_off(plans: list[LayerPlan]) -> None:
     """Warn once, of all layers in which units will certainly be cut off.
 
     Args:
@@ -52,7 +52,7 @@ def warn_cut_off(plans: list[UnitPlan]) -> None:
     """
     found: list[str] = []
     for plan in plans:
-        owners = [part for part, _ in owned_weights(plan.unit)]
+        owners = [part for part, _ in owned_weights(plan.layer)]
         for part, weight, structure, final in zip(
             owners, plan.weights, plan.structures, plan.finals()
         ):

@@ -1,12 +1,15 @@
 """How many optimizer updates have been completed, read from whatever counts them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Union
 
 import keras
 
 from tfprune.support.arrays import host_array
 from tfprune.wrapping.mask_update import LiveVariables, Variables
+
+# An optimizer, or what else counts its updates.
+Counting = Union[keras.optimizers.Optimizer, keras.Variable, Callable[[], int]]
 
 
 class StepCounter:
@@ -26,10 +29,10 @@ class StepCounter:
         7
     """
 
-    def __init__(self, optimizer: Any):
+    def __init__(self, optimizer: Counting):
         self.batches = 1  # that make an update
-        self._scaling: Any = None
-        self._function: Callable[[], Any] | None = None
+        self._scaling: keras.optimizers.Optimizer | None = None
+        self._function: Callable[[], int] | None = None
         if isinstance(optimizer, keras.optimizers.Optimizer):
             inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
             self._count = next(v for v in inner.variables if v.name == "iteration")
@@ -59,7 +62,7 @@ class StepCounter:
             return int(self._function())
         return read_integer(self._count, variables) // self.batches
 
-    def signs(self) -> tuple[Any, ...]:
+    def signs(self) -> tuple[float, ...]:
         """Return values of which some change when the optimizer is at work, update or not."""
         if self._function is not None:
             return (int(self._function()),)

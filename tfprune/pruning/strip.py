@@ -1,23 +1,24 @@
 """strip_pruning: from a pruned model back to a plain one, with the zeros in its weights."""
 
 import warnings
-from typing import Any
 
 import keras
 
 from tfprune.channels.shrinking import prune as prune_channels
 from tfprune.channels.zeros import plan_zeros
-from tfprune.keras_graph.rebuilding import rebuild, units
+from tfprune.keras_graph.rebuilding import outer_layers, rebuild
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.tensors import Tensor
 from tfprune.wrapping.added_state import NOT_BEGUN
+from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.keep_zeros import keep_zeros_of
 from tfprune.wrapping.mask_update import LiveVariables, run_update
 from tfprune.wrapping.other_transforms import refuse_averages
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.shortfall import is_short, tell_shortfall
-from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
 def strip_pruning(
@@ -72,38 +73,38 @@ def strip_pruning(
     if shrink:
         stripped = _shrunk(stripped)
     if keep_masks:
-        for unit in units(stripped):
-            for weight in prunable_weights(unit):
+        for layer in outer_layers(stripped):
+            for weight in prunable_weights(layer):
                 keep_zeros_of(weight)
         refuse_averages(stripped)
     return stripped
 
 
-def _masked_values(layers: list[PrunedLayer]) -> dict[int, Any]:
+def _masked_values(layers: list[PrunedLayer]) -> ByIdentity[keras.Variable, Tensor]:
     """Return id of each pruned weight -> its value with zeros; nothing about the model changes."""
-    owned = {id(own.weight): own for layer in layers for own in layer.pruned}
+    owned = [own for layer in layers for own in layer.pruned]
     with keras.StatelessScope():
         _make_due_masks([layer for layer in layers if layer.built])
         tell_shortfall(layers, "Train it longer, or have the schedule end earlier.")
         # 0 * negative is -0.0, which compresses worse than 0.0; adding 0.0 turns it into 0.0.
-        return {key: own.masked_value() + 0.0 for key, own in owned.items()}
+        return ByIdentity((own.weight, own.masked_value() + 0.0) for own in owned)
 
 
 def _make_due_masks(layers: list[PrunedLayer]) -> None:
     """Make the masks that are complete at step 0 and need no data, if pruning has not begun."""
     if any(int(host_array(layer.pruning_step.value)) != NOT_BEGUN for layer in layers):
         return
-    groups = [group for group in grouped(layers) if _is_complete_at_once(group)]
-    run_update([(group, 0) for group in groups], _no_evidence, LiveVariables())
-    made = {id(weight) for group in groups for weight in group.trainable().values()}
+    cohorts = [cohort for cohort in cohorts_of(layers) if _is_complete_at_once(cohort)]
+    run_update([(cohort, 0) for cohort in cohorts], _no_evidence, LiveVariables())
+    made = each_once(weight for cohort in cohorts for weight in cohort.trainable().values())
     for layer in layers:
-        if all(id(own.weight) in made for own in layer.pruned):
+        if all(own.weight in made for own in layer.pruned):
             layer.pruning_step.assign(0)
 
 
-def _is_complete_at_once(group: WeightGroup) -> bool:
-    begins = group.schedule.next_update(NOT_BEGUN) == 0
-    return begins and not needs_of(group.scorer) and not is_short(group.schedule, 0)
+def _is_complete_at_once(cohort: Cohort) -> bool:
+    begins = cohort.schedule.next_update(NOT_BEGUN) == 0
+    return begins and not needs_of(cohort.scorer) and not is_short(cohort.schedule, 0)
 
 
 def _no_evidence(step: int) -> Evidence:

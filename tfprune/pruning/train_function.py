@@ -1,18 +1,23 @@
 """Running a mask update inside Keras's training step, on every backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 
+from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Tensor
 from tfprune.wrapping.mask_update import LiveVariables, Variables
 from tfprune.wrapping.pruned_layer import PrunedLayer
 from tfprune.wrapping.training_guard import require_updaters
 
-Step = Callable[..., Any]
+Step = Callable[..., Any]  # (iterator) -> logs, on JAX (state, iterator) -> (logs, state)
+JaxState = tuple[list[Tensor], ...]
 
 
-def followed_by(train_function: Step, update: Callable[[Variables], None], model: Any) -> Step:
+def followed_by(
+    train_function: Step, update: Callable[[Variables], None], model: keras.Model
+) -> Step:
     """Return Keras's compiled training step followed by a mask update.
 
     Updating here rather than in `on_train_batch_end` means that every callback, whatever its place
@@ -25,12 +30,12 @@ def followed_by(train_function: Step, update: Callable[[Variables], None], model
         model: the model that is trained.
     """
 
-    def step(iterator: Any) -> Any:
+    def step(iterator: Iterator[object]) -> object:
         logs = train_function(iterator)
         update(LiveVariables())
         return logs
 
-    def jax_step(state: Any, iterator: Any) -> Any:
+    def jax_step(state: JaxState, iterator: Iterator[object]) -> tuple[object, JaxState]:
         logs, state = train_function(state, iterator)
         values = _JaxState(model, state)
         update(values)
@@ -67,7 +72,7 @@ def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
     if all(layer.has_updater for layer in layers):
         return plain
 
-    def step(*arguments: Any) -> Any:
+    def step(*arguments: object) -> object:
         require_updaters(layers)
         return plain(*arguments)
 
@@ -79,27 +84,27 @@ def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
 class _JaxState:
     """Values in the tuple of lists that Keras's JAX trainer hands from step to step."""
 
-    def __init__(self, model: Any, state: tuple[Any, ...]):
+    def __init__(self, model: keras.Model, state: JaxState):
         self.state = tuple(list(values) for values in state)
         self._owners = (
             model.trainable_variables,
             model.non_trainable_variables,
             model.optimizer.variables,
         )
-        self._place = {
-            id(variable): (part, index)
+        self._place = ByIdentity(
+            (variable, (part, index))
             for part, variables in enumerate(self._owners)
             for index, variable in enumerate(variables)
-        }
+        )
 
-    def read(self, variable: keras.Variable) -> Any:
-        if id(variable) not in self._place:  # a step counter of the user's own
+    def read(self, variable: keras.Variable) -> Tensor:
+        if variable not in self._place:  # a step counter of the user's own
             return variable.value
-        part, index = self._place[id(variable)]
+        part, index = self._place[variable]
         return self.state[part][index]
 
-    def write(self, variable: keras.Variable, value: Any) -> None:
-        part, index = self._place[id(variable)]
+    def write(self, variable: keras.Variable, value: Tensor) -> None:
+        part, index = self._place[variable]
         self.state[part][index] = value
 
     def show(self) -> None:

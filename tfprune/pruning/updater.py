@@ -3,16 +3,17 @@
 What one update computes is in `tfprune.wrapping.mask_update`; here is when it happens.
 """
 
-from typing import Any
-
 import keras
 
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
-from tfprune.pruning.step_counter import StepCounter, read_integer
+from tfprune.pruning.step_counter import Counting, StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
+from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Data, Loss
 from tfprune.wrapping.added_state import NOT_BEGUN
+from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.mask_update import (
     LiveVariables,
     UpdateOptions,
@@ -24,7 +25,6 @@ from tfprune.wrapping.mask_update import (
 from tfprune.wrapping.optimizer_slots import reset_where_masked
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.shortfall import notice_of, tell_shortfall
-from tfprune.wrapping.weight_groups import WeightGroup, grouped
 
 
 class PruningUpdater:
@@ -77,11 +77,11 @@ class PruningUpdater:
     def __init__(
         self,
         model: keras.Model,
-        optimizer: Any = None,
+        optimizer: Counting | None = None,
         *,
         completed: int | None = None,
-        data: Any = None,
-        loss: Any = None,
+        data: Data | None = None,
+        loss: Loss = None,
         examples: int | None = 1000,
         update_weights: bool = True,
         update_rule: UpdateRule = keep_highest,
@@ -93,11 +93,11 @@ class PruningUpdater:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
         self._optimizer, self._counter = optimizer, StepCounter(optimizer)
         self._live = LiveVariables()
-        self._groups = grouped(self._layers)
-        self._weights = {n: w for group in self._groups for n, w in group.weights.items()}
-        name_of = {id(weight): name for name, weight in self._weights.items()}
-        self._names = [[name_of[id(own.weight)] for own in layer.pruned] for layer in self._layers]
-        coupled = coupled_names(model, self._groups)
+        self._cohorts = cohorts_of(self._layers)
+        self._weights = {n: w for cohort in self._cohorts for n, w in cohort.weights.items()}
+        name_of = ByIdentity((weight, name) for name, weight in self._weights.items())
+        self._names = [[name_of[own.weight] for own in layer.pruned] for layer in self._layers]
+        coupled = coupled_names(model, self._cohorts)
         self._options = UpdateOptions(update_rule, update_weights, accumulate=True, coupled=coupled)
         self._noted = self._counter() if completed is None else completed
         self.begun = False
@@ -106,8 +106,9 @@ class PruningUpdater:
         self._source: EvidenceSource | None = None
         if self._evidence_ahead():
             options = EvidenceOptions(data, loss, examples, quiet=not verbose)
-            needs = needs_of(update_rule)
-            self._source = EvidenceSource(model, self._groups, options, needs=needs)
+            self._source = EvidenceSource(
+                model, self._cohorts, options, needs=needs_of(update_rule)
+            )
         for layer in self._layers:
             layer.has_updater = True
 
@@ -148,8 +149,8 @@ class PruningUpdater:
 
         For use after the weights have been changed by something else than training.
         """
-        last = [(group, group.last_update(NOT_BEGUN, self.step)) for group in self._groups]
-        self._update_masks([(group, at) for group, at in last if at is not None], self._live)
+        last = [(cohort, cohort.last_update(NOT_BEGUN, self.step)) for cohort in self._cohorts]
+        self._update_masks([(cohort, at) for cohort, at in last if at is not None], self._live)
 
     def finish(self) -> None:
         """Record the step in every layer; call it when training ends.
@@ -167,9 +168,9 @@ class PruningUpdater:
         tell_shortfall(self._layers, advice, ended=True)
         open_ended = {
             name
-            for group in self._groups
-            for name in group.weights
-            if group.schedule.next_update(self._since[name]) is not None
+            for cohort in self._cohorts
+            for name in cohort.weights
+            if cohort.schedule.next_update(self._since[name]) is not None
         }
         for layer, names in zip(self._layers, self._names):
             layer.has_updater = open_ended.isdisjoint(names)  # finished masks need no more updates
@@ -177,9 +178,9 @@ class PruningUpdater:
     def next_update(self) -> int | None:
         """Return the step of the first mask update that is still to be made, None if none is."""
         following = [
-            group.schedule.next_update(min(self._since[name] for name in trainable))
-            for group in self._groups
-            if (trainable := group.trainable())
+            cohort.schedule.next_update(min(self._since[name] for name in trainable))
+            for cohort in self._cohorts
+            if (trainable := cohort.trainable())
         ]
         return min((step for step in following if step is not None), default=None)
 
@@ -216,32 +217,33 @@ class PruningUpdater:
     def _evidence_ahead(self) -> bool:
         """Return whether an update that is still to be made looks at evidence."""
         return any(
-            (needs_of(group.scorer) | needs_of(self._options.rule))
-            and group.schedule.next_update(min(self._since[name] for name in group.weights))
+            (needs_of(cohort.scorer) | needs_of(self._options.rule))
+            and cohort.schedule.next_update(min(self._since[name] for name in cohort.weights))
             is not None
-            for group in self._groups
+            for cohort in self._cohorts
         )
 
-    def _due(self) -> list[tuple[WeightGroup, int]]:
+    def _due(self) -> list[tuple[Cohort, int]]:
         """Return what is to be updated: the weights, and the step at which they should have been.
 
-        Weights of one group are apart where some of them were frozen at an update.
+        Weights of one cohort are apart where some of them were frozen at an update.
         """
         found = []
-        for group in self._groups:
-            following = group.schedule.next_update(min(self._since[name] for name in group.weights))
+        for cohort in self._cohorts:
+            oldest = min(self._since[name] for name in cohort.weights)
+            following = cohort.schedule.next_update(oldest)
             if following is None or following > self.step:
                 continue  # most steps
             parts: dict[int, list[str]] = {}
-            for name in group.trainable():
+            for name in cohort.trainable():
                 parts.setdefault(self._since[name], []).append(name)
             for since, names in parts.items():
-                at = group.last_update(since, self.step)
+                at = cohort.last_update(since, self.step)
                 if at is not None:
-                    found.append((group.only(names), at))
+                    found.append((cohort.only(names), at))
         return found
 
-    def _update_masks(self, due: list[tuple[WeightGroup, int]], variables: Variables) -> bool:
+    def _update_masks(self, due: list[tuple[Cohort, int]], variables: Variables) -> bool:
         updates = run_update(due, self._measured, variables, self._options)
         for update in updates:
             self._since |= dict.fromkeys(update.masks, self.step)
@@ -253,9 +255,7 @@ class PruningUpdater:
             raise ValueError("`data` must be given to score again. Received: no examples.")
         return self._source.evidence(seed=step)
 
-    def _write_step(
-        self, variables: Variables, *, everywhere: bool
-    ) -> list[tuple[WeightGroup, int]]:
+    def _write_step(self, variables: Variables, *, everywhere: bool) -> list[tuple[Cohort, int]]:
         """Record the step, every batch in one layer only, which costs nothing.
 
         The largest step recorded is the model's. Layers that have missed an update keep the step
@@ -264,23 +264,23 @@ class PruningUpdater:
         Returns:
             What was missed, if the step is recorded everywhere.
         """
-        missed: list[tuple[WeightGroup, int]] = []
+        missed: list[tuple[Cohort, int]] = []
         if everywhere:
-            for group in self._groups:
-                for name in group.weights:
-                    at = group.last_update(self._since[name], self.step)
+            for cohort in self._cohorts:
+                for name in cohort.weights:
+                    at = cohort.last_update(self._since[name], self.step)
                     if at is not None:
-                        missed.append((group.only([name]), at))
-            behind = {name for group, _ in missed for name in group.weights}
-            layers = [
-                layer for layer, names in zip(self._layers, self._names) if behind.isdisjoint(names)
-            ]
+                        missed.append((cohort.only([name]), at))
+            behind = {name for cohort, _ in missed for name in cohort.weights}
+            pairs = zip(self._layers, self._names)
+            layers = [layer for layer, names in pairs if behind.isdisjoint(names)]
             self._recorder = layers[0] if layers else None
         else:
             layers = [] if self._recorder is None else [self._recorder]
         for layer in layers:
-            value = keras.ops.convert_to_tensor(self.step, dtype="int32")
-            variables.write(layer.pruning_step, value)
+            variables.write(
+                layer.pruning_step, keras.ops.convert_to_tensor(self.step, dtype="int32")
+            )
         return missed
 
 

@@ -15,7 +15,6 @@ arXiv 1710.09282, on the evaluation of compressed models. Time and memory O(1).
 
 import math
 import numbers
-from typing import Any
 
 COMPRESSION_RATE, SPACE_SAVING, SPEED_UP = "a / a*", "(a - a*) / a", "s / s*"
 
@@ -124,7 +123,7 @@ def formulas(a: str, a_star: str) -> dict[str, str]:
     }
 
 
-def _require_sizes(a: Any, a_star: Any) -> None:
+def _require_sizes(a: float, a_star: float) -> None:
     for name, value in (("a", a), ("a_star", a_star)):
         _require_number(name, value, "a size")
         if not 0 <= value < math.inf:
@@ -138,7 +137,7 @@ def _require_sizes(a: Any, a_star: Any) -> None:
         )
 
 
-def _require_number(name: str, value: Any, what: str) -> None:
+def _require_number(name: str, value: object, what: str) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"`{name}` must be a number, {what}. "

@@ -9,21 +9,23 @@ Sources: `tfprune.reports.measures` for compression rate and space saving,
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
-from tfprune.keras_graph.rebuilding import units
+from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
 from tfprune.reports import html_page, storage, tables
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.wrapping.cohorts import plain_path
+from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import pruned_layers
 from tfprune.wrapping.shortfall import tell_shortfall
-from tfprune.wrapping.weight_groups import plain_path
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -52,7 +54,7 @@ class Report:
         """The skipped layers that have weights: those that a reader may have expected pruned."""
         return tuple(skip for skip in self.skipped if skip.parameters)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the report as plain values, ready for JSON, with the formulas behind them.
 
         `speed_up` is None: nothing is timed here.
@@ -135,28 +137,30 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
 
 
 def _measure(model: keras.Model) -> Report:
-    masks = {id(own.weight): own.mask for own in _pruned_weights(model)}
-    weights: dict[int, WeightReport] = {}
+    masks = ByIdentity((own.weight, own.mask) for own in _pruned_weights(model))
+    weights: ByIdentity[keras.Variable, WeightReport] = ByIdentity()
     skipped = []
-    for unit in units(model):
-        own = prunable_weights(unit)
+    for layer in outer_layers(model):
+        own = prunable_weights(layer)
         for weight in own:
-            if id(weight) not in weights:
-                weights[id(weight)] = _weight_report(unit, weight, masks.get(id(weight)))
+            if weight not in weights:
+                weights[weight] = _weight_report(layer, weight, masks.get(weight))
         if not own:
-            kind = type(unit).__name__
-            skipped.append(SkippedLayer(unit.name, kind, unit.count_params(), explain_skip(unit)))
+            kind = type(layer).__name__
+            skipped.append(
+                SkippedLayer(layer.name, kind, layer.count_params(), explain_skip(layer))
+            )
     prunable = _sum("prunable weights", tuple(weights.values()))
     return Report(
         model=model.name,
         weights=tuple(weights.values()),
         skipped=tuple(skipped),
         prunable=prunable,
-        parameters=_with_dense(prunable, _other_weights(model, set(weights))),
+        parameters=_with_dense(prunable, _other_weights(model, weights)),
     )
 
 
-def _pruned_weights(model: keras.Model) -> Iterator[Any]:
+def _pruned_weights(model: keras.Model) -> Iterator[PrunedWeight]:
     for wrapper in pruned_layers(model):
         yield from wrapper.pruned
 
@@ -189,11 +193,12 @@ def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:
     return Totals(counted, *(sum(getattr(weight, name) for weight in weights) for name in summed))
 
 
-def _other_weights(model: keras.Model, prunable: set[int]) -> list[keras.Variable]:
+def _other_weights(
+    model: keras.Model, prunable: Collection[keras.Variable]
+) -> list[keras.Variable]:
     """The weights that are neither prunable nor added by pruning, each once."""
-    added = {id(variable) for wrapper in pruned_layers(model) for variable in wrapper.added}
-    others = {id(v): v for v in model.weights if id(v) not in prunable | added}
-    return list(others.values())
+    added = each_once(own for wrapper in pruned_layers(model) for own in wrapper.added)
+    return list(each_once(v for v in model.weights if v not in prunable and v not in added))
 
 
 def _with_dense(prunable: Totals, others: list[keras.Variable]) -> Totals:

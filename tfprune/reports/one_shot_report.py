@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 from tfprune.reports import measures
 
@@ -75,7 +74,7 @@ class OneShotReport:
         """(a - a*) / a of parameters and nonzero parameters."""
         return measures.space_saving(self.parameters, self.nonzeros)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything as plain values, for JSON, with the formulas behind the measures."""
         data = dataclasses.asdict(self)
         for row, stage in zip(data["stages"], self.stages):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from typing import Any
 
 import numpy as np
 
@@ -56,7 +55,7 @@ class Sensitivity:
         """Return the paths, largest mean increase first; among equals in the model's order."""
         return sorted(self.losses, key=self.mean_increase, reverse=True)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return everything as plain values, for JSON; weights in the model's order."""
         weights = [
             {

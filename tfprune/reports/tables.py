@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +32,7 @@ def report_tables(
         prunable: totals over the prunable weights.
         parameters: totals over all weights.
     """
-    parts: list[Any] = [
+    parts: list[RenderableType] = [
         Text(f"Model '{model}'\n", style="bold"),
         weight_table(weights),
         Text(),
@@ -124,7 +124,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int 
     return made
 
 
-def plain_text(renderable: Any) -> str:
+def plain_text(renderable: RenderableType) -> str:
     """Return what would be printed, without colours or line ends at the right.
 
     Args:
@@ -136,7 +136,7 @@ def plain_text(renderable: Any) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def show(renderable: Any, file: TextIO) -> None:
+def show(renderable: RenderableType, file: TextIO) -> None:
     """Print to a terminal in its width and colours, to anything else as plain text.
 
     Args:

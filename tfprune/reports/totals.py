@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 from tfprune.reports import measures, storage
 
@@ -78,7 +77,7 @@ class Totals:
         """a / a* of dense bytes and bytes as CSR; infinity if every parameter is zero."""
         return measures.compression_rate(self.dense_bytes, self.csr_bytes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values, ready for JSON; None stands for infinity."""
         return dataclasses.asdict(self) | {
             "sparsity": self.sparsity,

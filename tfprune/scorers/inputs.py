@@ -10,13 +10,13 @@ import numpy as np
 class LayerInputs:
     """Second moments of a layer's inputs, and how its weight is laid out against them.
 
-    The output of the layer is X W for each of `groups` independent parts, with X (samples, d) and
-    W (d, outputs); a plain Dense layer has one group.
+    The output of the layer is X W for each of `slices` independent parts, with X (samples, d) and
+    W (d, outputs); a plain Dense layer has one slice.
 
     Attributes:
-        moments: (groups, d, d) float64, X^T X summed over samples.
+        moments: (slices, d, d) float64, X^T X summed over samples.
         samples: number of rows of X, >= 1.
-        to_matrix: weight of its own shape -> (groups, d, outputs).
+        to_matrix: weight of its own shape -> (slices, d, outputs).
         from_matrix: the inverse.
     """
 

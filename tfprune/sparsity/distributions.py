@@ -1,8 +1,8 @@
-"""Distributions: one target sparsity -> a sparsity for every weight.
+"""Distributions: one total sparsity -> a sparsity for every weight.
 
-A distribution is a function of the group scores, the shapes and the target; it returns fractions
+A distribution is a function of the group scores, the shapes and the total; it returns fractions
 that `make_masks` turns into exact counts. Weights that a rule pins to a schedule of their own do
-not take part: the target holds over the others.
+not take part: the total holds over the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ Distribution = Callable[[dict[str, Scores], float, dict[str, Structure]], dict[s
 def uniform(
     scores: dict[str, Scores], sparsity: float, structures: dict[str, Structure]
 ) -> dict[str, float]:
-    """Return the target itself for every weight.
+    """Return the total itself for every weight.
 
     Args:
         scores: name -> array of any shape, larger = keep.
-        sparsity: target, fraction in [0, 1).
+        sparsity: total, fraction in [0, 1).
         structures: name -> structure.
 
     Returns:
@@ -42,12 +42,12 @@ def erk(
 ) -> dict[str, float]:
     """Return Erdos-Renyi-Kernel sparsities: small weights stay denser than large ones.
 
-    density_l = e * sum(shape_l) / prod(shape_l), with e such that the total count is the target's
-    and densities above 1 are cut to 1 (their surplus goes to the other weights).
+    density_l = e * sum(shape_l) / prod(shape_l), with e such that all together have the total, and
+    densities above 1 are cut to 1 (their surplus goes to the other weights).
 
     Args:
         scores: name -> array of any shape; only shapes are used.
-        sparsity: target over all these weights together, fraction in [0, 1).
+        sparsity: total over all these weights together, fraction in [0, 1).
         structures: name -> structure; no weight gets more than its `largest_sparsity`, and the
             others make up for it. A weight without one has no limit.
 
@@ -116,7 +116,7 @@ def global_(
 
     Args:
         scores: name -> array of any shape, larger = keep.
-        sparsity: target over all these weights together, fraction in [0, 1).
+        sparsity: total over all these weights together, fraction in [0, 1).
         structures: name -> structure; a pattern such as `NofM` fixes a sparsity per weight and is
             refused.
 

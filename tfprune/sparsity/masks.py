@@ -1,7 +1,7 @@
 """Scores + sparsity + structure -> exact boolean masks, True = kept.
 
 Counts are exact: `kept = max(1, round((1 - sparsity) * size))` in float64 and Python integers,
-and among equal scores the lower flat index is kept, so that equal weights never break the target.
+and among equal scores the lower flat index is kept, so that equal weights never break the count.
 """
 
 import numpy as np

@@ -3,13 +3,12 @@
 import dataclasses
 import numbers
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.support.validation import require_sparsity
 
-Rules = Sequence[tuple[str, Any]]
+Rules = Sequence[tuple[str, float | Schedule | Callable[[int], float] | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Rule:
         return any(self.pattern.fullmatch(path, start) for start in starts)
 
 
-def parse_rules(rules: Any, prunable: Sequence[str], others: Sequence[str]) -> list[Rule]:
+def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[str]) -> list[Rule]:
     """Return the rules, once it is known that each matches something.
 
     Args:
@@ -67,7 +66,7 @@ def parse_rules(rules: Any, prunable: Sequence[str], others: Sequence[str]) -> l
     return found
 
 
-def _parsed(rule: Any) -> Rule:
+def _parsed(rule: object) -> Rule:
     if not (isinstance(rule, Sequence) and len(rule) == 2 and isinstance(rule[0], str)):
         raise TypeError(f"A rule must be a pair (regex, value). Received: {rule!r}.")
     pattern, value = rule

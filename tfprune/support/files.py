@@ -42,9 +42,9 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
     """
     with _ended_in_order():
         try:
-            target = _target(path)
-            old = _replaceable(target)
-            directory, base = os.path.split(target)
+            destination = _destination(path)
+            old = _replaceable(destination)
+            directory, base = os.path.split(destination)
             temporary = os.path.join(directory, f".{secrets.token_hex(4)}.{base}")
             with open(temporary, "xb"):
                 pass
@@ -59,7 +59,7 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
                 os.chmod(temporary, stat.S_IMODE(old.st_mode))
                 with contextlib.suppress(PermissionError, AttributeError):
                     os.chown(temporary, old.st_uid, old.st_gid)
-            os.replace(temporary, target)
+            os.replace(temporary, destination)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(temporary)
@@ -92,7 +92,7 @@ class _Terminated(BaseException):
     """SIGTERM came."""
 
 
-def _target(path: str | os.PathLike[str]) -> str:
+def _destination(path: str | os.PathLike[str]) -> str:
     """The file that a path leads to; OSError for links in a circle."""
     try:
         return os.path.realpath(path, strict=True)
@@ -100,16 +100,16 @@ def _target(path: str | os.PathLike[str]) -> str:
         return os.path.realpath(path)
 
 
-def _replaceable(target: str) -> os.stat_result | None:
+def _replaceable(destination: str) -> os.stat_result | None:
     """What is known of the file to replace, None where there is none; OSError if it must stay."""
     try:
-        old = os.stat(target)
+        old = os.stat(destination)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(old.st_mode):
         # Among others a device, which a file must not replace.
         raise OSError(0, "it is not a regular file")
-    if not old.st_mode & _WRITABLE or not os.access(target, os.W_OK):
+    if not old.st_mode & _WRITABLE or not os.access(destination, os.W_OK):
         raise OSError(0, "it is read-only")
     return old
 

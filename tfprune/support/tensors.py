@@ -3,8 +3,10 @@
 Keras itself has no types that a checker sees; these say what the package relies on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, Union
+
+import numpy as np
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +35,14 @@ class Tensor(Protocol):
     def __truediv__(self, other: "Tensor | float") -> "Tensor":
         """Return the quotient of the entries."""
 
+    def __float__(self) -> float:
+        """Return the one entry."""
 
-Nest = Union[Tensor, None, Sequence["Nest"], Mapping[str, "Nest"]]
+
+Nest = Union[Tensor, np.ndarray, None, Sequence["Nest"], Mapping[str, "Nest"]]
+
+# What `keras.Model.fit` takes: arrays or a tuple of them, a dataset, or batches one by one.
+Data = Iterable[object]
 
 # A rounding, a constraint or a regularizer.
 OfTensor = Callable[[Tensor], Tensor]

@@ -15,7 +15,6 @@ hold 1 to 2 % of the weights of a MobileNet, and the other layers need them most
 import dataclasses
 import math
 import warnings
-from typing import Any
 
 import keras
 
@@ -89,9 +88,9 @@ class TargetStructures(Configurable):
         none: there, a convolution of more than one position over up to 4 channels, an image's, is
         taken for one.
         """
-        graph = _Graph(layer)
+        first = _FirstConvolutions(layer)
         return [
-            self.for_weight(part, weight, first=graph.sees_inputs(part))
+            self.for_weight(part, weight, first=first.sees_inputs(part))
             for part, weight in owned_weights(layer)
         ]
 
@@ -207,7 +206,7 @@ def _is_pointwise(axes: WeightAxes) -> bool:
     return axes.is_pointwise and len(axes.spatial) == 2
 
 
-class _Graph:
+class _FirstConvolutions:
     """Tells which convolutions see the inputs of a model, with no other weight in between."""
 
     def __init__(self, layer: keras.layers.Layer):
@@ -224,7 +223,7 @@ class _Graph:
         *size, channels, _ = kernel.shape
         return math.prod(size) > 1 and channels <= _IMAGE_CHANNELS
 
-    def _sees_inputs_only(self, layer: Any) -> bool:
+    def _sees_inputs_only(self, layer: keras.Operation) -> bool:
         return all(
             not _has_weights(producer) and self._sees_inputs_only(producer)
             for producer in self._graph.producers(layer)
@@ -239,5 +238,5 @@ def _convolution_kernel(layer: keras.layers.Layer) -> keras.Variable | None:
     return None
 
 
-def _has_weights(operation: Any) -> bool:
+def _has_weights(operation: keras.Operation) -> bool:
     return isinstance(operation, keras.layers.Layer) and bool(prunable_weights(operation))

@@ -20,7 +20,7 @@ from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Tensor
-from tfprune.wrapping.weight_groups import WeightGroup
+from tfprune.wrapping.cohorts import Cohort
 
 
 class Variables(Protocol):
@@ -51,13 +51,12 @@ class LiveVariables:
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """What an update rule decides on: the weights of one group that are not frozen.
+    """What an update rule decides on: the weights of one cohort that are not frozen.
 
     Attributes:
         step: of the schedule.
         present: name -> mask as it is, True = kept.
-        scores: name -> scores, larger = keep. Scorers that are given evidence see the network
-            without what is masked, and give it -inf.
+        scores: name -> scores, larger = keep; -inf where masked, of scorers that need evidence.
         sparsities: name -> fraction of its groups to remove, in [0, 1).
         structures: name -> structure.
         evidence: what the scorer or the rule asked for; None if neither needs any.
@@ -104,8 +103,7 @@ def keep_highest(proposal: Proposal) -> Arrays:
     Example:
         >>> from tfprune.sparsity.structures import Unstructured
         >>> scores, present = {"w": np.array([3.0, 1.0])}, {"w": np.ones(2, bool)}
-        >>> structures = {"w": Unstructured()}
-        >>> keep_highest(Proposal(0, present, scores, {"w": 0.5}, structures, None))
+        >>> keep_highest(Proposal(0, present, scores, {"w": 0.5}, {"w": Unstructured()}, None))
         {'w': array([ True, False])}
     """
     return make_masks(proposal.scores, proposal.sparsities, proposal.structures)
@@ -113,7 +111,7 @@ def keep_highest(proposal: Proposal) -> Arrays:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What one mask update of a group gives, before anything is set.
+    """What one mask update of a cohort gives, before anything is set.
 
     Attributes:
         masks: name -> boolean array, True = kept.
@@ -150,77 +148,76 @@ class UpdateOptions:
 
 
 def run_update(
-    due: Sequence[tuple[WeightGroup, int]],
+    due: Sequence[tuple[Cohort, int]],
     evidence: Callable[[int], Evidence],
     variables: Variables,
     options: UpdateOptions = UpdateOptions(),
 ) -> list[Update]:
-    """Update the masks of weight groups, and their weights where the scorer changes them.
+    """Update the masks of cohorts, and their weights where the scorer changes them.
 
     All masks are made before the first one is set, so that an error leaves everything as it was.
     Weights of frozen layers are left out.
 
     Args:
-        due: pairs of a group and the step at which its schedule is asked.
-        evidence: step -> what scorers may ask, measured now; called once, if any group asks.
+        due: pairs of a cohort and the step at which its schedule is asked.
+        evidence: step -> what scorers may ask, measured now; called once, if any cohort asks.
         variables: where values live.
         options: how the update is made.
 
     Returns:
-        What was set, one entry for each group that is not frozen.
+        What was set, one entry for each cohort that is not frozen.
 
     Raises:
         ValueError: if a scorer or the rule does not give one real array of the right shape for
             every weight, or a score is NaN.
     """
     measured: Evidence | None = None
-    made: list[tuple[WeightGroup, Update]] = []
-    for group, step in due:
-        weights = {n: host_array(variables.read(w)) for n, w in group.trainable().items()}
+    made: list[tuple[Cohort, Update]] = []
+    for cohort, step in due:
+        weights = {n: host_array(variables.read(w)) for n, w in cohort.trainable().items()}
         if not weights:
             continue
         own = None
-        if needs_of(group.scorer) | needs_of(options.rule):
-            if group.schedule(step) == 0:  # nothing to choose, so nothing to ask
+        if needs_of(cohort.scorer) | needs_of(options.rule):
+            if cohort.schedule(step) == 0:  # nothing to choose, so nothing to ask
                 kept = {name: np.ones(w.shape, bool) for name, w in weights.items()}
-                made.append((group, Update(kept)))
+                made.append((cohort, Update(kept)))
                 continue
             if measured is None:
                 variables.show()
                 measured = evidence(step)
             own = measured.only(list(weights))
-        present = {name: host_array(variables.read(group.masks[name][0])) for name in weights}
-        past = _past(group, weights, variables) if options.accumulate else {}
-        made.append((group, _update(group, step, weights, present, own, options, past)))
-    for group, update in made:
-        apply_update(group, update, variables)
+        present = {name: host_array(variables.read(cohort.masks[name][0])) for name in weights}
+        past = _past(cohort, weights, variables) if options.accumulate else {}
+        made.append((cohort, _update(cohort, step, weights, present, own, options, past)))
+    for cohort, update in made:
+        apply_update(cohort, update, variables)
     return [update for _, update in made]
 
 
-def apply_update(group: WeightGroup, update: Update, variables: Variables) -> None:
+def apply_update(cohort: Cohort, update: Update, variables: Variables) -> None:
     """Set the masks, and the weights where the scorer changed them; removed ones stay."""
     for name, scores in update.scores.items():
-        for past in group.past[name]:
+        for past in cohort.past[name]:
             past.write(scores, variables.write)
     for name, mask in update.masks.items():
-        for variable in group.masks[name]:
+        for variable in cohort.masks[name]:
             variables.write(variable, keras.ops.convert_to_tensor(mask, dtype="bool"))
     for name, values in update.weights.items():
-        weight = group.weights[name]
-        stored = variables.read(weight)
+        weight = cohort.weights[name]
         kept = keras.ops.convert_to_tensor(update.masks[name])
         new = keras.ops.convert_to_tensor(values, dtype=weight.dtype)
-        variables.write(weight, keras.ops.where(kept, new, stored))
+        variables.write(weight, keras.ops.where(kept, new, variables.read(weight)))
 
 
-def _past(group: WeightGroup, weights: Arrays, variables: Variables) -> Arrays:
+def _past(cohort: Cohort, weights: Arrays, variables: Variables) -> Arrays:
     """Return the scores of the update before, of those weights that have any."""
-    read = {name: past[0].read(variables.read) for name in weights if (past := group.past[name])}
+    read = {name: past[0].read(variables.read) for name in weights if (past := cohort.past[name])}
     return {name: scores for name, scores in read.items() if scores is not None}
 
 
 def _update(
-    group: WeightGroup,
+    cohort: Cohort,
     step: int,
     weights: Arrays,
     present: Arrays,
@@ -229,7 +226,7 @@ def _update(
     previous: Mapping[str, Scores],
 ) -> Update:
     """Return the masks that the schedule asks for at `step`, and new weights if there are any."""
-    scorer, rule = group.scorer, options.rule
+    scorer, rule = cohort.scorer, options.rule
     asked = evidence if needs_of(scorer) else None
     if asked is not None:
         # What is masked is out of the network that evidence is of, and stays out.
@@ -242,9 +239,9 @@ def _update(
         accumulated = scores
     if asked is not None:
         scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
-    structures = {name: group.structures[name] for name in weights}
+    structures = {name: cohort.structures[name] for name in weights}
     scores = join_channels(scores, structures, options.coupled, scorer)
-    sparsities = distributions.get(group.distribution)(scores, group.schedule(step), structures)
+    sparsities = distributions.get(cohort.distribution)(scores, cohort.schedule(step), structures)
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)
     new: Arrays = {}
@@ -255,9 +252,8 @@ def _update(
     if options.update_weights and compensate is not None:
         if any((present[name] != mask).any() for name, mask in masks.items()):
             found = compensate(weights, given, masks)
-            new = checked_arrays(
-                found, {n: w for n, w in weights.items() if n in found}, "New weights"
-            )
+            changed = {name: w for name, w in weights.items() if name in found}
+            new = checked_arrays(found, changed, "New weights")
     predicted = None
     if options.predict and asked is not None and hasattr(scorer, "predict"):
         after = {name: new.get(name, w) * masks[name] for name, w in weights.items()}

@@ -6,6 +6,7 @@ import keras
 
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure, Unstructured
+from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.wrapping.added_state import PastScores
 
@@ -79,7 +80,7 @@ class MaskScope(keras.StatelessScope):
             collect_losses=True,
             initialize_variables=False,
         )
-        self._pruned = {id(own.weight): own for own in pruned}
+        self._pruned = ByIdentity((own.weight, own) for own in pruned)
 
     def get_current_value(self, variable: keras.Variable) -> Tensor | None:
         value = self.state_mapping.get(id(variable))
@@ -101,8 +102,8 @@ class MaskScope(keras.StatelessScope):
             variable.assign(value)
         finally:
             self.__enter__()
-        if id(variable) in self._pruned:
-            self.state_mapping[id(variable)] = self._pruned[id(variable)].in_place_of(value)
+        if variable in self._pruned:
+            self.state_mapping[id(variable)] = self._pruned[variable].in_place_of(value)
 
 
 class MaskedConstraint(keras.constraints.Constraint):

@@ -52,7 +52,7 @@ class PrunedLayer(keras.layers.Wrapper):
         scorer: name or scorer object; larger scores are kept.
         structure: which weights are removed together, in all prunable weights of the layer or in
             each (a list, None to leave that weight dense); or `tfprune.structures_for(target)`.
-        distribution: "uniform", "erk", "global" or a function; how a target over several layers
+        distribution: "uniform", "erk", "global" or a function; how a total over several layers
             becomes one sparsity a weight. None is what the scorer was made for, mostly "uniform".
         quantizer: what rounds the masked weights in the forward pass (`tfprune.quantize_aware`).
         name: defaults to the name of the layer.

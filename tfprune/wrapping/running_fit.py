@@ -26,15 +26,13 @@ def arguments_of_fit(layers: Sequence[PrunedLayer]) -> Mapping[str, object] | No
         >>> arguments_of_fit([]) is None
         True
     """
-    wanted = {id(layer) for layer in layers}
+    wanted = set(layers)
     frame: FrameType | None = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "fit":
             found = frame.f_locals
             model = found.get("self")
-            if isinstance(model, keras.Model) and wanted.intersection(
-                map(id, pruned_layers(model))
-            ):
+            if isinstance(model, keras.Model) and wanted.intersection(pruned_layers(model)):
                 return found
         frame = frame.f_back
     return None

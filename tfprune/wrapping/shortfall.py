@@ -15,10 +15,10 @@ from tfprune.sparsity import distributions
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.support.arrays import host_array
 from tfprune.wrapping.added_state import NOT_BEGUN
+from tfprune.wrapping.cohorts import cohorts_of, plain_path
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import PrunedLayer
 from tfprune.wrapping.running_fit import arguments_of_fit
-from tfprune.wrapping.weight_groups import grouped, plain_path
 
 PREFIX = "Less sparse than asked"
 _LISTED = 3  # weights named in a message
@@ -193,7 +193,7 @@ def tell_ahead(layers: list[PrunedLayer], end: int) -> None:
         end: step at which the fit will end.
     """
     notice = notice_of(layers)
-    short = [g for g in grouped(layers) if g.trainable() and is_short(g.schedule, end)]
+    short = [c for c in cohorts_of(layers) if c.trainable() and is_short(c.schedule, end)]
     if notice.told and short:
         return
     notice.told = False  # what was told before may be made up for, or be missed again

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels, Ledger
 from tfprune.keras_graph.private_keras import Operation
+from tfprune.support.by_identity import ByIdentity
 
 Shape = tuple[int | None, ...]
 
@@ -101,14 +102,14 @@ class Book:
 
     def tie_weights(self) -> None:
         """Tie what several calls or layers find along the same axis of one weight."""
-        first: dict[tuple[int, int], WeightLabels] = {}
+        first: ByIdentity[keras.Variable, dict[int, WeightLabels]] = ByIdentity()
         for lies in self.weights:
-            known = first.setdefault((id(lies.weight), lies.axis), lies)
+            known = first.setdefault(lies.weight, {}).setdefault(lies.axis, lies)
             self.ledger.tie(known.labels, lies.labels, lies.layer.name)
-        users = {id(weight): name for weight, name in self.opaque}
+        users = ByIdentity(self.opaque)
         for lies in self.weights:
-            if id(lies.weight) in users:
-                reason = f"'{users[id(lies.weight)]}' uses '{lies.weight.path}' in a way not known"
+            if lies.weight in users:
+                reason = f"'{users[lies.weight]}' uses '{lies.weight.path}' in a way not known"
                 self.ledger.freeze(lies.labels, reason)
 
 

@@ -74,13 +74,13 @@ def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Lab
         for before, now in zip(reading.inputs[model], inputs):
             ledger.tie(before, now, model.name)
     reading.inputs.setdefault(model, inputs)
-    labels = {id(tensor): found for tensor, found in zip(graph.inputs, inputs)}
+    labels = dict(zip(graph.inputs, inputs))
     for node in calls_of(graph):
-        if not node.is_input and all(id(tensor) in labels for tensor in node.input_tensors):
-            found = _call(reading, node, [labels[id(tensor)] for tensor in node.input_tensors])
+        if not node.is_input and all(tensor in labels for tensor in node.input_tensors):
+            found = _call(reading, node, [labels[tensor] for tensor in node.input_tensors])
             reading.outputs[node] = found
-            labels.update((id(tensor), own) for tensor, own in zip(node.output_tensors, found))
-    return [labels[id(tensor)] for tensor in graph.outputs]
+            labels.update(zip(node.output_tensors, found))
+    return [labels[tensor] for tensor in graph.outputs]
 
 
 def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:

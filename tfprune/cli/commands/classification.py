@@ -61,7 +61,7 @@ def task_for(model: keras.Model, data: Data) -> Task:
     train, test = (
         _with_class_numbers(part, outputs, data.name) for part in (data.train, data.test)
     )
-    classes = 1 + max(int(train.y.max()), int(test.y.max()))
+    classes = 1 + max(int(np.asarray(part.y).max()) for part in (train, test))
     if outputs.shape[-1] < classes:
         raise ValueError(
             f"the model must have one output for each of the {classes} classes of {data.name!r}. "

@@ -4,13 +4,17 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.cli.commands.models import import_module
+from tfprune.support.tensors import Nest
+
+Answer = TypeVar("Answer")
+Given = Iterable[object]  # examples with labels, as `tfprune.one_shot` takes them
 
 _HELD_OUT = 0.2  # of the examples, where none are for tests
 _PAIRS = (("x_train", "y_train"), ("x_test", "y_test"))
@@ -32,7 +36,7 @@ class Data:
     test: Examples
 
     @property
-    def training(self) -> tuple[Any, ...]:
+    def training(self) -> tuple[Nest, ...]:
         """The training examples as (x, y) or (x, y, sample_weight)."""
         parts = (self.train.x, self.train.y, self.train.sample_weight)
         return parts if parts[2] is not None else parts[:2]
@@ -60,16 +64,13 @@ def load(source: tuple[str, str], folder: str | None) -> Data:
             found = _from_function(name)
         else:
             found = _digits() if name == "digits" else _from_tfds(name, folder)
-        train, test = (_examples(part) for part in found)
+        train = ExampleSource(found[0]).take(None)
+        test = None if found[1] is None else ExampleSource(found[1]).take(None)
     except (TypeError, ValueError) as error:
         raise ValueError(f"--data {name}: {error}") from error
     if test is None:
         train, test = _hold_out(train)
     return Data(name, train, test)
-
-
-def _examples(part: Any) -> Any:
-    return None if part is None else ExampleSource(part).take(None)
 
 
 def _hold_out(examples: Examples) -> tuple[Examples, Examples]:
@@ -79,7 +80,7 @@ def _hold_out(examples: Examples) -> tuple[Examples, Examples]:
     return examples.take(np.sort(order[held_out:])), examples.take(np.sort(order[:held_out]))
 
 
-def _from_file(path: str) -> tuple[Any, Any]:
+def _from_file(path: str) -> tuple[Given, Given | None]:
     """What a .npz file holds for training, and for tests or None."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -88,7 +89,7 @@ def _from_file(path: str) -> tuple[Any, Any]:
         raise ValueError(f"no .npz file, or a truncated one: {error}") from error
 
 
-def _pairs(arrays: dict[str, Any]) -> tuple[Any, Any]:
+def _pairs(arrays: dict[str, np.ndarray]) -> tuple[Given, Given | None]:
     named = [tuple(arrays[name] for name in pair if name in arrays) for pair in _PAIRS]
     if set(arrays) == {"x", "y"}:
         return (arrays["x"], arrays["y"]), None
@@ -100,7 +101,7 @@ def _pairs(arrays: dict[str, Any]) -> tuple[Any, Any]:
     )
 
 
-def _from_function(text: str) -> tuple[Any, Any]:
+def _from_function(text: str) -> tuple[Given, Given | None]:
     """What a function of the user returns for training, and for tests or None."""
     name, _, function = text.partition(":")
     make = getattr(import_module(name), function, None)
@@ -119,7 +120,7 @@ def _from_function(text: str) -> tuple[Any, Any]:
     return found, None
 
 
-def _digits() -> tuple[Any, Any]:
+def _digits() -> tuple[Given, Given | None]:
     """The 1,797 images of 8 x 8 pixels that are part of scikit-learn."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -135,7 +136,7 @@ def _digits() -> tuple[Any, Any]:
     return (x_train, y_train), (x_test, y_test)
 
 
-def _from_tfds(name: str, folder: str | None) -> tuple[Any, Any]:
+def _from_tfds(name: str, folder: str | None) -> tuple[Given, Given | None]:
     """The training and the test split of a classification data set."""
     import tensorflow_datasets as tfds
 
@@ -159,7 +160,7 @@ def _from_tfds(name: str, folder: str | None) -> tuple[Any, Any]:
     return train, test[0] if test else None
 
 
-def _asking_tfds(name: str, ask: Callable[[], Any]) -> Any:
+def _asking_tfds(name: str, ask: Callable[[], Answer]) -> Answer:
     """What TensorFlow Datasets answers; ValueError with its reason where it cannot."""
     import tensorflow_datasets as tfds
 

@@ -9,7 +9,7 @@ import keras
 
 from tfprune.cli.commands.classification import Task
 from tfprune.cli.commands.data import Data
-from tfprune.pruning.callbacks import UpdatePruningStep
+from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning
 from tfprune.sparsity.schedules import PolynomialDecay
@@ -132,9 +132,9 @@ class _Advance(keras.callbacks.Callback):
         self._epochs = epochs
         self._epoch = 0
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch + 1
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         loss = float((logs or {}).get("loss", math.nan))
         self._advance(f"{self._text}, epoch {self._epoch} of {self._epochs}, loss {loss:.4f}")

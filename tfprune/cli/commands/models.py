@@ -9,7 +9,6 @@ import sys
 import types
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import h5py
 import keras
@@ -68,7 +67,7 @@ def import_module(name: str) -> types.ModuleType:
         ) from error
 
 
-def _own_code(module: str) -> dict[str, Any]:
+def _own_code(module: str) -> dict[str, object]:
     """Name -> class or function, of those that belong to the package that a module is part of."""
     package = module.partition(".")[0]
     return {

@@ -10,6 +10,7 @@ from tfprune.cli.commands.data import load
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
 from tfprune.sparsity import structures
+from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.support.files import replacing
 from tfprune.targets.structures import structures_for
 
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome({**data, "report": found.to_dict()}, (*shown, found, lines))
 
 
-def _structure(name: str, arguments: tuple[Any, ...]) -> Any:
+def _structure(name: str, arguments: tuple[Any, ...]) -> Structure | StructureChoice:
     """The structure that `tfprune.cli.arguments.structure` has read."""
     if name == "structures_for":
         target, quantize = arguments

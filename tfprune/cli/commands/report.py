@@ -1,7 +1,8 @@
 """`tfprune report`: nonzeros, bytes and compression of a model, also as an HTML page."""
 
 import argparse
-from typing import Any
+
+from rich.console import RenderableType
 
 from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
@@ -11,7 +12,7 @@ from tfprune.reports.model_report import report
 def run(args: argparse.Namespace) -> Outcome:
     """Report on `args.model`."""
     found = report(models.load(args.model, args.modules, args.allow_lambda), verbose=False)
-    shown: tuple[Any, ...] = (found,)
+    shown: tuple[RenderableType, ...] = (found,)
     if args.html is not None:
         found.to_html(args.html)
         shown += (f"\nWritten: {args.html}",)

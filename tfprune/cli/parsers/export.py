@@ -1,7 +1,7 @@
 """Options of `tfprune export`."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import QUANTIZE, TARGETS
@@ -30,7 +30,7 @@ tfprune export model.keras -o model.tflite
   tfprune export model.keras -o model.tflite --quantize int8 --representative-data x.npy"""
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
     parser = arguments.add_command(
         commands,

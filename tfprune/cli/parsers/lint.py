@@ -1,7 +1,7 @@
 """Options of `tfprune lint`."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import MACHINES
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
     parser = arguments.add_command(
         commands,

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import SCORERS_WITHOUT_DATA
@@ -58,7 +58,7 @@ _OF_STAGES = ("spacing", "refresh_batch_norm")
 _OF_TRAINING = ("batch_size", "learning_rate")
 
 
-def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
     """Add the command's parser to `commands`."""
     parser = arguments.add_command(
         commands,

@@ -1,12 +1,13 @@
 """The options of `tfprune prune`, one by one."""
 
+import argparse
 from typing import Any
 
 from tfprune.cli import arguments
 from tfprune.cli.choices import DISTRIBUTIONS, SCORERS, SCORERS_WITHOUT_DATA, SPACINGS
 from tfprune.support.number_argument import number
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, object] = {
     "examples": 1000,
     "seed": 0,
     "update_weights": True,
@@ -18,7 +19,7 @@ DEFAULTS: dict[str, Any] = {
 GRADUAL_EPOCHS = 5
 
 
-def add_options(parser: Any) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to its parser."""
     parser.add_argument("model", metavar="MODEL", help="plain model, .keras or .h5")
     parser.add_argument(

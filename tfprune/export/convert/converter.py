@@ -20,6 +20,7 @@ import numpy as np
 from tfprune.export.convert import names, outputs, sizes
 from tfprune.export.file import flatbuffer, signature
 from tfprune.support import quiet
+from tfprune.support.tensors import Tensor
 
 _SHOWN_CHARACTERS = 300
 
@@ -49,9 +50,9 @@ def convert(
     Raises:
         ValueError: If the model has an operation that TFLite has not, or for "int8" a loop.
     """
-    paths: list[tuple[Any, ...]] = []
+    paths: list[tuple[object, ...]] = []
 
-    def call(*tensors: Any) -> list[Any]:
+    def call(*tensors: Tensor) -> list[Tensor]:
         import tensorflow as tf
 
         flat = keras.tree.flatten_with_path(model(signed.nest(tensors), training=False))

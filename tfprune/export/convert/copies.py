@@ -1,7 +1,6 @@
 """Copies of a model that convert better: computed in float32, or with unrolled loops."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -54,7 +53,7 @@ def unrolled(model: keras.Model, signed: signature.Signature) -> keras.Model:
     return _copy(model, _without_loops, f"unroll the layer {rolled[0].name!r}")
 
 
-def _copy(model: keras.Model, change: Callable[[Any], Any], demand: str) -> keras.Model:
+def _copy(model: keras.Model, change: Callable[[object], object], demand: str) -> keras.Model:
     try:
         config = change(keras.saving.serialize_keras_object(model))
         copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
@@ -67,7 +66,7 @@ def _copy(model: keras.Model, change: Callable[[Any], Any], demand: str) -> kera
     return copy
 
 
-def _in_float32(config: Any) -> Any:
+def _in_float32(config: object) -> object:
     """A serialized object with every dtype policy in it replaced by float32."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
@@ -78,7 +77,7 @@ def _in_float32(config: Any) -> Any:
     return config
 
 
-def _without_loops(config: Any) -> Any:
+def _without_loops(config: object) -> object:
     """A serialized object in which every recurrent layer unrolls."""
     if isinstance(config, dict):
         return {k: True if k == "unroll" else _without_loops(v) for k, v in config.items()}

@@ -1,7 +1,6 @@
 """The outputs of a converted file: their names, and tensors that every runtime can give out."""
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ SIGNATURE_KEY = "serving_default"  # the name that Keras's own export gives
 _CALLING = (OPERATORS.WHILE, OPERATORS.IF)
 
 
-def output_names(model: keras.Model, paths: list[tuple[Any, ...]]) -> list[str]:
+def output_names(model: keras.Model, paths: list[tuple[object, ...]]) -> list[str]:
     """The keys of the outputs, or Keras's own names, or their places.
 
     Args:

@@ -1,7 +1,6 @@
 """What `to_tflite` asks of its arguments, checked before anything is computed or written."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from tfprune.export.file.signature import Input
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Nest
 from tfprune.support.validation import require_integer, require_one_of
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -18,7 +18,7 @@ def check_options(
     *,
     target: str,
     quantize: str | None,
-    representative_data: Any,
+    representative_data: Nest,
     lower_conv3x3: bool,
     batch_size: int | None,
 ) -> None:

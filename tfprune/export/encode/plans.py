@@ -26,6 +26,7 @@ import numpy as np
 from tfprune.export.encode import costs, layouts, narrowing
 from tfprune.export.file.constants import Weight, inputs_of
 from tfprune.export.file.subgraph import OPERATORS, TYPES
+from tfprune.export.file.tables import Operator
 from tfprune.targets.target import Target
 
 # What an operator and the tensor that it writes, how a sparse tensor is walked, or what holds the
@@ -92,7 +93,7 @@ def plan(
     target: Target,
     quantize: str | None,
     densify: bool,
-    delegated: set[int],
+    delegated: set[Operator],
 ) -> Plan:
     """The form in which a weight is stored.
 
@@ -101,7 +102,7 @@ def plan(
         target: Where the file will run.
         quantize: "float16" or "int8_weights" to allow fewer bits.
         densify: Whether weights that no native kernel reads may be sparse.
-        delegated: The ids of the operators that XNNPACK runs.
+        delegated: The operators that XNNPACK runs.
 
     Returns:
         Where a native kernel is fastest on the target, what that reads; else the smallest form.
@@ -116,7 +117,7 @@ def plan(
 
 
 def _candidates(
-    weight: Weight, target: Target, quantize: str | None, densify: bool, delegated: set[int]
+    weight: Weight, target: Target, quantize: str | None, densify: bool, delegated: set[Operator]
 ) -> Iterator[Plan]:
     values = narrowing.unchanged(weight.values)
     if weight.fully_connected and target.costs is None:
@@ -128,7 +129,7 @@ def _candidates(
     if narrowed.kind is None:
         return
     yield Plan(narrowed, widened_after=weight.is_table)
-    readable = weight.is_table or {id(reader) for _, reader in weight.readers} <= delegated
+    readable = weight.is_table or {reader for _, reader in weight.readers} <= delegated
     if densify and readable:
         yield Plan(narrowed, layouts.smallest(narrowed.values), widened_after=weight.is_table)
 

@@ -83,7 +83,7 @@ def encode_model(
     """
     model = flatbuffer.copied(model)
     taken = {
-        id(operator)
+        operator
         for number, subgraph in enumerate(subgraphs(model))
         for position, operator in enumerate(subgraph.operators)
         if (number, position) in delegated
@@ -98,7 +98,7 @@ def encode_model(
     }
     # LiteRT.js computes garbage where an operator has one constant in float16 and one in float32.
     half = {
-        id(reader)
+        reader
         for weight, plan in made.items()
         if plan.narrowed.kind == TYPES.FLOAT16
         for _, reader in weight.readers
@@ -131,14 +131,14 @@ def _entry(weight: Weight, plan: Plan) -> EncodedTensor:
     )
 
 
-def _store(model: Model, weight: Weight, plan: Plan, only: set[int] | None = None) -> bool:
+def _store(model: Model, weight: Weight, plan: Plan, only: set[Operator] | None = None) -> bool:
     """Puts the planned values in the place of the dense ones, for every tensor over them.
 
     Args:
         model: The model, changed in place.
         weight: One of its weights.
         plan: How to store it.
-        only: The ids of the operators that shall read the new values; None for all. The others
+        only: The operators that shall read the new values; None for all. The others
             go on reading the old ones.
 
     Returns:
@@ -146,7 +146,7 @@ def _store(model: Model, weight: Weight, plan: Plan, only: set[int] | None = Non
     """
     buffer, left = 0, False
     for use in weight.uses:
-        readers = [each for each in use.readers if only is None or id(each) in only]
+        readers = [each for each in use.readers if only is None or each in only]
         left |= len(readers) < len(use.readers)
         if readers:
             buffer = buffer or flatbuffer.add_buffer(

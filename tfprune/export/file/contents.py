@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import math
 import os
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -68,7 +67,7 @@ class Inspection:
         """The constants with a sparse encoding."""
         return tuple(tensor for tensor in self.constants if tensor.encoding != "dense")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The contents as plain values, ready for JSON."""
         return dataclasses.asdict(self)
 

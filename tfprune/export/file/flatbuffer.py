@@ -102,7 +102,7 @@ class _Content(bytes):
 
 
 # The vectors of tables in the schema, and those of them whose tables hold further ones.
-_TABLES: dict[type[Any], tuple[str, ...]] = {
+_TABLES: dict[type, tuple[str, ...]] = {
     schema.Model: (
         "OperatorCodes",
         "Subgraphs",
@@ -242,7 +242,7 @@ def add_buffer(model: Model, values: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
-def _count_tables(table: Any, room: int) -> int:
+def _count_tables(table: object, room: int) -> int:
     """Checks the lengths of a table's vectors of tables, before anything loops over them.
 
     Vectors may share tables, so lengths that each fit the file can multiply to billions of objects.

@@ -1,10 +1,13 @@
 """What a Keras model takes and gives: the shapes, types and names behind its .tflite signature."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
+
+from tfprune.support.tensors import Nest, Tensor
 
 _CHECKED_BATCH = 2  # a file of any batch is checked with another batch than the one it loads with
 
@@ -32,18 +35,18 @@ class Signature:
     """
 
     inputs: tuple[Input, ...]
-    structure: Any
+    structure: Nest
     batch: int
     free_batch: bool
     resizable: bool = False
 
-    def nest(self, arrays: Any) -> Any:
+    def nest(self, arrays: Iterable[object]) -> Nest:
         """Puts one flat sequence of tensors into the nesting that the model takes."""
         return keras.tree.pack_sequence_as(self.structure, list(arrays))
 
 
 def signature_of(
-    model: keras.Model, *, batch_size: int | None = 1, example: Any = None
+    model: keras.Model, *, batch_size: int | None = 1, example: Nest = None
 ) -> Signature:
     """The signature of a built model.
 
@@ -88,7 +91,7 @@ def signature_of(
     )
 
 
-def arrays_for(signature: Signature, data: Any, argument: str) -> list[np.ndarray]:
+def arrays_for(signature: Signature, data: Nest, argument: str) -> list[np.ndarray]:
     """Checks data that a user gave for the model's inputs.
 
     Args:
@@ -127,7 +130,7 @@ def arrays_for(signature: Signature, data: Any, argument: str) -> list[np.ndarra
     return [array.astype(wanted.dtype) for array, wanted in zip(arrays, signature.inputs)]
 
 
-def _symbolic_inputs(model: keras.Model, example: Any) -> Any:
+def _symbolic_inputs(model: keras.Model, example: Nest) -> Nest:
     """The model's inputs as anything with a shape and a dtype, in the model's own nesting."""
     if isinstance(model, keras.Sequential):
         return model.inputs[0]
@@ -144,7 +147,7 @@ def _symbolic_inputs(model: keras.Model, example: Any) -> Any:
     return _specs(config["input_shape"], model.input_dtype)
 
 
-def _free_batch(example: Any) -> keras.KerasTensor:
+def _free_batch(example: Tensor | np.ndarray) -> keras.KerasTensor:
     array = np.asarray(example)
     narrow = {"float64": "float32", "int64": "int32"}  # what Keras makes of NumPy's defaults
     return keras.KerasTensor(

@@ -8,7 +8,6 @@ own, so several may look at one subgraph.
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -123,7 +122,7 @@ class Subgraph:
         code: int,
         inputs: Sequence[int] | np.ndarray,
         outputs: Sequence[int] | np.ndarray,
-        options: Any = None,
+        options: object = None,
         *,
         version: int = 1,
     ) -> Operator:

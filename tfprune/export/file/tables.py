@@ -6,6 +6,7 @@ their fields for readers and for mypy; the objects are always those of the schem
 
 from typing import Any, Protocol
 
+import flatbuffers
 import numpy as np
 
 
@@ -128,5 +129,5 @@ class Model(Protocol):
     metadata: list[Metadata] | None
     signatureDefs: list[SignatureDef] | None
 
-    def Pack(self, builder: Any) -> int:
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         """Writes the model with a flatbuffers builder; returns where it begins."""

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import os
-from typing import Any
 
 from tfprune.export.file import flatbuffer, loops
 from tfprune.export.file.decoding import Constants
@@ -110,7 +109,7 @@ class Coverage:
         found = collections.Counter(layer.blocker for layer in self.layers if layer.blocker)
         return dict(found.most_common())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The coverage as plain values, ready for JSON."""
         return dataclasses.asdict(self) | {
             "sparse_layers": self.sparse_layers,

@@ -112,10 +112,10 @@ def _flatten(subgraph: Subgraph, head: list[Operator]) -> None:
         index = int(operator.outputs[0])
         batch, _, _, channels = subgraph.shape(index)
         flat[index] = tensors.like(subgraph, index, (batch, channels), "flat")
-    members = {id(operator) for operator in head}
+    members = set(head)
     kept = set(subgraph.outputs)
     for operator in subgraph.operators:
-        if id(operator) not in members:
+        if operator not in members:
             kept |= {
                 int(index)
                 for index in operator.inputs
@@ -126,9 +126,9 @@ def _flatten(subgraph: Subgraph, head: list[Operator]) -> None:
     def rule(operator: Operator) -> list[Operator]:
         for index in map(int, operator.inputs):
             reshape = subgraph.code(operator) == OPERATORS.RESHAPE and index not in kept
-            if index in flat and (id(operator) in members or reshape):
+            if index in flat and (operator in members or reshape):
                 subgraph.replace_input(operator, index, flat[index])
-        if id(operator) not in members:
+        if operator not in members:
             return [operator]
         index = int(operator.outputs[0])
         made = _flattened(subgraph, operator)

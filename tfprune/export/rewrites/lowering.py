@@ -61,7 +61,7 @@ def apply(subgraph: Subgraph) -> tuple[str, ...]:
     producers = subgraph.producers()
     emitter = shifts.Emitter(subgraph)
     inside: set[int] = set()  # what the first convolution and those after it write
-    lowered: dict[int, _Lowering] = {}
+    lowered: dict[Operator, _Lowering] = {}
     for operator in subgraph.operators:
         code = subgraph.code(operator)
         behind = inside & set(map(int, operator.inputs))
@@ -72,7 +72,7 @@ def apply(subgraph: Subgraph) -> tuple[str, ...]:
         else:
             lowering = _following(subgraph, emitter, operator, producers)
         if lowering is not None:
-            lowered[id(operator)] = lowering
+            lowered[operator] = lowering
         inside |= set(map(int, operator.outputs))
     for index in subgraph.outputs:
         if index in inside and tensors.is_spatial(subgraph, index):
@@ -80,7 +80,7 @@ def apply(subgraph: Subgraph) -> tuple[str, ...]:
             raise NotApplicable(f"the output {name!r} has height and width")
     if not lowered:
         return ()
-    subgraph.rewrite(lambda operator: lowered.get(id(operator), lambda: [operator])())
+    subgraph.rewrite(lambda operator: lowered.get(operator, lambda: [operator])())
     return (f"Layers lowered to 1x1 convolutions and shifts: {len(lowered)}.",)
 
 

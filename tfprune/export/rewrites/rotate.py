@@ -32,14 +32,14 @@ class _Plan:
         rotated: The tensors that exist rotated.
         sources: Those among them that a REVERSE_V2 makes from the plain tensor.
         undone: Those that something reads plain.
-        moved: The ids of the operators that run on rotated tensors.
+        moved: The operators that run on rotated tensors.
         convolutions: Those among them with a kernel larger than 1x1 and a stride, their windows.
     """
 
     rotated: set[int] = dataclasses.field(default_factory=set)
     sources: set[int] = dataclasses.field(default_factory=set)
     undone: set[int] = dataclasses.field(default_factory=set)
-    moved: set[int] = dataclasses.field(default_factory=set)
+    moved: set[Operator] = dataclasses.field(default_factory=set)
     convolutions: list[windows.Window] = dataclasses.field(default_factory=list)
 
 
@@ -92,7 +92,7 @@ def _plan(subgraph: Subgraph, producers: dict[int, Operator], grow: bool) -> _Pl
     plan = _spread(subgraph, producers)
     plan.convolutions = [window for _, window in strided]
     for operator in subgraph.operators:
-        if id(operator) in plan.moved and subgraph.code(operator) in windows.CONVOLUTIONS:
+        if operator in plan.moved and subgraph.code(operator) in windows.CONVOLUTIONS:
             _check_convolution(subgraph, operator, producers, grow)
     return plan
 
@@ -119,7 +119,7 @@ def _spread(subgraph: Subgraph, producers: dict[int, Operator]) -> _Plan:
                 name = _describe(subgraph, ended if ended is not None else operator)
                 raise _NotApplicable(f"it would have to end before {name} and begin again after it")
             plan.sources |= plain
-            plan.moved.add(id(operator))
+            plan.moved.add(operator)
             plan.rotated |= plain | _spatial(subgraph, operator.outputs)
         elif plan.rotated & spatial:
             plan.undone |= plan.rotated & spatial
@@ -194,9 +194,9 @@ class _Rotation:
         # Windows say what the file said before, so all are read before any operator changes.
         window_kinds = windows.CONVOLUTIONS | windows.POOLS
         self.windows = {
-            id(operator): windows.read(self.subgraph, operator, self.producers)
+            operator: windows.read(self.subgraph, operator, self.producers)
             for operator in self.subgraph.operators
-            if id(operator) in self.plan.moved and self.subgraph.code(operator) in window_kinds
+            if operator in self.plan.moved and self.subgraph.code(operator) in window_kinds
         }
         first = [
             self._reverse(index, self.rotated[index])
@@ -207,7 +207,7 @@ class _Rotation:
         self.subgraph.operators[:0] = first
 
     def _rule(self, operator: Operator) -> list[Operator]:
-        moves = id(operator) in self.plan.moved
+        moves = operator in self.plan.moved
         made = self._moved(operator) if moves else self._unmoved(operator)
         for index in map(int, operator.outputs):
             if moves and index in self.plan.rotated:
@@ -222,7 +222,7 @@ class _Rotation:
     def _moved(self, operator: Operator) -> list[Operator]:
         """An operator on rotated inputs: its kernel, constants and padding turned around."""
         code = self.subgraph.code(operator)
-        window = self.windows.get(id(operator))
+        window = self.windows.get(operator)
         if window is not None:
             return self._turned(operator, window)
         if code == OPERATORS.PAD:

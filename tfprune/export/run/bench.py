@@ -4,7 +4,6 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -110,7 +109,7 @@ class Timing:
             ),
         }
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The timing as plain values, ready for JSON."""
         low, high = self.ratio_low, self.ratio_high
         known = math.isfinite(high)

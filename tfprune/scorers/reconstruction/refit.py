@@ -19,7 +19,7 @@ def refit_rows(
     weights: np.ndarray,
     kept: np.ndarray,
     moments: np.ndarray,
-    group_of_row: np.ndarray,
+    slice_of_row: np.ndarray,
     *,
     memory: int = 1 << 26,
 ) -> np.ndarray:
@@ -28,8 +28,8 @@ def refit_rows(
     Args:
         weights: (rows, d) float64, w.
         kept: (rows, d) boolean.
-        moments: (groups, d, d), H of each group, symmetric positive definite.
-        group_of_row: (rows,) the group whose H a row has.
+        moments: (slices, d, d), H of each slice, symmetric positive definite.
+        slice_of_row: (rows,) the slice whose H a row has.
         memory: bytes of work arrays.
 
     Returns:
@@ -47,14 +47,14 @@ def refit_rows(
         step = max(1, memory // (16 * weights.shape[1] ** 2))
         for start in range(0, len(weights), step):
             part = slice(start, start + step)
-            new[part] += _side_by_side(weights[part], kept[part], moments, group_of_row[part])
+            new[part] += _side_by_side(weights[part], kept[part], moments, slice_of_row[part])
         return new
-    for group in np.unique(group_of_row):
-        rows = np.flatnonzero(group_of_row == group)
+    for number in np.unique(slice_of_row):
+        rows = np.flatnonzero(slice_of_row == number)
         patterns, same = np.unique(np.packbits(kept[rows], axis=1), axis=0, return_inverse=True)
         for index in range(len(patterns)):
             alike = rows[same.reshape(-1) == index]
-            new[alike] += _together(weights[alike], kept[alike[0]], moments[group])
+            new[alike] += _together(weights[alike], kept[alike[0]], moments[number])
     return new
 
 
@@ -72,14 +72,14 @@ def _together(weights: np.ndarray, kept: np.ndarray, h: np.ndarray) -> np.ndarra
 
 
 def _side_by_side(
-    weights: np.ndarray, kept: np.ndarray, moments: np.ndarray, group_of_row: np.ndarray
+    weights: np.ndarray, kept: np.ndarray, moments: np.ndarray, slice_of_row: np.ndarray
 ) -> np.ndarray:
     """Return the changes of rows that keep inputs of their own, by one batched solution.
 
     Rows and columns of H outside K are replaced by those of the identity, which leaves the
     equations of K as they are.
     """
-    h = moments[group_of_row]
+    h = moments[slice_of_row]
     lost = np.einsum("rq,rqk->rk", np.where(kept, 0.0, weights), h)
     h *= kept[:, :, None] & kept[:, None, :]
     h += np.eye(h.shape[1]) * ~kept[:, :, None]

@@ -44,7 +44,7 @@ class Quotas:
 def remove_elements(
     weights: np.ndarray,
     inverses: np.ndarray,
-    group_of_row: np.ndarray,
+    slice_of_row: np.ndarray,
     *,
     quotas: Quotas | None = None,
     memory: int = 1 << 26,
@@ -53,8 +53,8 @@ def remove_elements(
 
     Args:
         weights: (rows, d) float64.
-        inverses: (groups, d, d), H^-1 of each group, symmetric positive definite.
-        group_of_row: (rows,) the group whose H a row has.
+        inverses: (slices, d, d), H^-1 of each slice, symmetric positive definite.
+        slice_of_row: (rows,) the slice whose H a row has.
         quotas: removals that come first; after them the others follow. None for no restriction.
         memory: bytes of work arrays, a single row's at least.
 
@@ -77,7 +77,7 @@ def remove_elements(
     for start in range(0, rows, step):
         part = slice(start, start + step)
         own = quotas and Quotas(quotas.labels[part], quotas.allowed[part])
-        state = _Rows(weights[part], inverses, group_of_row[part], own)
+        state = _Rows(weights[part], inverses, slice_of_row[part], own)
         for first in range(0, size, _STEPS):
             for k in range(first, min(first + _STEPS, size)):
                 order[part, k], losses[part, k] = state.remove(k - first)
@@ -89,14 +89,14 @@ class _Rows:
     """Rows on their way: the weights left, and H^-1 as `base` minus the columns kept aside."""
 
     def __init__(
-        self, weights: np.ndarray, shared: np.ndarray, groups: np.ndarray, quotas: Quotas | None
+        self, weights: np.ndarray, shared: np.ndarray, slices: np.ndarray, quotas: Quotas | None
     ):
         count, size = weights.shape
-        self.shared, self.groups, self.rows = shared, groups, np.arange(count)
+        self.shared, self.slices, self.rows = shared, slices, np.arange(count)
         self.w = weights.astype(np.float64)
         self.left = np.broadcast_to(np.arange(size), weights.shape)
         self.base: np.ndarray | None = None  # before the first compaction, the shared matrices
-        self.diagonal = np.diagonal(shared, axis1=1, axis2=2)[groups]
+        self.diagonal = np.diagonal(shared, axis1=1, axis2=2)[slices]
         self.floor = _TINY * self.diagonal
         self.labels = None if quotas is None else quotas.labels
         self.allowed = None if quotas is None else quotas.allowed.copy()
@@ -115,7 +115,7 @@ class _Rows:
         q = np.argmin(self._restricted(cost), axis=1)
         left = self.left[rows, q]
         if self.base is None:
-            column = self.shared[self.groups[:, None], left[:, None], self.left]
+            column = self.shared[self.slices[:, None], left[:, None], self.left]
         else:
             column = self.base[rows, q]
         aside = self.columns[:, :k]
@@ -151,7 +151,7 @@ class _Rows:
         base = np.empty((count, stay.shape[1], stay.shape[1]))
         for i in range(count):
             if self.base is None:
-                base[i] = self.shared[self.groups[i]][np.ix_(left[i], left[i])]
+                base[i] = self.shared[self.slices[i]][np.ix_(left[i], left[i])]
             else:
                 base[i] = self.base[i][np.ix_(stay[i], stay[i])]
             columns = self.columns[i][:, stay[i]]

@@ -29,7 +29,7 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.protocol import Evidence
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
-from tfprune.scorers.reconstruction.units import Unit, quotas, units_of
+from tfprune.scorers.reconstruction.row_sets import RowSet, quotas, row_sets_of
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
 from tfprune.support.configurable import Configurable
@@ -53,7 +53,7 @@ class Reconstruction(Configurable):
 
     N:M patterns along the inputs are obeyed during removal: the scores make the pattern lose what
     greedy removal within it loses. Blocks and channels that are products of a set of inputs and a
-    set of outputs of one group are removed as blocks, each element scored by the cost divided by
+    set of outputs of one slice are removed as blocks, each element scored by the cost divided by
     the elements of the block. Patterns that run across outputs, and blocks that are no such product
     (those along the channels of a depthwise kernel), get the scores of single weights.
 
@@ -123,7 +123,7 @@ class Reconstruction(Configurable):
         self, name: str, w: np.ndarray, inputs: LayerInputs, evidence: Evidence, mask: np.ndarray
     ) -> np.ndarray:
         problem = self._problem(name, w, inputs, evidence)
-        new = refit_rows(problem.w, problem.rows_of(mask), problem.h, problem.group_of_row)
+        new = refit_rows(problem.w, problem.rows_of(mask), problem.h, problem.slice_of_row)
         return problem.weight_of(new).astype(w.dtype)
 
     def _problem(
@@ -140,7 +140,7 @@ class Reconstruction(Configurable):
                 f"Inputs of the layer of '{name}' must be finite. Received: NaN or inf."
             )
         mean = np.diagonal(h, axis1=1, axis2=2).mean(axis=1)
-        # A group that sees only zeros is damped as the others are on average.
+        # A slice that sees only zeros is damped as the others are on average.
         mean = np.where(mean > 0.0, mean, mean.mean() or 1.0)
         h += (self.damping * mean)[:, None, None] * np.eye(h.shape[1])
         return _Problem(inputs, matrix.transpose(0, 2, 1).reshape(-1, h.shape[1]), h)
@@ -148,7 +148,7 @@ class Reconstruction(Configurable):
 
 @dataclasses.dataclass(frozen=True)
 class _Problem:
-    """A weight as independent rows w (rows, d), `outputs` of them a group, and H of each group."""
+    """A weight as independent rows w (rows, d), `outputs` of them a slice, and H of each slice."""
 
     inputs: LayerInputs
     w: np.ndarray
@@ -159,21 +159,21 @@ class _Problem:
         return len(self.w) // len(self.h)
 
     @property
-    def group_of_row(self) -> np.ndarray:
+    def slice_of_row(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.h)), self.outputs)
 
     @property
     def energy(self) -> float:
-        by_group = self.w.reshape(len(self.h), self.outputs, -1)
-        return float(np.sum((by_group @ self.h) * by_group)) or 1.0
+        by_slice = self.w.reshape(len(self.h), self.outputs, -1)
+        return float(np.sum((by_slice @ self.h) * by_slice)) or 1.0
 
     def rows_of(self, array: np.ndarray) -> np.ndarray:
         """Return an array of the weight's shape as (rows, d)."""
         return self.inputs.to_matrix(array).transpose(0, 2, 1).reshape(self.w.shape)
 
     def weight_of(self, rows: np.ndarray) -> np.ndarray:
-        by_group = rows.reshape(len(self.h), self.outputs, -1)
-        return np.ascontiguousarray(self.inputs.from_matrix(by_group.transpose(0, 2, 1)))
+        by_slice = rows.reshape(len(self.h), self.outputs, -1)
+        return np.ascontiguousarray(self.inputs.from_matrix(by_slice.transpose(0, 2, 1)))
 
 
 def _inputs_of(weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, LayerInputs]:
@@ -191,30 +191,30 @@ def _score(problem: _Problem, structure: Structure, rows: str) -> np.ndarray:
     labels = group_labels(structure, problem.weight_of(problem.w).shape)
     kept, first = kept_in_group(structure), None
     if labels is not None and not kept:
-        found = units_of(problem.rows_of(labels), problem.outputs)
+        found = row_sets_of(problem.rows_of(labels), problem.outputs)
         if found is not None:
             return problem.weight_of(_block_scores(problem, found, rows))
     if labels is not None and kept:
         first = quotas(problem.rows_of(labels), kept)
     order, losses = remove_elements(
-        problem.w, np.linalg.inv(problem.h), problem.group_of_row, quotas=first
+        problem.w, np.linalg.inv(problem.h), problem.slice_of_row, quotas=first
     )
     scores = np.empty_like(problem.w)
     np.put_along_axis(scores, order, _rising(losses / problem.energy, rows), axis=1)
     return problem.weight_of(scores)
 
 
-def _block_scores(problem: _Problem, found: list[Unit], rows: str) -> np.ndarray:
+def _block_scores(problem: _Problem, found: list[RowSet], rows: str) -> np.ndarray:
     """Return (rows, d) scores: the cost of a block's removal divided by its elements."""
     orders, costs = [], []
     inverses = np.linalg.inv(problem.h)
-    for unit in found:
-        w, h = problem.w[unit.rows], problem.h[unit.group]
-        if unit.labels.any():
-            order, losses = remove_blocks(w.T, inverses[unit.group], unit.labels)
+    for chosen in found:
+        w, h = problem.w[chosen.rows], problem.h[chosen.slice]
+        if chosen.labels.any():
+            order, losses = remove_blocks(w.T, inverses[chosen.slice], chosen.labels)
         else:  # nothing is left that could make up for the loss
             order, losses = np.zeros(1, np.int64), np.array([np.sum((w @ h) * w)])
-        elements = np.bincount(unit.labels)[order] * len(unit.rows)
+        elements = np.bincount(chosen.labels)[order] * len(chosen.rows)
         orders.append(order)
         costs.append(losses / elements / problem.energy)
     scores = np.empty_like(problem.w)

@@ -2,7 +2,7 @@
 
 A row is an output of its own, with the d weights of one column. An N:M pattern along the inputs is
 a quota for sets of weights inside each row. A block is removable as a block where it is a product
-of a set of inputs and a set of outputs of one group; outputs with the same blocks form a unit.
+of a set of inputs and a set of outputs of one slice; outputs with the same blocks form a row set.
 """
 
 import dataclasses
@@ -13,16 +13,16 @@ from tfprune.scorers.reconstruction.removal import Quotas
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class RowSet:
     """Rows that lose blocks of inputs together.
 
     Attributes:
-        group: group of the rows.
+        slice: which of the independent products the rows are of.
         rows: indices of the rows.
         labels: (d,) integers in [0, blocks), the block of each input.
     """
 
-    group: int
+    slice: int
     rows: np.ndarray
     labels: np.ndarray
 
@@ -52,25 +52,25 @@ def quotas(labels: np.ndarray, kept: int) -> Quotas | None:
     return Quotas(own, np.maximum(sizes - kept, 0))
 
 
-def units_of(labels: np.ndarray, outputs: int) -> list[Unit] | None:
-    """Return the rows that lose blocks together; None if a block is not within one unit.
+def row_sets_of(labels: np.ndarray, outputs: int) -> list[RowSet] | None:
+    """Return the rows that lose blocks together; None if a block is not within one row set.
 
     Args:
         labels: (rows, d), the block of each weight, all of [0, blocks) present.
-        outputs: rows a group; groups follow one another.
+        outputs: rows a slice; slices follow one another.
 
     Example:
-        >>> [unit.rows.tolist() for unit in units_of(np.array([[0, 0], [0, 0], [1, 1]]), 3)]
+        >>> [found.rows.tolist() for found in row_sets_of(np.array([[0, 0], [0, 0], [1, 1]]), 3)]
         [[0, 1], [2]]
-        >>> units_of(np.array([[0, 0], [0, 0]]), 1) is None
+        >>> row_sets_of(np.array([[0, 0], [0, 0]]), 1) is None
         True
     """
     found, blocks = [], 0
-    for group, start in enumerate(range(0, len(labels), outputs)):
+    for number, start in enumerate(range(0, len(labels), outputs)):
         patterns, which = np.unique(labels[start : start + outputs], axis=0, return_inverse=True)
         for index, pattern in enumerate(patterns):
             present, own = np.unique(pattern, return_inverse=True)
             blocks += present.size
             rows = start + np.flatnonzero(which.reshape(-1) == index)
-            found.append(Unit(group, rows, own.reshape(-1)))
+            found.append(RowSet(number, rows, own.reshape(-1)))
     return found if blocks == int(labels.max()) + 1 else None

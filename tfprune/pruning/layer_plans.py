@@ -1,13 +1,12 @@
-"""What `prune` does to each layer: one plan a unit, made from schedule, structure and rules."""
+"""What `prune` does to each layer: one plan a layer, made from schedule, structure and rules."""
 
 import dataclasses
 import math
 import warnings
-from typing import Any
 
 import keras
 
-from tfprune.keras_graph.rebuilding import units
+from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import (
@@ -19,21 +18,22 @@ from tfprune.sparsity.contract import (
 from tfprune.sparsity.rules import Rule
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.sparsity.structures import Unstructured
+from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.plans import assigned, joined
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitPlan:
+class LayerPlan:
     """What each prunable weight of one layer gets.
 
     Attributes:
-        unit: a layer that `prune` wraps as a whole.
+        layer: one that `prune` wraps as a whole.
         weights: its prunable weights.
         schedules: one for each of them, None where it stays dense.
         structures: one for each of them, None where a choice of structures leaves it dense.
     """
 
-    unit: keras.layers.Layer
+    layer: keras.layers.Layer
     weights: tuple[keras.Variable, ...]
     schedules: tuple[Schedule | None, ...]
     structures: tuple[Structure | None, ...]
@@ -42,7 +42,7 @@ class UnitPlan:
     def prunes(self) -> bool:
         return any(schedule is not None for schedule in self.schedules)
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Return the arguments of `PrunedLayer` that differ from layer to layer."""
         return {
             "schedule": joined(list(self.schedules)),
@@ -54,13 +54,13 @@ class UnitPlan:
         return [0.0 if item is None else final_sparsity(item) for item in self.schedules]
 
 
-def plan_units(
+def plan_layers(
     model: keras.Model,
     schedule: Schedule,
     structure: Structure | StructureChoice,
     rules: list[Rule],
-) -> list[UnitPlan]:
-    """Return one plan for each of `tfprune.keras_graph.rebuilding.units(model)`.
+) -> list[LayerPlan]:
+    """Return one plan for each of `tfprune.keras_graph.rebuilding.outer_layers(model)`.
 
     Args:
         model: plain, built model.
@@ -79,21 +79,23 @@ def plan_units(
         if isinstance(structure, StructureChoice)
         else [structure] * len(weights)
     )
-    structures = {id(weight): kind for weight, kind in zip(weights, chosen)}
+    structures = ByIdentity(zip(weights, chosen))
     plans = []
-    for unit in units(model):
-        own = tuple(prunable_weights(unit))
-        pairs = [_planned(weight, schedule, structures[id(weight)], rules) for weight in own]
+    for layer in outer_layers(model):
+        own = tuple(prunable_weights(layer))
+        pairs = [_planned(weight, schedule, structures[weight], rules) for weight in own]
         plans.append(
-            UnitPlan(unit, own, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs))
+            LayerPlan(
+                layer, own, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
+            )
         )
     return plans
 
 
-def require_totals(plans: list[UnitPlan], distribution: Any) -> None:
-    """Raise ValueError if weights that share a target cannot reach it together.
+def require_totals(plans: list[LayerPlan], distribution: str | distributions.Distribution) -> None:
+    """Raise ValueError if weights that share a total sparsity cannot reach it together.
 
-    The "uniform" distribution has no target but that of each weight. There, a pattern with short
+    The "uniform" distribution has no total but that of each weight. There, a pattern with short
     groups at an edge removes less than it is asked for: that is a warning.
 
     Args:
@@ -127,20 +129,20 @@ def require_totals(plans: list[UnitPlan], distribution: Any) -> None:
 
 
 def _by_schedule(
-    plans: list[UnitPlan],
+    plans: list[LayerPlan],
 ) -> list[tuple[Schedule, list[tuple[keras.Variable, Structure]]]]:
     """Return the trainable weights that follow the same schedule, each once."""
     found: list[tuple[Schedule, list[tuple[keras.Variable, Structure]]]] = []
-    seen: set[int] = set()
+    seen: ByIdentity[keras.Variable, None] = ByIdentity()
     for plan in plans:
         for weight, schedule, kind in zip(plan.weights, plan.schedules, plan.structures):
-            if schedule is None or kind is None or not weight.trainable or id(weight) in seen:
+            if schedule is None or kind is None or not weight.trainable or weight in seen:
                 continue
-            seen.add(id(weight))
-            group = next((weights for other, weights in found if other == schedule), None)
-            if group is None:
-                found.append((schedule, group := []))
-            group.append((weight, kind))
+            seen[weight] = None
+            cohort = next((weights for other, weights in found if other == schedule), None)
+            if cohort is None:
+                found.append((schedule, cohort := []))
+            cohort.append((weight, kind))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Groups of weights that are pruned together: of one schedule, scorer and distribution."""
+"""Cohorts: weights that are pruned together: of one schedule, scorer and distribution."""
 
 import dataclasses
 from collections.abc import Collection
@@ -9,19 +9,20 @@ from tfprune.scorers.protocol import Scorer
 from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure
+from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.added_state import PastScores
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import PrunedLayer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WeightGroup:
-    """Weights that are updated together: they follow one schedule and share one target.
+class Cohort:
+    """Weights that are updated together: they follow one schedule and share one total sparsity.
 
     Attributes:
         schedule: step -> sparsity.
         scorer: weights, evidence -> scores.
-        distribution: name or function; how the target becomes one sparsity a weight.
+        distribution: name or function; how the total sparsity becomes one sparsity a weight.
         weights: name -> stored weight.
         masks: name -> its masks, several where tied layers each hold one.
         structures: name -> structure.
@@ -41,8 +42,8 @@ class WeightGroup:
         """Return the weights that are updated; those of frozen layers keep their masks."""
         return {name: weight for name, weight in self.weights.items() if weight.trainable}
 
-    def only(self, names: Collection[str]) -> "WeightGroup":
-        """Return the part of the group with these weights."""
+    def only(self, names: Collection[str]) -> "Cohort":
+        """Return the part of the cohort with these weights."""
         weights = {name: w for name, w in self.weights.items() if name in names}
         return dataclasses.replace(self, weights=weights)
 
@@ -54,33 +55,33 @@ class WeightGroup:
         return last
 
 
-def grouped(layers: list[PrunedLayer]) -> list[WeightGroup]:
-    """Return groups of equal schedule, scorer and distribution; a tied weight is in one, once.
+def cohorts_of(layers: list[PrunedLayer]) -> list[Cohort]:
+    """Return cohorts of equal schedule, scorer and distribution; a tied weight is in one, once.
 
     Args:
         layers: built `PrunedLayer`s of one model.
     """
-    groups: list[WeightGroup] = []
-    masks_of: dict[int, list[keras.Variable]] = {}
-    past_of: dict[int, list[PastScores]] = {}
+    cohorts: list[Cohort] = []
+    masks_of: ByIdentity[keras.Variable, list[keras.Variable]] = ByIdentity()
+    past_of: ByIdentity[keras.Variable, list[PastScores]] = ByIdentity()
     names: set[str] = set()
     for layer in layers:
         for own in layer.pruned:
-            past_of.setdefault(id(own.weight), []).extend([own.past] if own.past else [])
-            if id(own.weight) in masks_of:
-                masks_of[id(own.weight)].append(own.mask)
+            past_of.setdefault(own.weight, []).extend([own.past] if own.past else [])
+            if own.weight in masks_of:
+                masks_of[own.weight].append(own.mask)
                 continue
-            masks_of[id(own.weight)] = [own.mask]
+            masks_of[own.weight] = [own.mask]
             name = _unique(plain_path(layer, own.weight.path), names)
-            group = next((g for g in groups if _belongs(g, layer, own)), None)
-            if group is None:
-                group = WeightGroup(own.schedule, layer.scorer, layer.distribution, {}, {}, {}, {})
-                groups.append(group)
-            group.weights[name] = own.weight
-            group.masks[name] = masks_of[id(own.weight)]
-            group.structures[name] = own.structure
-            group.past[name] = past_of[id(own.weight)]
-    return groups
+            cohort = next((c for c in cohorts if _belongs(c, layer, own)), None)
+            if cohort is None:
+                cohort = Cohort(own.schedule, layer.scorer, layer.distribution, {}, {}, {}, {})
+                cohorts.append(cohort)
+            cohort.weights[name] = own.weight
+            cohort.masks[name] = masks_of[own.weight]
+            cohort.structures[name] = own.structure
+            cohort.past[name] = past_of[own.weight]
+    return cohorts
 
 
 def plain_path(layer: keras.layers.Layer, path: str) -> str:
@@ -98,8 +99,8 @@ def plain_path(layer: keras.layers.Layer, path: str) -> str:
     return path
 
 
-def _belongs(group: WeightGroup, layer: PrunedLayer, own: PrunedWeight) -> bool:
-    return (group.schedule, group.scorer, group.distribution) == (
+def _belongs(cohort: Cohort, layer: PrunedLayer, own: PrunedWeight) -> bool:
+    return (cohort.schedule, cohort.scorer, cohort.distribution) == (
         own.schedule,
         layer.scorer,
         layer.distribution,
