@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from tfprune.cli.parsers import bench, export, inspection, lint, prune, report
+from tfprune.cli.parsers import bench, export, inspection, lint, prune, report, shrink
 from tfprune.support.quiet import silenced
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
-_PARSERS = (inspection, prune, export, lint, bench, report)
+_PARSERS = (inspection, prune, shrink, export, lint, bench, report)
 _LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages
 
 

@@ -1,0 +1,68 @@
+"""tfprune shrink: a smaller model, its plan, and what was measured of it."""
+
+import keras
+import pytest
+
+from tests.support.cli_runner import json_of
+from tfprune import cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shrink")
+    layers = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(8, 3, name="conv"),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(16, "relu", name="hidden"),
+        keras.layers.Dense(10, name="logits"),
+    ]
+    keras.Sequential(layers, name="digits").save(folder / "model.keras")
+    return folder
+
+
+def test_a_smaller_model_is_written_and_measured(folder, capsys):
+    model, small, page = (str(folder / n) for n in ("model.keras", "a.keras", "plan.html"))
+    found = json_of(capsys, "shrink", model, "--macs", "0.5", "-o", small, "--html", page)
+    assert found["after"]["multiply_adds"] / found["before"]["multiply_adds"] == pytest.approx(
+        0.5, rel=0.03
+    )
+    assert found["exact"] and found["difference"] < 1e-5
+    assert found["bytes"]["after"] < found["bytes"]["before"]
+    assert set(found["median_ms"]) == {"before", "after"} and found["speed_up"]
+    loaded = keras.saving.load_model(small)
+    assert loaded.count_params() == found["after"]["parameters"]
+    assert "hidden" in (folder / "plan.html").read_text(encoding="utf-8")
+
+
+def test_the_plan_and_the_accuracy_are_shown(folder, capsys):
+    options = ["--sparsity", "0.5", "--scorer", "fisher", "--data", "digits", "--no-latency"]
+    assert (
+        cli.main(["shrink", str(folder / "model.keras"), *options, "--rule", "conv/.*=dense"]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "a rule keeps 'conv/.*'" in text and "accuracy on digits" in text
+    assert keras.saving.load_model(folder / "model-small.keras").get_layer("hidden").units == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "one of the arguments --sparsity --macs --parameters is required"),
+        (["--macs", "2"], "2"),
+        (["--sparsity", "0.5", "--macs", "0.5"], "not allowed with argument"),
+        (["--macs", "0.5", "--scorer", "taylor"], "needs a data set"),
+        (["--macs", "0.0001"], "at most"),
+        (["--macs", "0.5", "-o", "small.tflite"], "must end in .keras"),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused_in_one_line(folder, capsys, options, message):
+    try:
+        status = cli.main(["shrink", str(folder / "model.keras"), *options])
+    except SystemExit as stop:
+        status = stop.code
+    error = capsys.readouterr().err.strip()
+    assert status == 2 and message in error and "\n" not in error

@@ -1,0 +1,158 @@
+"""Options of `tfprune shrink`."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from tfprune.cli import arguments, files
+from tfprune.cli.choices import SCORERS, SCORERS_WITHOUT_DATA
+from tfprune.support.files import require_writable
+from tfprune.support.number_argument import number
+
+if TYPE_CHECKING:
+    from tfprune.cli.terminal import Outcome
+
+_DESCRIPTION = """\
+Whole filters, units and attention heads are removed, with everything that depends on
+them; the file written is an ordinary, smaller Keras model, faster on every device. What
+is coupled is read off the model's graph, and what cannot be removed stays, with the
+reason. Exactly one of --sparsity, --macs and --parameters says how far it goes.
+
+The smaller model is compared with the original without these channels before it is
+written. Printed are the plan, and parameters, multiply-adds, bytes of the exported
+.tflite file and its latency on this machine, before and after. With --data, the test
+accuracy before and after; it has lost some: train the smaller model on, see the guide
+tfprune/channels.
+
+DATA is as for `tfprune prune`: FILE.npz, MODULE:FUNCTION or the NAME of a data set."""
+
+_EXAMPLE = """\
+tfprune shrink model.keras --macs 0.5
+  tfprune shrink model.keras --macs 0.5 --scorer taylor --data digits -o small.keras
+  tfprune shrink model.keras --sparsity 0.5 --round-to 8 --rule 'logits/.*=dense'"""
+
+
+def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the command's parser to `commands`."""
+    parser = arguments.add_command(
+        commands,
+        common,
+        name="shrink",
+        check=check,
+        run=run,
+        summary="Remove channels, units and heads: a smaller, faster Keras model.",
+        description=_DESCRIPTION,
+        example=_EXAMPLE,
+    )
+    parser.add_argument("model", metavar="MODEL", help="plain model, .keras or .h5")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT.keras",
+        help="file to write, replaced if it exists; default: MODEL-small.keras beside the model",
+    )
+    budgets = parser.add_mutually_exclusive_group(required=True)
+    fraction = number(float, "a fraction in (0, 1)", 0, 1)
+    budgets.add_argument(
+        "--sparsity", type=fraction, metavar="S", help="fraction of the channels that goes"
+    )
+    budgets.add_argument(
+        "--macs", type=fraction, metavar="F", help="fraction of the multiply-adds that is left"
+    )
+    budgets.add_argument(
+        "--parameters", type=fraction, metavar="F", help="fraction of the parameters that is left"
+    )
+    parser.add_argument(
+        "--scorer",
+        choices=SCORERS,
+        default="magnitude",
+        metavar="NAME",
+        help=f"what is kept: {', '.join(SCORERS)}; all but {' and '.join(SCORERS_WITHOUT_DATA)} "
+        "need --data; default: %(default)s",
+    )
+    parser.add_argument(
+        "--scope",
+        choices=("global", "layer"),
+        default="global",
+        help="the lowest scores of all layers go, or the same share of each; default: %(default)s",
+    )
+    parser.add_argument(
+        "--round-to",
+        type=number(int, "an integer >= 1", 1),
+        default=1,
+        metavar="N",
+        help="kept widths are multiples of it; default: %(default)s",
+    )
+    parser.add_argument(
+        "--rule",
+        action="append",
+        type=arguments.rule,
+        dest="rules",
+        metavar="REGEX=VALUE",
+        help="'dense' keeps the channels of the layers whose kernels match, a fraction is removed "
+        "of them; repeatable, first match wins",
+    )
+    parser.add_argument("--html", metavar="OUT.html", help="write the plan as a page, too")
+    parser.add_argument(
+        "--no-latency",
+        dest="latency",
+        action="store_false",
+        help="do not export and time both models",
+    )
+    _add_data(parser.add_argument_group("data"))
+    arguments.add_loading(parser)
+
+
+def _add_data(group: Any) -> None:
+    group.add_argument(
+        "--data", type=arguments.data_source, metavar="DATA", help="examples with labels"
+    )
+    group.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder of TensorFlow Datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+    group.add_argument(
+        "--examples",
+        type=number(int, "an integer >= 2", 2),
+        default=1000,
+        metavar="N",
+        help="most training examples that scores are computed on; default: %(default)s",
+    )
+    group.add_argument(
+        "--seed",
+        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
+        default=0,
+        metavar="N",
+        help="of the choice of examples; default: %(default)s",
+    )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise ValueError if options do not go together or files are wrong; set the output.
+
+    Args:
+        args: as parsed; changed in place.
+    """
+    files.require_model(args.model)
+    args.output = args.output or f"{os.path.splitext(args.model)[0]}-small.keras"
+    if not args.output.endswith(".keras"):
+        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
+    if args.data is None and args.scorer not in SCORERS_WITHOUT_DATA:
+        raise ValueError(
+            f"`--scorer {args.scorer}` needs a data set to compute scores on: give --data, such "
+            "as --data digits"
+        )
+    if args.data is not None and args.data[0] == "file":
+        files.require_file(args.data[1], ".npz")
+        files.require_archive(args.data[1], ".npz")
+    require_writable(args.output, name="--output")
+    if args.html is not None:
+        require_writable(args.html, name="--html")
+
+
+def run(args: argparse.Namespace) -> "Outcome":
+    """Shrink `args.model`."""
+    from tfprune.cli.commands import shrink
+
+    return shrink.run(args)
