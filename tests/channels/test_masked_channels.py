@@ -92,7 +92,8 @@ def test_shrinking_warns_where_padding_keeps_a_constant_from_being_taken_over():
 
 
 def test_there_must_be_a_channel_to_remove():
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2)])
-    pruned, _ = tfprune.one_shot(model, 0.5, "random")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2, name="out")])
+    half = {"structure": tfprune.NofM(2, 4), "rules": [("out/.*", None)]}  # of each channel
+    pruned, _ = tfprune.one_shot(model, 0.5, "random", **half)
     with pytest.raises(ValueError, match="must have channels to remove"):
         tfprune.strip_pruning(pruned, shrink=True)

@@ -134,7 +134,7 @@ def one_shot(
         if on_stage is not None:
             on_stage(pruned, results[-1])
     frozen = [(cohort, schedule.count) for cohort in cohorts]
-    remedy = "Unfreeze them (trainable = True) to have them pruned."
+    remedy = "Unfreeze them (trainable = True) first, to have them pruned."
     notice.told = warn_frozen(frozen, remedy, stacklevel=3)
     for layer in layers:
         layer.pruning_step.assign(schedule.count)
