@@ -232,3 +232,12 @@ def test_a_schedule_of_unknown_end_is_asked_at_the_step_that_it_is_at(mlp, data)
     ending = tfprune.schedules.FromFunction(lambda step: min(0.9, step / 100), end_step=50)
     with told("asked 0.5, this fit will get to 0.08: it ends at step 8 of 50"):
         fit(tfprune.prune(mlp, ending), data)
+
+
+def test_a_fit_that_begins_at_a_later_epoch_is_counted_from_there(mlp):
+    pruned = tfprune.prune(mlp, tfprune.PolynomialDecay(0.0, 0.9, 0, 6, 2))
+    pruned.compile("sgd", "mse")
+    x, y = np.ones((8, mlp.input_shape[-1])), np.ones((8, mlp.output_shape[-1]))
+    step = tfprune.UpdatePruningStep()
+    with told("asked 0.9, .* step 4 of 6"):
+        pruned.fit(x, y, batch_size=4, initial_epoch=8, epochs=10, verbose=0, callbacks=[step])

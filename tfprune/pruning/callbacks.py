@@ -215,7 +215,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
         steps, epochs = params.get("steps"), params.get("epochs")
         if steps is None or epochs is None or not math.isfinite(steps):
             return None
-        return math.ceil(steps * epochs / self._counter.batches)
+        given = arguments_of_fit(pruned_layers(self.model)) or {}
+        epochs -= given.get("initial_epoch") or 0  # `epochs` is the number of the last one
+        return math.ceil(steps * max(0, epochs) / self._counter.batches)
 
 
 class PruningSummaries(keras.callbacks.TensorBoard):
