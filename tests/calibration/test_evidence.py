@@ -1,5 +1,10 @@
 """Gradients of the loss: against one tape a batch, a Hessian by hand, and what must not change."""
 
+import errno
+import os
+import re
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -200,6 +205,33 @@ def test_gradients_beyond_the_memory_budget_lie_on_disk(mlp, data):
     for name, value in on_disk.items():
         assert isinstance(value, np.memmap) and not isinstance(in_memory[name], np.memmap)
         assert np.array_equal(value, in_memory[name])
+
+
+def test_a_disk_without_room_is_one_error_before_anything_is_computed(mlp, data, monkeypatch):
+    def full(file, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.5))
+    folder = re.escape(repr(tempfile.gettempdir()))
+    message = f"`memory_budget` must.* 46,080 bytes.*{folder}.*No space.*TMPDIR.*Received: .*1,000"
+    with pytest.raises(ValueError, match=message):
+        evidence_of(pruned, data, "mse", memory_budget=1000).per_example()
+
+
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16"])
+@pytest.mark.parametrize(
+    "scorer", ["obd", tfprune.scorers.OBD(probes=None), tfprune.scorers.Taylor(order=2), "grasp"]
+)
+def test_second_derivatives_are_taken_in_the_precision_of_the_weights(data, policy, scorer):
+    layers = [
+        keras.Input((6,)),
+        keras.layers.Dense(5, "tanh", dtype=policy),
+        keras.layers.Dense(3, dtype=policy),
+    ]
+    options = {"distribution": "uniform", "verbose": False}
+    _, report = tfprune.one_shot(keras.Sequential(layers), 0.5, scorer, data, "mse", **options)
+    assert report.nonzeros == 15 + round(0.5 * 15)
 
 
 def test_two_replicas_give_the_gradients_of_one(data):

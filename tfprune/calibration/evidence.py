@@ -1,7 +1,6 @@
 """What scorers ask about a model, measured on examples."""
 
 import dataclasses
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +15,7 @@ from tfprune.keras_graph.coupling import coupled_kernels
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
+from tfprune.support.files import disk_array
 from tfprune.support.progress_bar import progress
 from tfprune.support.tensors import Data, Loss
 from tfprune.wrapping.cohorts import cohorts_of
@@ -52,7 +52,7 @@ class MeasuredEvidence:
     taken: Examples
     masks: Arrays
     structures: Mapping[str, Structure]
-    memory_budget: int = MEMORY_BUDGET
+    memory_budget: float = MEMORY_BUDGET
     quiet: bool = False
     _kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -151,14 +151,27 @@ class MeasuredEvidence:
     def _per_example(self) -> Arrays:
         shapes = {n: (self.examples, *w.shape) for n, w in self.passes.weights.items()}
         size = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
-        make = np.empty if size <= self.memory_budget else _memory_map
-        found = {name: make(shape, np.float32) for name, shape in shapes.items()}
+        if size <= self.memory_budget:
+            found = {name: np.empty(shape, np.float32) for name, shape in shapes.items()}
+        else:
+            found = self._on_disk(shapes, size)
         start = 0
         for gradients in self._shown("Gradients", 1, self.passes.by_weight):
             for name, values in gradients.items():
                 found[name][start : start + len(values)] = values
             start += len(values)
         return found
+
+    def _on_disk(self, shapes: dict[str, tuple[int, ...]], size: int) -> Arrays:
+        try:
+            return {name: disk_array(shape, np.float32) for name, shape in shapes.items()}
+        except OSError as error:
+            raise ValueError(
+                f"`memory_budget` must hold the gradients of single examples, {size:,} bytes, or "
+                f"the folder {error.filename!r} must have room for them ({error.strerror}): name "
+                "another one in the environment variable TMPDIR, or use fewer `examples`. "
+                f"Received: memory_budget={self.memory_budget:,}, examples={self.examples}."
+            ) from error
 
     def _diagonal(self, probes: int | None) -> Arrays:
         total = {n: np.zeros(tuple(w.shape)) for n, w in self.passes.weights.items()}
@@ -169,11 +182,6 @@ class MeasuredEvidence:
                     total[name] += values * (count / self.examples)
                 advance(by=count)
         return {name: value.astype(np.float32) for name, value in total.items()}
-
-
-def _memory_map(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-    with tempfile.TemporaryFile() as file:  # it is gone when the array is
-        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def evidence_of(

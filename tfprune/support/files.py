@@ -1,15 +1,24 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and arrays on disk for which there is room."""
 
 import contextlib
+import errno
+import math
 import os
 import secrets
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import IO
+
+import numpy as np
+
+from tfprune.support.validation import require_path
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -29,8 +38,9 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
         Path of the new file, in the same directory and with the same ending.
 
     Raises:
-        ValueError: if the file cannot be written, or must not: it is read-only, or no regular file.
-            Nothing has been changed then.
+        TypeError: if `path` is no path.
+        ValueError: if the file cannot be written, or must not: it is read-only, or no regular file;
+            or if the disk is full. Nothing has been changed then.
 
     Example:
         >>> import tempfile
@@ -40,6 +50,7 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
         ...     os.listdir(directory)
         ['a.txt']
     """
+    require_path(name, path)
     with _ended_in_order():
         try:
             destination = _destination(path)
@@ -48,10 +59,10 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
             temporary = os.path.join(directory, f".{secrets.token_hex(4)}.{base}")
             with open(temporary, "xb"):
                 pass
-        except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise ValueError(
-                f"`{name}` must be writable. Received: {name}={os.fspath(path)!r} ({reason})."
+                f"`{name}` must be writable. "
+                f"Received: {name}={os.fspath(path)!r} ({error.strerror})."
             ) from error
         try:
             yield temporary
@@ -60,6 +71,13 @@ def replacing(path: str | os.PathLike[str], *, name: str = "path") -> Iterator[s
                 with contextlib.suppress(PermissionError, AttributeError):
                     os.chown(temporary, old.st_uid, old.st_gid)
             os.replace(temporary, destination)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise ValueError(
+                f"`{name}` must be on a disk with room for the file. "
+                f"Received: {name}={os.fspath(path)!r} ({error.strerror})."
+            ) from error
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.remove(temporary)
@@ -82,6 +100,43 @@ def require_writable(path: str | os.PathLike[str], *, name: str = "path") -> Non
     """
     with contextlib.suppress(_OnlyAsked), replacing(path, name=name):
         raise _OnlyAsked
+
+
+def disk_array(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+    """Return an array of zeros in a temporary file, which is gone when the array is.
+
+    Its room on the disk is taken at once: in a file with holes, a disk that fills up later kills
+    the process (SIGBUS) when an entry is set. The folder is that of Python's `tempfile`; the
+    environment variable TMPDIR chooses it.
+
+    Args:
+        shape: of the array.
+        dtype: of the array.
+
+    Raises:
+        OSError: if there is no room, with the name of the folder.
+
+    Example:
+        >>> disk_array((2, 3), np.float32).sum().item()
+        0.0
+    """
+    size = max(1, math.prod(shape) * np.dtype(dtype).itemsize)
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _reserve(file, size)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, folder) from error
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, 1 << 20):
+        file.write(bytes(min(1 << 20, size - start)))
+    file.flush()
 
 
 class _OnlyAsked(Exception):

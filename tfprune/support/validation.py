@@ -2,7 +2,8 @@
 
 import math
 import numbers
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,8 +30,8 @@ def require_sparsity(name: str, value: object) -> float:
     return float(value)
 
 
-def require_integer(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int when it is a whole number of at least `minimum`."""
+def require_integer(name: str, value: object, *, minimum: float = -math.inf) -> int:
+    """Return `value` as an int when it is a whole number of at least `minimum`; NumPy's are."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"`{name}` must be an integer. "
@@ -86,7 +87,7 @@ def require_number(
             if math.isfinite(limit)
         ]
         raise ValueError(
-            f"`{name}` must be {' and '.join(['finite', *limits])}. Received: {name}={value!r}."
+            f"`{name}` must be {' and '.join([*limits, 'finite'])}. Received: {name}={value!r}."
         )
     return found
 
@@ -155,5 +156,89 @@ def require_model(name: str, value: object, *, built: bool = True) -> "keras.Mod
         raise ValueError(
             f"Model '{value.name}' must be built: give it a keras.Input, or call it on a batch. "
             f"Received: {name}={value!r}."
+        )
+    return value
+
+
+def require_layer(name: str, value: object) -> "keras.layers.Layer":
+    """Return `value` when it is a `keras.layers.Layer`, which a model is too.
+
+    Example:
+        >>> require_layer("layer", 3)
+        Traceback (most recent call last):
+        TypeError: `layer` must be a keras.layers.Layer. Received: layer=3 (of type int).
+    """
+    import keras  # as in `require_model`
+
+    if not isinstance(value, keras.layers.Layer):
+        raise TypeError(
+            f"`{name}` must be a keras.layers.Layer. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    return value
+
+
+def require_text(name: str, value: object) -> str:
+    """Return `value` when it is a text.
+
+    Example:
+        >>> require_text("name", "dense")
+        'dense'
+    """
+    if not isinstance(value, str):
+        raise TypeError(
+            f"`{name}` must be a text. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    return value
+
+
+def require_methods(name: str, value: Option, *methods: str) -> Option:
+    """Return `value` when it has all of these methods.
+
+    Example:
+        >>> require_methods("quantizer", 8, "assign")
+        Traceback (most recent call last):
+        TypeError: `quantizer` must have the method assign. Received: quantizer=8 (of type int).
+    """
+    lacking = [method for method in methods if not callable(getattr(value, method, None))]
+    if lacking or isinstance(value, type):
+        raise TypeError(
+            f"`{name}` must have the method{'s' * (len(methods) > 1)} {', '.join(methods)}. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    return value
+
+
+def require_path(name: str, value: object) -> str:
+    """Return `value` as a text when it can name a file: a text or a `os.PathLike` of one.
+
+    Example:
+        >>> require_path("path", 3)
+        Traceback (most recent call last):
+        TypeError: `path` must be a path, a text or an os.PathLike. Received: path=3 (of type int).
+    """
+    found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(found, str):
+        raise TypeError(
+            f"`{name}` must be a path, a text or an os.PathLike. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
+        )
+    if not found or "\0" in found:
+        raise ValueError(f"`{name}` must be able to name a file. Received: {name}={value!r}.")
+    return found
+
+
+def require_mapping(name: str, value: object) -> Mapping:
+    """Return `value` when it is a dictionary or another mapping.
+
+    Example:
+        >>> require_mapping("config", {})
+        {}
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{name}` must be a dictionary. "
+            f"Received: {name}={value!r} (of type {type(value).__name__})."
         )
     return value
