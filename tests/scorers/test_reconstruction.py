@@ -283,7 +283,7 @@ def test_bad_input_is_refused():
         Reconstruction(rows="column")
     with pytest.raises(ValueError, match="no inputs for 'other'"):
         Reconstruction()({"other": w}, evidence_for(x, w))
-    with pytest.raises(ValueError, match="must be given data"):
+    with pytest.raises(ValueError, match="`evidence` must be given"):
         Reconstruction()({"w": w}, None)
     evidence = evidence_for(x, w)
     inputs = evidence.layer_inputs()

@@ -13,6 +13,7 @@ from tfprune.sparsity.contract import (
     require_structure,
 )
 from tfprune.sparsity.masks import make_mask
+from tfprune.sparsity.selection import Magnitude
 from tfprune.sparsity.structures import group_labels
 
 STRUCTURES = [
@@ -98,7 +99,7 @@ def test_nan_is_named_whatever_the_structure(structure):
 @pytest.mark.parametrize("structure", STRUCTURES, ids=repr)
 def test_magnitudes_that_are_not_stored_give_the_same_mask(structure):
     w = np.random.default_rng(0).normal(size=(16, 12)).astype(np.float32)
-    lazy = make_mask(tfprune.masks.Magnitude(w), 0.25, structure=structure)
+    lazy = make_mask(Magnitude(w), 0.25, structure=structure)
     assert np.array_equal(lazy, make_mask(np.abs(w), 0.25, structure=structure))
 
 

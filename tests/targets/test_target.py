@@ -39,18 +39,14 @@ def test_a_new_target_is_known_everywhere_by_its_entry(monkeypatch):
     layer.build((None, 16))
     chosen = structures.structures_for("riscv")
     assert chosen.for_weight(layer, layer.kernel) == Block(8, 1)
-    requirements.check_options(
-        target="riscv",
-        quantize=None,
-        representative_data=None,
-        lower_conv3x3=False,
-        batch_size=None,
-    )
+    options = {
+        "path": "model.tflite",
+        "target": "riscv",
+        "quantize": None,
+        "representative_data": None,
+        "unroll": False,
+        "sparse": True,
+    }
+    requirements.check_options(**options, lower_conv3x3=False, batch_size=None)
     with pytest.raises(ValueError, match="`lower_conv3x3` must be False"):
-        requirements.check_options(
-            target="riscv",
-            quantize=None,
-            representative_data=None,
-            lower_conv3x3=True,
-            batch_size=1,
-        )
+        requirements.check_options(**options, lower_conv3x3=True, batch_size=1)

@@ -13,7 +13,7 @@ import numpy as np
 from tfprune.support.tensors import Data, Nest
 from tfprune.support.validation import require_integer
 
-_FEWEST = 2  # one example has no variance, and tells nothing about any other
+FEWEST = 2  # one example has no variance, and tells nothing about any other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +81,7 @@ class ExampleSource:
     """
 
     def __init__(self, data: Data | Examples, *, targets: bool = True, inputs: int = 1):
-        if data is None:
-            raise ValueError("`data` must hold examples. Received: data=None.")
+        require_data(data)
         self._targets = targets
         self._inputs = 1 if targets else inputs
         self._kept: Examples | None = None
@@ -92,11 +91,6 @@ class ExampleSource:
             self._whole = data
         elif _is_nest_of_arrays(data):
             self._whole = _as_examples(data, self._inputs)
-        elif not isinstance(data, Iterable | keras.utils.PyDataset):
-            raise TypeError(
-                "`data` must be a tuple (x, y) of arrays, a tf.data.Dataset, a keras PyDataset or "
-                f"an iterable of batches. Received: data={data!r} (of type {type(data).__name__})."
-            )
         if self._whole is not None:
             self._check(self._whole)
 
@@ -116,7 +110,7 @@ class ExampleSource:
                 differ in structure, or all are asked of data without an end.
         """
         if limit is not None:
-            require_integer("examples", limit, minimum=_FEWEST)
+            require_integer("examples", limit, minimum=FEWEST)
         if self._whole is not None:
             return _sample(self._whole, limit, seed)
         if self._kept is None or iter(self._data) is not self._data:
@@ -156,14 +150,40 @@ class ExampleSource:
                 "`data` must have as many targets (and weights) as inputs. "
                 f"Received: arrays of shapes {shapes}."
             )
-        if found.count < _FEWEST:
+        if found.count < FEWEST:
             raise ValueError(
-                f"`data` must hold at least {_FEWEST} examples. Received: {found.count}."
+                f"`data` must hold at least {FEWEST} examples. Received: {found.count}."
+            )
+        weights = [w for w in keras.tree.flatten(found.sample_weight) if w is not None]
+        if self._targets and weights and not any(np.any(weight) for weight in weights):
+            raise ValueError(
+                "`data` must have sample weights that are not all zero, or no example counts. "
+                f"Received: {found.count} sample weights, all zero."
             )
         if self._targets and found.y is None:
             raise ValueError(
                 "`data` must have targets: (x, y) or batches of (x, y). Received: inputs alone."
             )
+
+
+def require_data(data: object) -> object:
+    """Return `data` when it is of a kind that examples can be taken from; nothing is read yet.
+
+    Example:
+        >>> require_data("train.npz")
+        Traceback (most recent call last):
+        TypeError: `data` must be a tuple (x, y) of arrays, ... Received: data='train.npz' (...
+    """
+    if data is None:
+        raise ValueError("`data` must hold examples. Received: data=None.")
+    known = isinstance(data, Iterable | keras.utils.PyDataset | Examples) or hasattr(data, "shape")
+    single = isinstance(data, str | bytes | type) or getattr(data, "shape", None) == ()
+    if not known or single:
+        raise TypeError(
+            "`data` must be a tuple (x, y) of arrays, a tf.data.Dataset, a keras PyDataset or "
+            f"an iterable of batches. Received: data={data!r} (of type {type(data).__name__})."
+        )
+    return data
 
 
 def _is_nest_of_arrays(data: object) -> bool:
@@ -188,7 +208,10 @@ def _as_examples(batch: object, inputs: int) -> Examples:
         reason = "a number stands where an array should"
     except (TypeError, ValueError) as error:
         reason = str(error)
-    raise ValueError(f"`data` must give arrays with the examples along axis 0 ({reason}).")
+    raise ValueError(
+        "`data` must give arrays with the examples along axis 0. Received: a batch of type "
+        f"{type(batch).__name__} ({reason})."
+    )
 
 
 def _as_array(value: object) -> np.ndarray | None:

@@ -51,8 +51,7 @@ def loss_function(model: keras.Model, loss: Loss = None) -> LossFunction:
             f"`loss` must be given, because model '{model.name}' is not compiled. "
             "Received: loss=None."
         )
-    if not any(callable(item) or isinstance(item, str) for item in keras.tree.flatten(loss)):
-        raise TypeError(f"`loss` must be a name, a loss or a function. Received: loss={loss!r}.")
+    require_losses(loss)
     functions = keras.tree.map_structure(_as_loss, loss)
 
     def compute(
@@ -71,6 +70,32 @@ def loss_function(model: keras.Model, loss: Loss = None) -> LossFunction:
         return total
 
     return compute
+
+
+def require_losses(loss: object) -> object:
+    """Return `loss` when it is one loss, or a nest of losses, of the kinds that Keras knows.
+
+    Example:
+        >>> require_losses("nonsense")
+        Traceback (most recent call last):
+        ValueError: `loss` must be the name of a Keras loss, ... Received: loss='nonsense'.
+    """
+    leaves = [item for item in keras.tree.flatten(loss) if item is not None]
+    known = all(isinstance(item, str) or callable(item) for item in leaves)
+    if not leaves or not known or any(isinstance(item, type) for item in leaves):
+        raise TypeError(
+            "`loss` must be a name, a loss or a function, or one for each output. "
+            f"Received: loss={loss!r} (of type {type(loss).__name__})."
+        )
+    for name in filter(lambda item: isinstance(item, str), leaves):
+        try:
+            keras.losses.get(name)
+        except ValueError as error:
+            raise ValueError(
+                "`loss` must be the name of a Keras loss, such as 'mse', a loss or a function. "
+                f"Received: loss={name!r}."
+            ) from error
+    return loss
 
 
 def _output_names(model: keras.Model, outputs: Nest) -> list[str]:
@@ -104,7 +129,7 @@ def _as_loss(loss: Loss) -> keras.losses.Loss | None:
         loss = keras.losses.get(loss)
     if loss is None or isinstance(loss, keras.losses.Loss):
         return loss
-    if not callable(loss):
+    if not callable(loss):  # a nest inside a nest
         raise TypeError(f"`loss` must be callable. Received: loss={loss!r}.")
     return _FunctionLoss(loss)
 

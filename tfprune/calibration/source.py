@@ -6,12 +6,13 @@ from collections.abc import Collection
 import keras
 
 from tfprune.calibration.evidence import MEMORY_BUDGET, MeasuredEvidence
-from tfprune.calibration.examples import Examples, ExampleSource
-from tfprune.calibration.losses import LossFunction, loss_function
+from tfprune.calibration.examples import FEWEST, Examples, ExampleSource, require_data
+from tfprune.calibration.losses import LossFunction, loss_function, require_losses
 from tfprune.calibration.passes import Passes, require_tape
 from tfprune.scorers.protocol import FLOW, GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Data, Loss
+from tfprune.support.validation import require_flag, require_integer, require_number
 from tfprune.wrapping.cohorts import Cohort
 
 
@@ -24,14 +25,27 @@ class EvidenceOptions:
         loss: as in `keras.Model.compile`; None is the model's own.
         examples: most examples used at an update, >= 2; None uses all.
         memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
-        quiet: show no progress bar.
+        verbose: show progress bars.
+
+    Raises:
+        TypeError, ValueError: for what can be told to be wrong before anything is read.
     """
 
     data: Data | None = None
     loss: Loss = None
     examples: int | None = 1000
-    memory_budget: int = MEMORY_BUDGET
-    quiet: bool = False
+    memory_budget: float = MEMORY_BUDGET
+    verbose: bool = True
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            require_data(self.data)
+        if self.loss is not None:
+            require_losses(self.loss)
+        if self.examples is not None:
+            require_integer("examples", self.examples, minimum=FEWEST)
+        require_flag("verbose", self.verbose)
+        require_number("memory_budget", self.memory_budget, above=0.0)
 
 
 class EvidenceSource:
@@ -117,7 +131,7 @@ class EvidenceSource:
             masks,
             structures,
             self._options.memory_budget,
-            self._options.quiet,
+            not self._options.verbose,
         )
 
     def _trainable(self) -> dict[str, keras.Variable]:

@@ -32,6 +32,7 @@ from tfprune.support.validation import (
     require_model,
     require_number,
     require_one_of,
+    require_seed,
     require_sparsity,
 )
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -81,7 +82,7 @@ def plan(
         inexact: remove channels that a layer normalization sees, too: what it computes from the
             others changes. They stay by default.
         examples: most examples used, >= 2; None uses all there are.
-        seed: of the choice of examples.
+        seed: of the choice of examples; an integer in [0, 2^32).
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -105,6 +106,7 @@ def plan(
         require_integer("min_kept", min_kept, minimum=1),
     )
     require_flag("inexact", inexact)
+    require_seed("seed", seed)
     if normalize is not None:
         require_flag("normalize", normalize)
     budget = _budget(sparsity, macs, parameters)
@@ -116,7 +118,7 @@ def plan(
         _with_blurred_frozen(group, settled, inexact) for group in find_groups(reading, settled)
     ]
     groups, shares = _with_rules(groups, reading, settled, rules)
-    options = EvidenceOptions(data, loss, examples, quiet=True)
+    options = EvidenceOptions(data, loss, examples, verbose=False)
     scores = score_groups(reading, settled, groups, scorer, options, seed)
     if normalize is None:
         normalize = preferred_distribution(scorer) != "global"

@@ -65,7 +65,8 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
         Largest difference of any output, as a fraction of the largest output.
 
     Raises:
-        ValueError: if the plan was made for another model or the outputs differ in shape.
+        ValueError: if the plan was made for another model, the outputs differ in shape, or the
+            inputs do not fit.
 
     Example:
         >>> from tfprune.channels import plan, prune
@@ -77,8 +78,26 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
-    batches = [random_inputs(model)] + ([] if inputs is None else [inputs])
+    batches = [random_inputs(model)] + ([] if inputs is None else [_fit(model, inputs)])
     return max(_difference(reading, kept, small, batch) for batch in batches)
+
+
+def _fit(model: keras.Model, inputs: Nest) -> Nest:
+    """Return the inputs if they are arrays of the shapes that the model takes."""
+    arrays = [np.asarray(array) for array in keras.tree.flatten(inputs)]
+    wanted = [tuple(tensor.shape) for tensor in model.inputs]
+    fits = len(arrays) == len(wanted) and all(
+        array.dtype.kind in "biuf"
+        and len(array.shape) == len(shape)
+        and all(size in (None, given) for size, given in zip(shape[1:], array.shape[1:]))
+        for array, shape in zip(arrays, wanted)
+    )
+    if not fits:
+        raise ValueError(
+            f"`inputs` must be a batch of numbers of the shapes {wanted}. Received: inputs of "
+            f"type {type(inputs).__name__}, shapes {[array.shape for array in arrays]}."
+        )
+    return inputs
 
 
 def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:

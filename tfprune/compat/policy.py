@@ -9,6 +9,7 @@ from keras import layers
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.axes import own_weights
+from tfprune.support.validation import require_layer, require_model
 from tfprune.wrapping.pruned_layer import PrunedLayer
 
 
@@ -49,6 +50,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
     """
 
     def allow_pruning(self, layer: keras.layers.Layer) -> bool:
+        require_layer("layer", layer)
         return isinstance(layer, layers.Conv2D) and tuple(layer.kernel_size) == (1, 1)
 
     def ensure_model_supports_pruning(self, model: keras.Model) -> None:
@@ -60,6 +62,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
         Raises:
             ValueError: if there is none, or the model is subclassed or not built.
         """
+        require_model("model", model, built=False)
         if not is_graph(model):
             raise ValueError(
                 f"Model '{model.name}' must be Sequential or Functional for {_name(self)}. "

@@ -7,8 +7,9 @@ from typing import Self
 import keras
 
 from tfprune.sparsity import schedules
+from tfprune.support.array_arguments import require_step
 from tfprune.support.configurable import Config
-from tfprune.support.validation import require_integer, require_sparsity
+from tfprune.support.validation import require_integer, require_mapping, require_sparsity
 
 _HORIZON = 10_000  # steps that a schedule of the user's is asked about in advance
 
@@ -41,7 +42,7 @@ class PruningSchedule(abc.ABC):
     @classmethod
     def from_config(cls, config: Config) -> Self:
         """Return a schedule made from the "config" entry of `get_config()`."""
-        return cls(**config)
+        return cls(**require_mapping("config", config))
 
     def _should_prune_in_step(
         self, step: int, begin_step: int, end_step: int, frequency: int
@@ -94,6 +95,7 @@ class ConstantSparsity(PruningSchedule):
         self.frequency = int(frequency)
 
     def __call__(self, step: int) -> tuple[bool, float]:
+        require_step("step", step)
         span = (self.begin_step, self.end_step, self.frequency)
         return self._should_prune_in_step(step, *span), self.target_sparsity
 
@@ -153,6 +155,7 @@ class PolynomialDecay(PruningSchedule):
         self.to_core()  # the core has the remaining checks
 
     def __call__(self, step: int) -> tuple[bool, float]:
+        require_step("step", step)
         span = (self.begin_step, self.end_step, self.frequency)
         return self._should_prune_in_step(step, *span), self.to_core()(int(step))
 
@@ -261,7 +264,7 @@ def to_core(schedule: object, *, pattern_sparsity: float | None = None) -> sched
     elif isinstance(schedule, PruningSchedule):
         return CustomSchedule(schedule, pattern_sparsity)
     else:
-        core = schedules.as_schedule(schedule)
+        core = schedules.as_schedule(schedule, name="pruning_schedule")
     if pattern_sparsity is None or not hasattr(core, "with_final_sparsity"):
         return core
     return core.with_final_sparsity(pattern_sparsity)

@@ -35,7 +35,7 @@ from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Config, Configurable
 from tfprune.support.tensors import OfTensor, Tensor
-from tfprune.support.validation import require_integer
+from tfprune.support.validation import require_integer, require_model
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.plans import joined
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
@@ -186,12 +186,8 @@ def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int
     return tuple(sorted((*axes.depthwise, *axes.outputs)))
 
 
-def _check_model(model: object) -> None:
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a keras.Model. "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
+def _check_model(value: object) -> None:
+    model = require_model("model", value, built=False)
     wrappers = pruned_layers(model)
     if not model.built or not all(layer.built for layer in wrappers):
         raise ValueError(

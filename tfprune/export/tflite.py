@@ -68,7 +68,8 @@ def to_tflite(
         `print` shows them as a table.
 
     Raises:
-        TypeError: If `model` is no Keras model, or `batch_size` no integer.
+        TypeError: If `model` is no Keras model, `path` no path, a flag no bool or `batch_size` no
+            integer.
         ValueError: If an argument does not fit, the path cannot be written, the model has an
             operation that TFLite has not, or the file does not predict what Keras does.
 
@@ -80,13 +81,17 @@ def to_tflite(
         ()
     """
     requirements.check_options(
+        path=path,
         target=target,
         quantize=quantize,
         representative_data=representative_data,
         lower_conv3x3=lower_conv3x3,
+        unroll=unroll,
+        sparse=sparse,
         batch_size=batch_size,
     )
     requirements.check_model(model)
+    batch_size = None if batch_size is None else int(batch_size)  # one of NumPy's is no JSON
     plain = copies.to_float32(model)
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
     requirements.check_inputs(signed.inputs, target)

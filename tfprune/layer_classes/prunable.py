@@ -13,6 +13,15 @@ from keras import layers
 from tfprune.keras_graph.private_keras import sublayers
 from tfprune.layer_classes.axes import kernel_attributes, reach
 from tfprune.support.by_identity import ByIdentity
+from tfprune.support.validation import require_layer
+
+__all__ = [
+    "PrunableLayer",
+    "explain_skip",
+    "may_be_prunable",
+    "prunable_weights",
+    "register_prunable",
+]
 
 _REGISTERED: dict[type, tuple[str, ...]] = {}
 
@@ -44,7 +53,7 @@ def register_prunable(layer_class: type, *attributes: str) -> None:
             into sublayers ("cell.kernel").
 
     Raises:
-        TypeError: if `layer_class` is not a layer class.
+        TypeError: if `layer_class` is not a layer class, or an attribute no text.
         ValueError: if no attribute is named.
 
     Example:
@@ -56,8 +65,14 @@ def register_prunable(layer_class: type, *attributes: str) -> None:
             "`layer_class` must be a subclass of keras.layers.Layer. "
             f"Received: layer_class={layer_class!r}."
         )
+    if not all(isinstance(attribute, str) for attribute in attributes):
+        raise TypeError(
+            f"`attributes` must be names, as texts. Received: attributes={attributes!r}."
+        )
     if not attributes:
-        raise ValueError("`attributes` must name at least one attribute. Received none.")
+        raise ValueError(
+            f"`attributes` must name at least one attribute. Received: attributes={attributes!r}."
+        )
     _REGISTERED[layer_class] = attributes
 
 
@@ -76,7 +91,7 @@ def prunable_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
         >>> [weight.name for weight in prunable_weights(layer)]
         ['kernel', 'recurrent_kernel']
     """
-    return [weight for _, weight in owned_weights(layer)]
+    return [weight for _, weight in owned_weights(require_layer("layer", layer))]
 
 
 def owned_weights(layer: keras.layers.Layer) -> list[tuple[keras.layers.Layer, keras.Variable]]:
@@ -103,7 +118,7 @@ def may_be_prunable(layer: keras.layers.Layer) -> bool:
         >>> may_be_prunable(keras.layers.Dense(3)), may_be_prunable(keras.layers.ReLU())
         (True, False)
     """
-    if layer.built:
+    if require_layer("layer", layer).built:
         return bool(prunable_weights(layer))
     attention = (layers.MultiHeadAttention, layers.GroupQueryAttention)
     return any(
@@ -122,7 +137,7 @@ def explain_skip(layer: keras.layers.Layer) -> str:
         >>> explain_skip(keras.layers.ReLU())
         'ReLU has no weights'
     """
-    kind = type(layer).__name__
+    kind = type(require_layer("layer", layer)).__name__
     if not layer.weights:
         return f"{kind} has no weights"
     if any(_entry(part) is not None for part in flatten(layer)):

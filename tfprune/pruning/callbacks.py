@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfprune.calibration.source import EvidenceOptions
 from tfprune.keras_graph.private_keras import model_in_training, train_writer
 from tfprune.pruning.step_counter import Counting, StepCounter
 from tfprune.pruning.train_function import Step, after_training, followed_by, plain_function
@@ -15,7 +16,14 @@ from tfprune.pruning.updater import PruningUpdater
 from tfprune.scorers.protocol import GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Data, Loss
-from tfprune.wrapping.mask_update import LiveVariables, UpdateRule, Variables, keep_highest
+from tfprune.support.validation import require_integer, require_model
+from tfprune.wrapping.mask_update import (
+    LiveVariables,
+    UpdateOptions,
+    UpdateRule,
+    Variables,
+    keep_highest,
+)
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.running_fit import arguments_of_fit
 from tfprune.wrapping.shortfall import tell_ahead
@@ -47,7 +55,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         verbose: show progress bars of passes over the examples, on a terminal.
 
     Raises:
-        TypeError: at the start of training, if `optimizer` counts nothing.
+        TypeError, ValueError: if an argument is of the wrong kind or out of its range.
         ValueError: at the start of training, if the model has no pruned layers or no optimizer, or
             a scorer needs data that is missing or does not fit; at the end of the first epoch, if
             no optimizer step was counted in it.
@@ -80,6 +88,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
         verbose: bool = True,
     ) -> None:
         super().__init__()
+        EvidenceOptions(data, loss, examples, verbose=verbose)
+        UpdateOptions(update_rule, update_weights)
+        if optimizer is not None:
+            StepCounter(optimizer)
         self._options: dict[str, Any] = {
             "data": data,
             "loss": loss,
@@ -98,7 +110,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self._signs_before: tuple[float, ...] | None = None
 
     def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
+        super().set_model(require_model("model", model, built=False))
         if not pruned_layers(model):
             raise ValueError(
                 f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first, or "
@@ -238,10 +250,12 @@ class PruningSummaries(keras.callbacks.TensorBoard):
     """
 
     def __init__(self, log_dir: str, update_freq: str | int = "epoch", **kwargs: object) -> None:
-        if not isinstance(log_dir, str) or not log_dir:
+        if not isinstance(log_dir, str) or not log_dir or "\0" in log_dir:
             raise ValueError(
                 f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}."
             )
+        if update_freq not in ("batch", "epoch"):
+            require_integer("update_freq", update_freq, minimum=1)
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("PruningSummaries needs TensorBoard: pip install tensorboard")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)

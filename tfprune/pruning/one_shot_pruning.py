@@ -1,5 +1,6 @@
 """One-shot pruning of a trained model, in one or several stages of scoring and removal."""
 
+import numbers
 from collections.abc import Callable, Sequence
 
 import keras
@@ -15,10 +16,11 @@ from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
 from tfprune.scorers.protocol import Scorer
 from tfprune.sparsity.distributions import Distribution
-from tfprune.sparsity.rules import Rules
+from tfprune.sparsity.rules import Rules, require_rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
 from tfprune.support.tensors import Data, Loss
+from tfprune.support.validation import require_callable, require_flag, require_seed
 from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -41,7 +43,7 @@ def one_shot(
     spacing: str = "geometric",
     examples: int | None = 1000,
     seed: int = 0,
-    memory_budget: int = MEMORY_BUDGET,
+    memory_budget: float = MEMORY_BUDGET,
     on_stage: Callable[[keras.Model, StageResult], None] | None = None,
     verbose: bool = True,
 ) -> tuple[keras.Model, OneShotReport]:
@@ -72,8 +74,9 @@ def one_shot(
         spacing: "geometric" removes the same share of what is left in every stage, "linear" the
             same number of weights.
         examples: most examples used, >= 2; None uses all there are.
-        seed: of the choice of examples, where there are more.
-        memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        seed: of the choice of examples, where there are more; an integer in [0, 2^32).
+        memory_budget: bytes of per-example gradients to hold in memory, a number > 0; more goes to
+            a temporary file, in the folder that the environment variable TMPDIR names.
         on_stage: called after each stage with the masked model as it is then, to measure or to save
             it, and the result of the stage; it must not change the model.
         verbose: show progress bars, on a terminal.
@@ -98,9 +101,15 @@ def one_shot(
         >>> report.examples, len(report.stages), pruned.layers[0].pruning_step.numpy().item()
         (64, 1, 1)
     """
+    require_flag("refresh_batch_norm", refresh_batch_norm)
+    require_flag("update_weights", update_weights)
+    require_seed("seed", seed)
+    if on_stage is not None:
+        require_callable("on_stage", on_stage)
+    options = EvidenceOptions(data, loss, examples, memory_budget, verbose)
     scorer = scorers.get(scorer)
     schedule = Stages(sparsity, stages, spacing)
-    _require_plain_rules(rules or ())
+    _require_plain_rules(require_rules(rules))
     pruned = prune(
         model,
         schedule,
@@ -118,7 +127,6 @@ def one_shot(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
             f"Received: only frozen ones, {[name for c in cohorts for name in c.weights]}."
         )
-    options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
     source = EvidenceSource(pruned, cohorts, options, compiled=model, seed=seed)
     updates = UpdateOptions(
         update_weights=update_weights, predict=True, coupled=coupled_names(pruned, cohorts)
@@ -162,7 +170,7 @@ def _total(predictions: list[float | None]) -> float | None:
 
 def _require_plain_rules(rules: Rules) -> None:
     for rule in rules:
-        if len(rule) == 2 and not (rule[1] is None or isinstance(rule[1], int | float)):
+        if not (rule[1] is None or isinstance(rule[1], numbers.Real)):
             raise TypeError(
                 "A rule of one-shot pruning must be (regex, sparsity) or (regex, None). "
                 f"Received: {rule!r}."

@@ -19,6 +19,7 @@ from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
+from tfprune.support.validation import require_model
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -102,17 +103,8 @@ def prune(
     return wrap_by_recipe(model, recipe)
 
 
-def _require_plain_model(model: object) -> None:
-    if not isinstance(model, keras.Model):
-        hint = " Use tfprune.PrunedLayer for one layer." * isinstance(model, keras.layers.Layer)
-        raise TypeError(
-            f"`model` must be a keras.Model.{hint} "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
-    if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
-        )
+def _require_plain_model(value: object) -> None:
+    model = require_model("model", value)
     if pruned_layers(model):
         raise ValueError(f"Model '{model.name}' is pruned already: strip it first.")
     for layer in outer_layers(model):

@@ -14,6 +14,7 @@ from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
 from tfprune.scorers.checked_scores import checked_arrays
 from tfprune.scorers.protocol import Evidence, Scorer, needs_of, scores_of
+from tfprune.sparsity.rules import require_rules
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import (
@@ -25,7 +26,7 @@ from tfprune.sparsity.structures import (
 from tfprune.support.arrays import host_array
 from tfprune.support.progress_bar import progress
 from tfprune.support.tensors import Data, Loss
-from tfprune.support.validation import require_sparsity
+from tfprune.support.validation import require_flag, require_seed, require_sparsity
 from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.mask_update import (
     LiveVariables,
@@ -50,7 +51,7 @@ def sensitivity(
     update_weights: bool = False,
     examples: int | None = 1000,
     seed: int = 0,
-    memory_budget: int = MEMORY_BUDGET,
+    memory_budget: float = MEMORY_BUDGET,
     verbose: bool = True,
 ) -> Sensitivity:
     """Return the mean loss when each weight alone is pruned to each of several sparsities.
@@ -72,8 +73,9 @@ def sensitivity(
         update_weights: let the scorer change the kept entries of the pruned weight, if it can
             (WoodFisher, Reconstruction).
         examples: most examples used, >= 2; None uses all there are.
-        seed: of the choice of examples, where there are more.
-        memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        seed: of the choice of examples, where there are more; an integer in [0, 2^32).
+        memory_budget: bytes of per-example gradients to hold in memory, a number > 0; more goes to
+            a temporary file, in the folder that the environment variable TMPDIR names.
         verbose: show progress bars, on a terminal.
 
     Returns:
@@ -96,7 +98,11 @@ def sensitivity(
         >>> list(found.losses), found.increases("m/a/kernel")[0]
         (['m/a/kernel', 'm/b/kernel'], 0.0)
     """
+    require_flag("update_weights", update_weights)
+    require_seed("seed", seed)
+    options = EvidenceOptions(data, loss, examples, memory_budget, verbose)
     wanted = _checked_sparsities(sparsities, structure)
+    require_rules(rules)
     scorer = scorers.get(scorer)
     pruned = prune(
         model,
@@ -115,7 +121,6 @@ def sensitivity(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
             f"Received: only frozen ones, {list(cohort.weights)}."
         )
-    options = EvidenceOptions(data, loss, examples, memory_budget, quiet=not verbose)
     source = EvidenceSource(pruned, [cohort], options, loss_needed=True, compiled=model, seed=seed)
     dense = _loss_of(source)
     losses: dict[str, dict[float, float]] = {name: {} for name in weights}
@@ -178,7 +183,8 @@ def _loss_of(source: EvidenceSource) -> float:
 def _checked_sparsities(sparsities: Sequence[float], structure: object) -> list[float]:
     """Return the sparsities in ascending order, once they and the structure are checked."""
     require_choice(structure)
-    if isinstance(sparsities, str) or not isinstance(sparsities, Sequence | np.ndarray):
+    known = isinstance(sparsities, Sequence) or getattr(sparsities, "ndim", 0) > 0
+    if isinstance(sparsities, str) or not known:
         raise TypeError(
             "`sparsities` must be a sequence of numbers in [0, 1). "
             f"Received: sparsities={sparsities!r} (of type {type(sparsities).__name__})."

@@ -6,6 +6,7 @@ from typing import Union
 import keras
 
 from tfprune.support.arrays import host_array
+from tfprune.support.validation import require_integer
 from tfprune.wrapping.mask_update import LiveVariables, Variables
 
 # An optimizer, or what else counts its updates.
@@ -61,6 +62,12 @@ class StepCounter:
         if self._function is not None:
             return int(self._function())
         return read_integer(self._count, variables) // self.batches
+
+    def begun_at(self, completed: int | None) -> int:
+        """Return the number of updates completed as the user gave it; that of now where None."""
+        if completed is None:
+            return self()
+        return require_integer("completed", completed, minimum=0)
 
     def signs(self) -> tuple[float, ...]:
         """Return values of which some change when the optimizer is at work, update or not."""

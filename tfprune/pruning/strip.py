@@ -12,6 +12,7 @@ from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Tensor
+from tfprune.support.validation import require_flag, require_model
 from tfprune.wrapping.added_state import NOT_BEGUN
 from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.keep_zeros import keep_zeros_of
@@ -42,7 +43,7 @@ def strip_pruning(
         to train or evaluate it.
 
     Raises:
-        TypeError: if `model` is not a `keras.Model`.
+        TypeError: if `model` is not a `keras.Model` or a flag no bool.
         ValueError: if it has no `PrunedLayer` or cannot be copied; with `shrink`, if no channel is
             zero.
 
@@ -60,11 +61,9 @@ def strip_pruning(
         >>> int((plain.layers[0].kernel.numpy() == 0).sum())
         6
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a keras.Model. "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
+    require_model("model", model, built=False)
+    require_flag("keep_masks", keep_masks)
+    require_flag("shrink", shrink)
     wrappers = pruned_layers(model)
     if not wrappers:
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")

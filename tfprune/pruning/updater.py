@@ -12,6 +12,7 @@ from tfprune.pruning.step_counter import Counting, StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import Data, Loss
+from tfprune.support.validation import require_methods, require_model
 from tfprune.wrapping.added_state import NOT_BEGUN
 from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.mask_update import (
@@ -58,9 +59,9 @@ class PruningUpdater:
         verbose: show progress bars of passes over the examples, on a terminal.
 
     Raises:
-        TypeError: if `optimizer` counts nothing.
-        ValueError: if the model has no pruned layers, is not built, there is no optimizer, or a
-            scorer needs data that is missing or does not fit.
+        TypeError: if an argument is of the wrong kind; ValueError if it is out of its range, the
+            model has no pruned layers, is not built, there is no optimizer, or a scorer needs data
+            that is missing or does not fit.
 
     Example:
         >>> import tfprune
@@ -87,6 +88,7 @@ class PruningUpdater:
         update_rule: UpdateRule = keep_highest,
         verbose: bool = True,
     ):
+        options = EvidenceOptions(data, loss, examples, verbose=verbose)
         self._layers = _built_layers(model)
         optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if optimizer is None:
@@ -99,16 +101,13 @@ class PruningUpdater:
         self._names = [[name_of[own.weight] for own in layer.pruned] for layer in self._layers]
         coupled = coupled_names(model, self._cohorts)
         self._options = UpdateOptions(update_rule, update_weights, accumulate=True, coupled=coupled)
-        self._noted = self._counter() if completed is None else completed
-        self.begun = False
-        self.step = self._offset = 0
+        self._noted = self._counter.begun_at(completed)
+        self.begun, self.step, self._offset = False, 0, 0
         self._take_position(self._noted, self._live)
         self._source: EvidenceSource | None = None
         if self._evidence_ahead():
-            options = EvidenceOptions(data, loss, examples, quiet=not verbose)
-            self._source = EvidenceSource(
-                model, self._cohorts, options, needs=needs_of(update_rule)
-            )
+            needs = needs_of(update_rule)
+            self._source = EvidenceSource(model, self._cohorts, options, needs=needs)
         for layer in self._layers:
             layer.has_updater = True
 
@@ -134,7 +133,8 @@ class PruningUpdater:
             ValueError: inside a compiled function; or if scores are NaN or of a wrong shape, and
                 then no mask has changed.
         """
-        variables = variables or self._live
+        variables = self._live if variables is None else variables
+        require_methods("variables", variables, "read", "write", "show")
         if not self.begun:
             self._begin(self._noted, variables, made_since=True)
             return
@@ -286,7 +286,7 @@ class PruningUpdater:
 
 def _built_layers(model: keras.Model) -> list[PrunedLayer]:
     """Return the pruned layers of the model, or raise ValueError if it cannot be updated."""
-    layers = pruned_layers(model)
+    layers = pruned_layers(require_model("model", model, built=False))
     if not layers:
         raise ValueError(
             f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."

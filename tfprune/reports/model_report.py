@@ -22,6 +22,7 @@ from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.validation import require_flag, require_model
 from tfprune.wrapping.cohorts import plain_path
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -120,11 +121,8 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
         >>> found.prunable.nonzeros, found.prunable.size, found.parameters.size
         (3, 12, 15)
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a keras.Model. "
-            f"Received: model={model!r} (of type {type(model).__name__})."
-        )
+    require_model("model", model, built=False)
+    require_flag("verbose", verbose)
     if not model.built:
         raise ValueError(
             f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."

@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.reports import sensitivity_plot
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.files import replacing
+from tfprune.support.validation import require_one_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,13 @@ class Sensitivity:
         return list(next(iter(self.losses.values())))
 
     def increases(self, path: str) -> list[float]:
-        """Return loss - dense loss of a weight, one value for each of the sparsities."""
-        return [loss - self.dense_loss for loss in self.losses[path].values()]
+        """Return loss - dense loss of a weight, one value for each of the sparsities.
+
+        Raises:
+            ValueError: if there is no weight of this path.
+        """
+        losses = self.losses[require_one_of("path", path, self.losses)]
+        return [loss - self.dense_loss for loss in losses.values()]
 
     def mean_increase(self, path: str) -> float:
         """Return the mean of `increases(path)`: how sensitive the loss is to this weight."""

@@ -45,3 +45,22 @@ def checked_arrays(
             )
         arrays[name] = array
     return arrays
+
+
+def checked_change(predicted: object) -> float:
+    """Return the change of the loss that a scorer predicts, once it is a number.
+
+    Raises:
+        TypeError: if it is none.
+
+    Example:
+        >>> checked_change(np.float32(0.5))
+        0.5
+    """
+    try:
+        return float(predicted)  # type: ignore[arg-type]  # or it raises
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "`predict` must return a number, the change of the loss. "
+            f"Received: {predicted!r} (of type {type(predicted).__name__})."
+        ) from error

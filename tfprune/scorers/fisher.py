@@ -20,7 +20,8 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
 
 
@@ -46,6 +47,7 @@ class Fisher(Configurable):
     def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, 1/2 sum F_qq d_q^2 with d = pruned - weights."""
         fisher = _diagonal(weights, evidence)
+        require_arrays("pruned", pruned, like=weights)
         return sum(
             0.5 * float(np.sum(fisher[name] * np.square(pruned[name] - w, dtype=float)))
             for name, w in weights.items()
@@ -54,6 +56,7 @@ class Fisher(Configurable):
 
 def _diagonal(weights: Arrays, evidence: Evidence) -> Arrays:
     """Return the mean of the squared per-example gradients, in float64."""
+    require_question(weights, evidence, "batches")
     totals = {name: np.zeros(w.shape) for name, w in weights.items()}
     examples = 0
     for batch in evidence.batches(1):

@@ -22,7 +22,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.support.configurable import Configurable
 
 
@@ -44,6 +44,7 @@ class Grasp(Configurable):
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "mean", "hessian_vector_product")
         g = evidence.mean()
         hg = evidence.hessian_vector_product({name: g[name] for name in weights})
         return {name: np.multiply(hg[name], w, dtype=float) for name, w in weights.items()}

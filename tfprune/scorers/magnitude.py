@@ -10,7 +10,7 @@ import dataclasses
 
 import keras
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.sparsity import selection
 from tfprune.support.configurable import Configurable
 
@@ -30,4 +30,5 @@ class Magnitude(Configurable):
     def __call__(
         self, weights: Arrays, evidence: Evidence | None = None
     ) -> dict[str, selection.Scores]:
+        require_question(weights, evidence)
         return {name: selection.Magnitude(w) for name, w in weights.items()}

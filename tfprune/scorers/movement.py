@@ -19,7 +19,8 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
 
 
@@ -38,11 +39,14 @@ class Movement(Configurable):
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "mean")
         g = evidence.mean()
         return {name: -np.multiply(g[name], w, dtype=float) for name, w in weights.items()}
 
     def accumulate(self, previous: Arrays, scores: Arrays) -> Arrays:
         """Return previous + scores; new weights have no past."""
+        require_arrays("previous", previous)
+        require_arrays("scores", scores)
         return {
             name: previous[name] + value if name in previous else value
             for name, value in scores.items()

@@ -18,7 +18,8 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_integer
 
@@ -52,11 +53,14 @@ class OBD(Configurable):
             require_integer("probes", self.probes, minimum=1)
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "hessian_diagonal")
         h = evidence.hessian_diagonal(self.probes)
         return {name: 0.5 * h[name] * np.square(w, dtype=float) for name, w in weights.items()}
 
     def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, 1/2 sum H_qq d_q^2 with d = pruned - weights."""
+        require_question(weights, evidence, "hessian_diagonal")
+        require_arrays("pruned", pruned, like=weights)
         h = evidence.hessian_diagonal(self.probes)
         return sum(
             0.5 * float(np.sum(h[name] * np.square(pruned[name] - w, dtype=float)))

@@ -23,6 +23,7 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
+from tfprune.support.array_arguments import require_arrays
 
 Arrays = dict[str, np.ndarray]
 
@@ -151,6 +152,38 @@ def needs_of(scorer: object) -> frozenset[str]:
             f"Received: needs={found!r} ({type(scorer).__name__})."
         )
     return frozenset(found)
+
+
+def require_question(weights: object, evidence: object, *asked: str) -> None:
+    """Raise unless a scorer can answer: weights are arrays by name, and evidence has what it asks.
+
+    Args:
+        weights: what is to be scored.
+        evidence: what there is to ask.
+        *asked: names of the methods of `Evidence` that the scorer calls.
+
+    Raises:
+        TypeError: if `weights` is no dictionary of arrays, or `evidence` lacks a method; ValueError
+            if it is None.
+
+    Example:
+        >>> require_question({}, None, "mean")
+        Traceback (most recent call last):
+        ValueError: `evidence` must be given: the scorer asks for mean. Received: evidence=None.
+    """
+    require_arrays("weights", weights)
+    is_number = isinstance(evidence, np.ndarray | np.generic)  # these have a `mean` of their own
+    lacking = [name for name in asked if is_number or not hasattr(evidence, name)]
+    if lacking and evidence is None:
+        raise ValueError(
+            f"`evidence` must be given: the scorer asks for {', '.join(lacking)}. "
+            "Received: evidence=None."
+        )
+    if lacking:
+        raise TypeError(
+            f"`evidence` must have the methods of tfprune.scorers.Evidence, {', '.join(lacking)} "
+            f"too. Received: evidence={evidence!r} (of type {type(evidence).__name__})."
+        )
 
 
 def preferred_distribution(scorer: Scorer) -> str | Distribution:

@@ -10,10 +10,10 @@ import zlib
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.sparsity.selection import Scores
 from tfprune.support.configurable import Configurable
-from tfprune.support.validation import require_integer
+from tfprune.support.validation import require_seed
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -22,10 +22,10 @@ class Random(Configurable):
     """Score every weight by a uniform random number in [0, 1).
 
     Args:
-        seed: integer >= 0.
+        seed: integer in [0, 2^32).
 
     Raises:
-        TypeError: if `seed` is not an integer; ValueError if it is negative.
+        TypeError: if `seed` is not an integer; ValueError if it is out of range.
 
     Example:
         >>> Random(seed=1)({"w": np.zeros((2, 3))})["w"].shape
@@ -35,9 +35,10 @@ class Random(Configurable):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_integer("seed", self.seed, minimum=0)
+        require_seed("seed", self.seed)
 
     def __call__(self, weights: Arrays, evidence: Evidence | None = None) -> dict[str, Scores]:
+        require_question(weights, evidence)
         return {
             name: np.random.default_rng([self.seed, zlib.crc32(name.encode())]).random(
                 w.shape, np.float32

@@ -16,7 +16,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.support.configurable import Configurable
 
 
@@ -36,5 +36,6 @@ class Snip(Configurable):
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "mean")
         g = evidence.mean()
         return {name: np.abs(np.multiply(g[name], w, dtype=float)) for name, w in weights.items()}

@@ -17,7 +17,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.support.configurable import Configurable
 
 
@@ -37,6 +37,7 @@ class SynFlow(Configurable):
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "synaptic_flow")
         flow = evidence.synaptic_flow()
         # float64: flow grows with the product of the layers' widths, and |w| times it further.
         return {

@@ -33,11 +33,12 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.scorers.protocol import Arrays, Evidence, require_question
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
-from tfprune.support.validation import require_integer, require_one_of
+from tfprune.support.validation import require_integer, require_number, require_one_of
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -83,14 +84,13 @@ class Taylor(Configurable):
         require_integer("order", self.order, minimum=1)
         require_one_of("order", self.order, (1, 2))
         require_integer("micro_batch", self.micro_batch, minimum=1)
-        if isinstance(self.momentum, bool) or not isinstance(self.momentum, int | float):
-            raise TypeError(f"`momentum` must be a number. Received: momentum={self.momentum!r}.")
-        if not 0.0 <= self.momentum < 1.0:
+        if require_number("momentum", self.momentum, minimum=0.0) >= 1.0:
             raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={self.momentum}.")
         if self.probes is not None:
             require_integer("probes", self.probes, minimum=1)
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        require_question(weights, evidence, "batches", "channel_groups")
         coupled = [group & weights.keys() for group in evidence.channel_groups()]
         if self.on == "gates":
             return self._on_gates(weights, evidence, coupled)
@@ -98,6 +98,8 @@ class Taylor(Configurable):
 
     def accumulate(self, previous: Arrays, scores: Arrays) -> Arrays:
         """Return momentum * previous + (1 - momentum) * scores; new weights have no past."""
+        require_arrays("previous", previous)
+        require_arrays("scores", scores)
         return {
             name: (
                 self.momentum * previous[name] + (1.0 - self.momentum) * value
@@ -113,6 +115,8 @@ class Taylor(Configurable):
         Unlike scores, it is one estimate for all removals and changes together, of the mean loss
         and in the weights, whatever `on` is. First order leaves H out.
         """
+        require_question(weights, evidence, "mean")
+        require_arrays("pruned", pruned, like=weights)
         steps = {name: np.subtract(pruned[name], w, dtype=float) for name, w in weights.items()}
         g = evidence.mean()
         change = sum(float(np.sum(g[name] * d)) for name, d in steps.items())

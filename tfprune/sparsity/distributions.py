@@ -12,7 +12,10 @@ import numpy as np
 
 from tfprune.sparsity.contract import Structure, pattern_sparsity, pooled_scores
 from tfprune.sparsity.selection import Scores, count_largest, kept_count
-from tfprune.support.validation import require_one_of
+from tfprune.support.array_arguments import require_arrays
+from tfprune.support.validation import require_mapping, require_one_of, require_sparsity
+
+__all__ = ["Distribution", "erk", "get", "global_", "names", "uniform"]
 
 Distribution = Callable[[dict[str, Scores], float, dict[str, Structure]], dict[str, float]]
 
@@ -34,6 +37,7 @@ def uniform(
         >>> uniform({"w": np.ones(4)}, 0.5, {})
         {'w': 0.5}
     """
+    _require_problem(scores, sparsity, structures)
     return {name: sparsity for name in scores}
 
 
@@ -65,6 +69,7 @@ def erk(
         >>> wanted["small"] < wanted["large"]
         True
     """
+    _require_problem(scores, sparsity, structures)
     names = list(scores)
     sizes = np.array([scores[name].size for name in names], float)
     raw = np.array([sum(scores[name].shape) for name in names]) / sizes
@@ -102,6 +107,12 @@ def require_total(sparsity: float, weights: Sequence[tuple[str, float, float]]) 
         )
 
 
+def _require_problem(scores: object, sparsity: object, structures: object) -> None:
+    require_arrays("scores", scores)
+    require_sparsity("sparsity", sparsity)
+    require_mapping("structures", structures)
+
+
 def _least_density(name: str, shape: tuple[int, ...], structures: dict[str, Structure]) -> float:
     return 1.0 - structures[name].largest_sparsity(shape) if name in structures else 0.0
 
@@ -132,6 +143,7 @@ def global_(
         >>> global_(scores, 0.5, dict.fromkeys("ab", Unstructured()))
         {'a': 0.75, 'b': 0.25}
     """
+    _require_problem(scores, sparsity, structures)
     groups: list[Scores] = []
     for name, values in scores.items():
         if pattern_sparsity(structures[name]) is not None:
@@ -200,7 +212,7 @@ def get(distribution: str | Distribution) -> Distribution:
     """
     if isinstance(distribution, str):
         return _REGISTRY[require_one_of("distribution", distribution, names())]
-    if callable(distribution):
+    if callable(distribution) and not isinstance(distribution, type):
         return distribution
     raise TypeError(
         "`distribution` must be a name or a function. "

@@ -7,9 +7,10 @@ and among equal scores the lower flat index is kept, so that equal weights never
 import numpy as np
 
 from tfprune.sparsity.contract import Structure, readable, require_structure, require_within
-from tfprune.sparsity.selection import Chunks, Magnitude, Scores, kept_count
+from tfprune.sparsity.selection import Chunks, Scores, kept_count
 from tfprune.sparsity.structures import Unstructured
-from tfprune.support.validation import require_sparsity
+from tfprune.support.array_arguments import require_array, require_arrays
+from tfprune.support.validation import require_mapping, require_sparsity, require_text
 
 __all__ = ["kept_count", "make_mask", "make_masks"]
 
@@ -44,10 +45,8 @@ def make_mask(
     """
     require_sparsity("sparsity", sparsity)
     require_structure(structure)
-    if not isinstance(scores, Magnitude):
-        scores = np.asarray(scores)
-    if scores.size == 0:
-        raise ValueError(f"`{name}` must not be empty. Received: shape {scores.shape}.")
+    require_text("name", name)
+    scores = require_array(name, scores)
     require_within(structure, sparsity, scores.shape)
     try:
         if not getattr(structure, "takes_magnitude", False):
@@ -90,6 +89,14 @@ def make_masks(
         >>> make_masks({"w": np.array([1.0, 2.0])}, {"w": 0.5}, {"w": Unstructured()})
         {'w': array([False,  True])}
     """
+    require_arrays("scores", scores)
+    for what, given in (("sparsities", sparsities), ("structures", structures)):
+        missing = sorted(set(scores) - set(require_mapping(what, given)))
+        if missing:
+            raise ValueError(
+                f"`{what}` must have an entry for each of the scores. "
+                f"Received: {what}={given!r}, without {missing[0]!r}."
+            )
     return {
         name: make_mask(scores[name], sparsities[name], structure=structures[name], name=name)
         for name in scores

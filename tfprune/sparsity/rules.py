@@ -50,11 +50,8 @@ def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[s
         >>> parse_rules([("a/.*", 0.25)], ["a/kernel", "b/kernel"], ["a/bias"])[0].value
         0.25
     """
-    rules = [] if rules is None else rules
-    if isinstance(rules, str | dict) or not isinstance(rules, Sequence):
-        raise TypeError(f"`rules` must be a list of (regex, value). Received: rules={rules!r}.")
     found = []
-    for rule in rules:
+    for rule in require_rules(rules):
         parsed = _parsed(rule)
         usable = [*prunable, *others] if parsed.value is None else prunable
         if not any(map(parsed.matches, usable)):
@@ -64,6 +61,29 @@ def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[s
             )
         found.append(parsed)
     return found
+
+
+def require_rules(rules: object) -> Rules:
+    """Return `rules` when they are pairs (regex, value); no rules where None.
+
+    Example:
+        >>> require_rules({"a/.*": 0.5})
+        Traceback (most recent call last):
+        TypeError: `rules` must be a list of pairs (regex, value). Received: rules={'a/.*': 0.5}.
+    """
+    rules = [] if rules is None else rules
+    if isinstance(rules, str | bytes | dict) or not isinstance(rules, Sequence):
+        raise TypeError(
+            f"`rules` must be a list of pairs (regex, value). Received: rules={rules!r}."
+        )
+    for rule in rules:
+        pair = isinstance(rule, Sequence) and len(rule) == 2
+        if not pair or not isinstance(rule[0], str):
+            raise TypeError(
+                "`rules` must be a list of pairs: a rule must be a pair (regex, value). "
+                f"Received: {rule!r}."
+            )
+    return rules
 
 
 def _parsed(rule: object) -> Rule:

@@ -11,36 +11,29 @@ compression", arXiv 1710.01878, equation 1.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import keras
 
+from tfprune.sparsity.update_steps import Schedule, next_in_span
+from tfprune.support.array_arguments import require_step
 from tfprune.support.configurable import Config, Configurable
-from tfprune.support.validation import require_integer, require_sparsity
+from tfprune.support.validation import (
+    require_integer,
+    require_mapping,
+    require_number,
+    require_sparsity,
+    require_text,
+)
 
-
-@runtime_checkable
-class Schedule(Protocol):
-    """What the callback asks of a schedule; any object with these two methods will do."""
-
-    def __call__(self, step: int) -> float:
-        """Return the sparsity, in [0, 1), asked for after `step` optimizer updates."""
-
-    def next_update(self, step: int) -> int | None:
-        """Return the first update step greater than `step`; None when there is none.
-
-        Pass -1 for the first update step of all.
-        """
-
-
-def _next_in_span(step: int, begin: int, end: int | None, frequency: int) -> int | None:
-    """First element after `step` of begin, begin + frequency, ..., end (both ends included)."""
-    if step < begin:
-        return begin
-    if end is not None and step >= end:
-        return None
-    following = begin + ((step - begin) // frequency + 1) * frequency
-    return following if end is None else min(following, end)
+__all__ = [
+    "ConstantSparsity",
+    "FromFunction",
+    "OneShot",
+    "PolynomialDecay",
+    "Schedule",
+    "as_schedule",
+    "final_sparsity",
+]
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -92,22 +85,22 @@ class PolynomialDecay(Configurable):
                 "`initial_sparsity` must be <= `final_sparsity`. Received: "
                 f"initial_sparsity={self.initial_sparsity}, final_sparsity={self.final_sparsity}."
             )
-        if isinstance(self.power, bool) or not isinstance(self.power, int | float):
-            raise TypeError(f"`power` must be a number. Received: power={self.power!r}.")
-        if not self.power > 0:
-            raise ValueError(f"`power` must be > 0. Received: power={self.power!r}.")
+        require_number("power", self.power, above=0.0)
 
     def __call__(self, step: int) -> float:
-        progress = (step - self.begin_step) / (self.end_step - self.begin_step)
+        progress = (require_step("step", step) - self.begin_step) / (
+            self.end_step - self.begin_step
+        )
         remaining = 1.0 - min(max(progress, 0.0), 1.0)
         drop = (self.initial_sparsity - self.final_sparsity) * remaining**self.power
         return self.final_sparsity + drop
 
     def next_update(self, step: int) -> int | None:
-        return _next_in_span(step, self.begin_step, self.end_step, self.frequency)
+        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
     def with_final_sparsity(self, sparsity: float) -> "PolynomialDecay":
         """Return the same schedule ending at another sparsity (for per-layer rules)."""
+        require_sparsity("sparsity", sparsity)
         return dataclasses.replace(
             self,
             initial_sparsity=min(self.initial_sparsity, sparsity),
@@ -150,14 +143,14 @@ class ConstantSparsity(Configurable):
             require_integer("end_step", self.end_step, minimum=self.begin_step)
 
     def __call__(self, step: int) -> float:
-        return self.target_sparsity if step >= self.begin_step else 0.0
+        return self.target_sparsity if require_step("step", step) >= self.begin_step else 0.0
 
     def next_update(self, step: int) -> int | None:
-        return _next_in_span(step, self.begin_step, self.end_step, self.frequency)
+        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
     def with_final_sparsity(self, sparsity: float) -> "ConstantSparsity":
         """Return the same schedule at another sparsity (for per-layer rules)."""
-        return dataclasses.replace(self, target_sparsity=sparsity)
+        return dataclasses.replace(self, target_sparsity=require_sparsity("sparsity", sparsity))
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -187,14 +180,14 @@ class OneShot(Configurable):
         require_integer("step", self.step, minimum=0)
 
     def __call__(self, step: int) -> float:
-        return self.sparsity if step >= self.step else 0.0
+        return self.sparsity if require_step("step", step) >= self.step else 0.0
 
     def next_update(self, step: int) -> int | None:
-        return self.step if step < self.step else None
+        return self.step if require_step("step", step) < self.step else None
 
     def with_final_sparsity(self, sparsity: float) -> "OneShot":
         """Return the same schedule at another sparsity (for per-layer rules)."""
-        return dataclasses.replace(self, sparsity=sparsity)
+        return dataclasses.replace(self, sparsity=require_sparsity("sparsity", sparsity))
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -240,10 +233,11 @@ class FromFunction(Configurable):
             require_integer("end_step", self.end_step, minimum=self.begin_step)
 
     def __call__(self, step: int) -> float:
+        require_step("step", step)
         return require_sparsity(f"schedule({step})", self.function(step))
 
     def next_update(self, step: int) -> int | None:
-        return _next_in_span(step, self.begin_step, self.end_step, self.frequency)
+        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
     def get_config(self) -> Config:
         return {
@@ -255,7 +249,9 @@ class FromFunction(Configurable):
 
     @classmethod
     def from_config(cls, config: Config) -> "FromFunction":
-        function = keras.saving.deserialize_keras_object(config["function"])
+        function = keras.saving.deserialize_keras_object(
+            require_mapping("config", config)["function"]
+        )
         return cls(**{**config, "function": function})
 
 
@@ -266,14 +262,16 @@ def final_sparsity(schedule: Schedule) -> float | None:
         >>> final_sparsity(OneShot(0.5))
         0.5
     """
-    return schedule(2**31) if hasattr(schedule, "with_final_sparsity") else None
+    known = as_schedule(schedule)
+    return known(2**31) if hasattr(known, "with_final_sparsity") else None
 
 
-def as_schedule(schedule: object) -> Schedule:
+def as_schedule(schedule: object, *, name: str = "schedule") -> Schedule:
     """Return `schedule` as a `Schedule`, wrapping a bare function.
 
     Args:
         schedule: a schedule object, or a callable step -> sparsity.
+        name: of the argument, for the error.
 
     Returns:
         An object with `__call__` and `next_update`.
@@ -285,13 +283,14 @@ def as_schedule(schedule: object) -> Schedule:
         >>> as_schedule(lambda step: 0.5)(3)
         0.5
     """
+    require_text("name", name)
     if isinstance(schedule, type):
-        raise TypeError(f"`schedule` must be an instance. Received: schedule={schedule!r}.")
+        raise TypeError(f"`{name}` must be an instance. Received: {name}={schedule!r}.")
     if isinstance(schedule, Schedule):
         return schedule
     if callable(schedule):
         return FromFunction(schedule)
     raise TypeError(
-        "`schedule` must be a schedule such as `tfprune.ConstantSparsity(0.5)` or a function "
-        f"step -> sparsity. Received: schedule={schedule!r} (of type {type(schedule).__name__})."
+        f"`{name}` must be a schedule such as `tfprune.ConstantSparsity(0.5)` or a function "
+        f"step -> sparsity. Received: {name}={schedule!r} (of type {type(schedule).__name__})."
     )

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfprune.support.validation import require_integer, require_sparsity
+
 CHUNK = 1 << 16  # scores a chunk: 256 KiB of float32, inside a core's L2 cache
 _SAMPLE = 1 << 14
 _DEVIATIONS = 6.0  # half-width of the bracket, in standard deviations of the sampled rank
@@ -60,6 +62,8 @@ def kept_count(size: int, sparsity: float) -> int:
         >>> kept_count(10, 0.9), kept_count(3, 0.9)
         (1, 1)
     """
+    require_integer("size", size, minimum=1)
+    require_sparsity("sparsity", sparsity)
     return max(1, round((1.0 - sparsity) * size))
 
 

@@ -47,7 +47,8 @@ class Stages(Configurable):
         require_sparsity("sparsity", self.final_sparsity)
         require_one_of("spacing", self.spacing, SPACINGS)
         if not isinstance(self.stages, Sequence) or isinstance(self.stages, str):
-            require_integer("stages", self.stages, minimum=1)
+            count = require_integer("stages", self.stages, minimum=1)
+            object.__setattr__(self, "stages", count)  # an int, if it was one of NumPy's
             return
         listed = tuple(require_sparsity("stages", value) for value in self.stages)
         object.__setattr__(self, "stages", listed)  # a saved model has a list

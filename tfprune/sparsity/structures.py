@@ -23,8 +23,9 @@ from tfprune.sparsity.patterns import pattern_winners
 from tfprune.sparsity.pooling import pool_blocks, sum_slices
 from tfprune.sparsity.selection import Scores, keep_largest, kept_count
 from tfprune.sparsity.whole_groups import WholeGroups
+from tfprune.support.array_arguments import require_array, require_groups, require_shape
 from tfprune.support.configurable import Configurable
-from tfprune.support.validation import require_integer, require_one_of
+from tfprune.support.validation import require_integer, require_one_of, require_sparsity
 
 __all__ = [
     "Block",
@@ -53,13 +54,15 @@ class Unstructured(WholeGroups):
     takes_magnitude: ClassVar[bool] = True
 
     def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        shape = require_shape("shape", shape)
         return np.arange(math.prod(shape)).reshape(shape)
 
     def group_scores(self, scores: Scores) -> Scores:
-        return scores
+        return require_array("scores", scores)
 
     def expand(self, groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return groups.reshape(shape)
+        shape = require_shape("shape", shape)
+        return require_groups("groups", groups, math.prod(shape)).reshape(shape)
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -99,10 +102,15 @@ class Block(WholeGroups):
         return _boxes(shape, {-2: self.height, -1: self.width})
 
     def group_scores(self, scores: Scores) -> np.ndarray:
+        scores = require_array("scores", scores)
         return pool_blocks(scores, self.height, self.width, self.pooling)
 
     def expand(self, groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        shape = require_shape("shape", shape)
         rows, columns = shape[-2] if len(shape) > 1 else 1, shape[-1]
+        across, down = -(-columns // self.width), -(-rows // self.height)
+        count = math.prod(shape[:-2]) * across * down
+        groups = require_groups("groups", groups, count).reshape(*shape[:-2], down, across)
         if self.width > 1:
             groups = np.repeat(groups, self.width, axis=-1)[..., :columns]
         return np.repeat(groups, self.height, axis=-2)[..., :rows, :].reshape(shape)
@@ -142,8 +150,7 @@ class NofM(Configurable):
     def __post_init__(self) -> None:
         require_integer("kept", self.kept, minimum=1)
         require_integer("m", self.m, minimum=2)
-        if isinstance(self.axis, bool) or not isinstance(self.axis, int):
-            raise TypeError(f"`axis` must be an integer. Received: axis={self.axis!r}.")
+        require_integer("axis", self.axis)
         if self.kept >= self.m:
             raise ValueError(
                 "`kept` must be < `m`: NofM(kept, m) keeps `kept` of every `m` weights, so 2:4 is "
@@ -151,6 +158,7 @@ class NofM(Configurable):
             )
 
     def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        shape = require_shape("shape", shape)
         return _boxes(shape, {_from_end(self._axis(shape), shape): self.m})
 
     def largest_sparsity(self, shape: tuple[int, ...]) -> float:
@@ -159,6 +167,7 @@ class NofM(Configurable):
         Raises:
             ValueError: if a weight of this shape has no such axis.
         """
+        shape = require_shape("shape", shape)
         length = shape[self._axis(shape)]
         whole, rest = divmod(length, self.m)
         return (whole * (self.m - self.kept) + max(0, rest - self.kept)) / length
@@ -170,7 +179,8 @@ class NofM(Configurable):
             ValueError: for a sparsity above 1 - kept/m, which the pattern cannot reach.
             FloatingPointError: if a score is NaN.
         """
-        require_within(self, sparsity, scores.shape)
+        scores = require_array("scores", scores)
+        require_within(self, require_sparsity("sparsity", sparsity), scores.shape)
         winners = pattern_winners(scores, self.kept, self.m, self._axis(scores.shape))
         kept = kept_count(scores.size, sparsity)
         # Where m does not divide the axis the pattern may hold fewer removable weights than asked.
@@ -209,23 +219,28 @@ class Channel(WholeGroups):
     removes_units: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.axis, bool) or not isinstance(self.axis, int):
-            raise TypeError(f"`axis` must be an integer. Received: axis={self.axis!r}.")
+        require_integer("axis", self.axis)
 
     def labels(self, shape: tuple[int, ...]) -> np.ndarray:
+        shape = require_shape("shape", shape)
         _check_axis(self.axis, shape)
         kept = _from_end(self.axis, shape)
         return _boxes(shape, {axis: shape[axis] for axis in range(-len(shape), 0) if axis != kept})
 
     def largest_sparsity(self, shape: tuple[int, ...]) -> float:
         """Return 1.0, or raise ValueError where a weight of this shape has no such axis."""
-        _check_axis(self.axis, shape)
+        _check_axis(self.axis, require_shape("shape", shape))
         return 1.0
 
     def group_scores(self, scores: Scores) -> np.ndarray:
+        scores = require_array("scores", scores)
+        _check_axis(self.axis, scores.shape)
         return sum_slices(scores, self.axis)
 
     def expand(self, groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        shape = require_shape("shape", shape)
+        _check_axis(self.axis, shape)
+        groups = require_groups("groups", groups, shape[self.axis])
         aligned = [1] * len(shape)
         aligned[self.axis] = shape[self.axis]
         return np.ascontiguousarray(np.broadcast_to(groups.reshape(aligned), shape))
@@ -247,6 +262,8 @@ def group_labels(structure: Structure, shape: tuple[int, ...]) -> np.ndarray | N
         >>> group_labels(Block(1, 1), (4, 2)) is None
         True
     """
+    require_structure(structure)
+    shape = require_shape("shape", shape)
     if isinstance(structure, Unstructured):
         return None  # what the general way finds too, without numbering every entry
     labels = np.asarray(structure.labels(shape))
@@ -260,6 +277,7 @@ def group_labels(structure: Structure, shape: tuple[int, ...]) -> np.ndarray | N
 
 def _boxes(shape: tuple[int, ...], extents: dict[int, int]) -> np.ndarray:
     """Number the boxes of these extents (axis from the end -> entries, 1 by default) in order."""
+    shape = require_shape("shape", shape)
     axes = range(-len(shape), 0)
     sides = {axis: extents.get(axis, 1) for axis in axes}
     counts = [-(-shape[axis] // sides[axis]) for axis in axes]

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Self
 
+from tfprune.support.validation import require_mapping
+
 Config = dict[str, Any]  # as `get_config` of Keras returns it
 
 
@@ -23,4 +25,4 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: Config) -> Self:
-        return cls(**config)
+        return cls(**require_mapping("config", config))

@@ -11,7 +11,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from tfprune.scorers.checked_scores import checked_arrays
+from tfprune.scorers.checked_scores import checked_arrays, checked_change
 from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of, scores_of
 from tfprune.sparsity import distributions
 from tfprune.sparsity.coupled_channels import join_channels
@@ -20,6 +20,7 @@ from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Tensor
+from tfprune.support.validation import require_callable, require_flag
 from tfprune.wrapping.cohorts import Cohort
 
 
@@ -146,6 +147,10 @@ class UpdateOptions:
     predict: bool = False
     coupled: Sequence[frozenset[str]] = ()
 
+    def __post_init__(self) -> None:
+        require_callable("update_rule", self.rule)
+        require_flag("update_weights", self.update_weights)
+
 
 def run_update(
     due: Sequence[tuple[Cohort, int]],
@@ -235,7 +240,8 @@ def _update(
     accumulated: dict[str, Scores] = {}
     if options.accumulate and hasattr(scorer, "accumulate"):
         if weights.keys() <= previous.keys():
-            scores = scorer.accumulate({name: previous[name] for name in weights}, scores)
+            known = {name: previous[name] for name in weights}
+            scores = checked_arrays(scorer.accumulate(known, scores), weights, "Scores")
         accumulated = scores
     if asked is not None:
         scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
@@ -252,10 +258,12 @@ def _update(
     if options.update_weights and compensate is not None:
         if any((present[name] != mask).any() for name, mask in masks.items()):
             found = compensate(weights, given, masks)
-            changed = {name: w for name, w in weights.items() if name in found}
+            changed = {
+                n: w for n, w in weights.items() if isinstance(found, Mapping) and n in found
+            }
             new = checked_arrays(found, changed, "New weights")
     predicted = None
     if options.predict and asked is not None and hasattr(scorer, "predict"):
         after = {name: new.get(name, w) * masks[name] for name, w in weights.items()}
-        predicted = float(scorer.predict(weights, asked, after))
+        predicted = checked_change(scorer.predict(weights, asked, after))
     return Update(masks, new, accumulated, predicted)

@@ -24,6 +24,7 @@ from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Nest, Tensor
+from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import add_mask, add_past_scores, add_step, load_added
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
@@ -79,11 +80,10 @@ class PrunedLayer(keras.layers.Wrapper):
         quantizer: Quantizer | None = None,
         name: str | None = None,
     ):
-        if not isinstance(layer, keras.layers.Layer):
-            raise TypeError(
-                "`layer` must be a keras.layers.Layer. "
-                f"Received: layer={layer!r} (of type {type(layer).__name__})."
-            )
+        require_layer("layer", layer)
+        if quantizer is not None:
+            require_methods("quantizer", quantizer, "assign")
+        require_text("name", layer.name if name is None else name)
         if any(isinstance(part, PrunedLayer) for part in flatten(layer)):
             raise ValueError(f"Layer '{layer.name}' is wrapped for pruning already.")
         # Inputs and variables reach the wrapped layer as they came: it does its own casting.
@@ -228,7 +228,10 @@ class PrunedLayer(keras.layers.Wrapper):
             self.has_updater = True
 
     def symbolic_call(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer(*args, **kwargs)
+        # Loading a Sequential calls each layer once for each that follows: be brief if one may.
+        plain = type(self.layer).__call__ is keras.layers.Layer.__call__
+        direct = plain and self.layer.built
+        return (self.layer.symbolic_call if direct else self.layer)(*args, **kwargs)
 
     def compute_output_spec(self, *args: Nest, **kwargs: Nest) -> Nest:
         return self.layer.compute_output_spec(*args, **kwargs)

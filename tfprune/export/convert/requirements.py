@@ -9,25 +9,37 @@ from tfprune.export.file.signature import Input
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Nest
-from tfprune.support.validation import require_integer, require_one_of
+from tfprune.support.validation import (
+    require_flag,
+    require_integer,
+    require_model,
+    require_one_of,
+    require_path,
+)
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 def check_options(
     *,
+    path: object,
     target: str,
     quantize: str | None,
     representative_data: Nest,
     lower_conv3x3: bool,
+    unroll: bool,
+    sparse: bool,
     batch_size: int | None,
 ) -> None:
     """Refuses options that are unknown or do not go together.
 
     Raises:
-        TypeError: If `batch_size` is no integer.
+        TypeError: If `path` is no path, a flag no bool or `batch_size` no integer.
         ValueError: If an option is unknown, or another one is missing or of no use with it.
     """
+    require_path("path", path)
+    for name, flag in (("lower_conv3x3", lower_conv3x3), ("unroll", unroll), ("sparse", sparse)):
+        require_flag(name, flag)
     require_one_of("target", target, TARGETS)
     require_one_of("quantize", quantize, QUANTIZE)
     if batch_size is not None:
@@ -52,8 +64,8 @@ def check_options(
             "`representative_data` must be None unless `quantize='int8'`: nothing else is "
             f"calibrated. Received: quantize={quantize!r} and representative data."
         )
-    sparse = TARGETS[target].sparse_convolutions and quantize not in INTEGER_ARITHMETIC
-    if lower_conv3x3 and not sparse:
+    runs_sparse = TARGETS[target].sparse_convolutions and quantize not in INTEGER_ARITHMETIC
+    if lower_conv3x3 and not runs_sparse:
         raise ValueError(
             "`lower_conv3x3` must be False for this file: only float32 arithmetic on ARM64 or in "
             "WebAssembly has the sparse kernels that the lowering is for. Received: "
@@ -83,8 +95,7 @@ def check_model(model: keras.Model) -> None:
         TypeError: If `model` is no Keras model.
         ValueError: If it cannot be exported as it is.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: {type(model).__name__}.")
+    require_model("model", model, built=False)
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "`model` must be on the TensorFlow backend: save it, set KERAS_BACKEND=tensorflow and "

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import integrity
 from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
+from tfprune.support.validation import require_path
 
 FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
@@ -164,9 +165,10 @@ def read(path: str | os.PathLike[str]) -> File:
         The file, parsed.
 
     Raises:
+        TypeError: If `path` is no path.
         ValueError: If the file cannot be read, or is empty, foreign or truncated.
     """
-    name = os.fspath(path)
+    name = require_path("path", path)
     try:
         with open(name, "rb") as file:
             content = file.read()

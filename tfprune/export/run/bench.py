@@ -11,7 +11,7 @@ from tfprune.export.file import flatbuffer
 from tfprune.export.run import runtime as native
 from tfprune.export.run import wasm
 from tfprune.reports import measures
-from tfprune.support.validation import require_integer, require_one_of
+from tfprune.support.validation import require_integer, require_one_of, require_path
 
 RUNTIMES = ("native", "wasm")
 _RUNTIME_NAMES = {"native": "LiteRT", "wasm": "LiteRT.js (WebAssembly)"}
@@ -163,12 +163,17 @@ def benchmark(
             Node or LiteRT.js.
     """
     if not isinstance(paths, Mapping):
-        raise TypeError(f"`paths` must map names to files. Received: paths={paths!r}.")
+        raise TypeError(
+            f"`paths` must map names to files. Received: paths={paths!r} "
+            f"(of type {type(paths).__name__})."
+        )
+    for name, path in paths.items():
+        require_path(f"paths[{name!r}]", path)
     if not paths:
         raise ValueError("`paths` must name at least one file. Received: paths={}.")
-    require_integer("threads", threads, minimum=1)
-    require_integer("runs", runs, minimum=1)
-    require_integer("warmup", warmup, minimum=0)
+    threads = require_integer("threads", threads, minimum=1)
+    runs = require_integer("runs", runs, minimum=1)
+    warmup = require_integer("warmup", warmup, minimum=0)
     require_one_of("runtime", runtime, RUNTIMES)
     if runtime == "wasm" and threads > 1:
         raise ValueError(

@@ -26,14 +26,15 @@ import keras
 import numpy as np
 
 from tfprune.scorers.inputs import LayerInputs
-from tfprune.scorers.protocol import Evidence
+from tfprune.scorers.protocol import Evidence, require_question
 from tfprune.scorers.reconstruction.refit import refit_rows
 from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
 from tfprune.scorers.reconstruction.row_sets import RowSet, quotas, row_sets_of
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
-from tfprune.support.validation import require_one_of
+from tfprune.support.validation import require_number, require_one_of
 
 _RAMP = 2.0**-50  # relative step between equal scores of one column, in the order of removal
 
@@ -74,13 +75,7 @@ class Reconstruction(Configurable):
     distribution: ClassVar[str] = "uniform"
 
     def __post_init__(self) -> None:
-        if isinstance(self.damping, bool) or not isinstance(self.damping, (int, float)):
-            raise TypeError(
-                "`damping` must be a number. "
-                f"Received: damping={self.damping!r} (of type {type(self.damping).__name__})."
-            )
-        if not 0.0 < self.damping < np.inf:
-            raise ValueError(f"`damping` must be > 0. Received: damping={self.damping!r}.")
+        require_number("damping", self.damping, above=0.0)
         require_one_of("rows", self.rows, ("layer", "row"))
 
     def __call__(self, weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, np.ndarray]:
@@ -114,6 +109,7 @@ class Reconstruction(Configurable):
             Arrays of the shape and dtype of the weights, zero where masked.
         """
         inputs = _inputs_of(weights, evidence)
+        require_arrays("masks", masks)
         return {
             name: self._refit(name, w, inputs[name], evidence, masks[name]) if name in masks else w
             for name, w in weights.items()
@@ -177,7 +173,8 @@ class _Problem:
 
 
 def _inputs_of(weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, LayerInputs]:
-    inputs = {} if evidence is None else evidence.layer_inputs()
+    require_question(weights, evidence, "layer_inputs")
+    inputs = evidence.layer_inputs()
     missing = next((name for name in weights if name not in inputs), None)
     if missing is not None:
         raise ValueError(

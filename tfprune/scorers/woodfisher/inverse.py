@@ -25,15 +25,13 @@ Source: Singh & Alistarh, "WoodFisher", arXiv 2004.14340, sections 3 and 4; the 
 diagonal follows from their equation 4 taken for all N examples at once.
 """
 
-import math
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import lapack
 
 from tfprune.scorers.woodfisher import factor as blocks
-from tfprune.support.validation import require_integer
+from tfprune.support.validation import require_integer, require_number
 
 _SMALL = 64  # blocks up to this size are inverted in batches
 _TINY = 16  # up to this size one call for a batch is faster than one call a block
@@ -67,7 +65,9 @@ def inverse_fisher_diagonal(
         array([0.8, 4. ])
     """
     columns = _check_gradients(gradients)
-    size, lam = _check_block_size(block_size, columns), check_damping("damping", damping)
+    size, lam = _check_block_size(block_size, columns), require_number(
+        "damping", damping, above=0.0
+    )
     found: np.ndarray = np.empty(columns.shape[1], _result_type(columns))
     fill_diagonal(columns, size, lam, found)
     return found
@@ -102,7 +102,7 @@ def inverse_fisher_diagonals(
     """
     columns = _check_gradients(gradients)
     size = _check_block_size(block_size, columns)
-    lams = np.array([check_damping("dampings", value) for value in dampings])
+    lams = np.array([require_number("dampings", value, above=0.0) for value in dampings])
     if not lams.size:
         raise ValueError(f"`dampings` must not be empty. Received: dampings={dampings!r}.")
     found: np.ndarray = np.empty((lams.size, columns.shape[1]), _result_type(columns))
@@ -151,7 +151,9 @@ def inverse_fisher_vector_product(
         array([4., 4.])
     """
     columns = _check_gradients(gradients)
-    size, lam = _check_block_size(block_size, columns), check_damping("damping", damping)
+    size, lam = _check_block_size(block_size, columns), require_number(
+        "damping", damping, above=0.0
+    )
     if np.shape(x) != columns.shape[1:]:
         raise ValueError(
             f"`x` must have shape ({columns.shape[1]},), one number a column of `gradients`. "
@@ -185,7 +187,7 @@ def scale_free_damping(gradients: np.ndarray, fraction: float) -> float:
         >>> scale_free_damping(np.array([[1.0, 3.0]]), 0.1)
         0.5
     """
-    columns, share = _check_gradients(gradients), check_damping("fraction", fraction)
+    columns, share = _check_gradients(gradients), require_number("fraction", fraction, above=0.0)
     return share * sum_of_squares(columns) / columns.size or share
 
 
@@ -202,18 +204,6 @@ def sum_of_squares(columns: blocks.ExampleGradients) -> float:
         total += float(np.vdot(piece, piece))
     blocks.check_finite(total, 0, size)
     return total
-
-
-def check_damping(name: str, value: object) -> float:
-    """Return `value` as a float when it is a finite number > 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(
-            f"`{name}` must be a number > 0. "
-            f"Received: {name}={value!r} (of type {type(value).__name__})."
-        )
-    if not 0.0 < float(value) < math.inf:
-        raise ValueError(f"`{name}` must be > 0 and finite. Received: {name}={value!r}.")
-    return float(value)
 
 
 def fill_diagonal(

@@ -32,10 +32,9 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from tfprune.scorers.protocol import Evidence
+from tfprune.scorers.protocol import Evidence, require_question
 from tfprune.scorers.woodfisher.factor import factorise
 from tfprune.scorers.woodfisher.inverse import (
-    check_damping,
     fill_diagonal,
     inverse_fisher_diagonal,
     inverse_fisher_diagonals,
@@ -51,8 +50,14 @@ from tfprune.scorers.woodfisher.update import (
     predicted_change,
     sum_update,
 )
+from tfprune.support.array_arguments import require_arrays
 from tfprune.support.configurable import Configurable
-from tfprune.support.validation import require_integer, require_one_of
+from tfprune.support.validation import (
+    require_flag,
+    require_integer,
+    require_number,
+    require_one_of,
+)
 
 __all__ = [
     "WoodFisher",
@@ -110,23 +115,21 @@ class WoodFisher(Configurable):
             require_one_of("block_size", self.block_size, ("layer", "model"))
         else:
             require_integer("block_size", self.block_size, minimum=1)
-        check_damping("damping", self.damping)
-        check_damping("trust_region", self.trust_region)
+        require_number("damping", self.damping, above=0.0)
+        require_number("trust_region", self.trust_region, above=0.0)
         require_one_of("scope", self.scope, ("layer", "global"))
         require_one_of("update", self.update, (*_UPDATES, None))
         for name in ("scale_free", "first_order"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(
-                    f"`{name}` must be True or False. Received: {name}={getattr(self, name)!r}."
-                )
+            require_flag(name, getattr(self, name))
 
     @property
     def distribution(self) -> str:
         return "global" if self.scope == "global" else "uniform"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        found = self._sections(weights, evidence)
         scores = {name: np.zeros(np.shape(w)) for name, w in weights.items()}
-        for section in self._sections(weights, evidence):
+        for section in found:
             with _naming(section):
                 section.scatter(self._score(section, section.gather(weights)), scores)
         return scores
@@ -137,6 +140,8 @@ class WoodFisher(Configurable):
         Weights masked before stay as they are; removed ones become zero, unless `update` is
         None, which changes nothing.
         """
+        require_question(weights, evidence, "per_example")
+        require_arrays("masks", masks, like=weights)
         changed = {name: np.array(w, order="C") for name, w in weights.items()}
         if self.update is None:
             return changed
@@ -153,11 +158,11 @@ class WoodFisher(Configurable):
     def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the change of the loss from `weights` to `pruned` in the model of F."""
         found = self._sections(weights, evidence)
+        require_arrays("pruned", pruned, like=weights)
         return predicted_change(found, weights, pruned, self.first_order)
 
     def _sections(self, weights: Arrays, evidence: Evidence) -> Iterable[Section]:
-        if evidence is None:
-            raise ValueError("`evidence` must be given to WoodFisher. Received: evidence=None.")
+        require_question(weights, evidence, "per_example")
         return sections_of(weights, evidence, self.block_size)
 
     def _damping(self, section: Section) -> float:
