@@ -23,6 +23,9 @@ def run(path, inputs, kernels):
     return found
 
 
+TIMES = 4
+
+
 def difference(found, wanted):
     return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))
 
@@ -61,14 +64,20 @@ def test_what_is_never_written_is_wrong_indeed(tmp_path):
     names = [name for name in READERS if "tanh" in name or "GATHER" in name] + ["CONV_3D"]
     models = [chained(name) for name in names]
     runs = []
-    for kernels in runtime.KERNELS:  # XNNPACK first: nothing right was in memory before
+    # XNNPACK first, when nothing right was in memory before; several times, since what is there
+    # instead is a matter of chance.
+    for kernels in (*[runtime.KERNELS[0]] * TIMES, runtime.KERNELS[1]):
         for number, model in enumerate(models):
             path = tmp_path / f"{number}.tflite"
             path.write_bytes(flatbuffer.pack(model))
             runs.append(runtime.Run(path, inputs_of_file(model), kernels=(kernels,)))
     outputs = [arrays[0] for found in runtime.outputs_of(runs) for arrays in found.values()]
-    for name, found, plain in zip(names, outputs, outputs[len(names) :]):
-        assert not difference(found, plain) < 0.1, name
+    count = len(names)
+    for number, name in enumerate(names):
+        plain = outputs[TIMES * count + number]
+        with np.errstate(invalid="ignore", over="ignore"):
+            worst = [difference(outputs[t * count + number], plain) for t in range(TIMES)]
+        assert not max(worst) < 0.1 or np.isnan(worst).any(), name
 
 
 @pytest.mark.parametrize("reader", READERS)
