@@ -8,7 +8,8 @@ import importlib.util
 import re
 from typing import Any, Protocol
 
-from tfprune.cli.choices import QUANTIZE, TARGETS
+from tfprune.cli import files
+from tfprune.cli.choices import QUANTIZE, SCORERS, SCORERS_WITHOUT_DATA, TARGETS
 from tfprune.support.number_argument import number
 
 # Text before the numbers -> class of tfprune.sparsity.structures, and what separates its numbers.
@@ -77,6 +78,30 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let Lambda layers run the Python code that is in the file; for files that you trust",
     )
+
+
+def add_scorer(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--scorer` of the commands that choose what is removed."""
+    parser.add_argument(
+        "--scorer",
+        choices=SCORERS,
+        default="magnitude",
+        metavar="NAME",
+        help=f"what is kept: {', '.join(SCORERS)}; all but {' and '.join(SCORERS_WITHOUT_DATA)} "
+        "need --data; default: %(default)s",
+    )
+
+
+def require_data(args: argparse.Namespace) -> None:
+    """Raise ValueError if `--data` is missing where `--scorer` needs it, or names no such file."""
+    if args.data is None and args.scorer not in SCORERS_WITHOUT_DATA:
+        raise ValueError(
+            f"`--scorer {args.scorer}` needs a data set to compute scores on: give --data, such "
+            "as --data digits"
+        )
+    if args.data is not None and args.data[0] == "file":
+        files.require_file(args.data[1], ".npz")
+        files.require_archive(args.data[1], ".npz")
 
 
 def module(text: str) -> str:

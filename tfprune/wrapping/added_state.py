@@ -1,6 +1,6 @@
 """State that pruning adds to a layer: masks, the pruning step, and scores that updates add up.
 
-All of it are variables, so that whatever keeps or restores weights (files, checkpoints, early
+What is to last are variables, so that whatever keeps or restores weights (files, checkpoints, early
 stopping, the training state of JAX) takes it along.
 """
 
@@ -15,6 +15,21 @@ from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Tensor
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
+
+
+@dataclasses.dataclass(eq=False)
+class ModelNotice:
+    """Shared by the `PrunedLayer`s of a model, none of which knows the others; it is not saved.
+
+    Attributes:
+        told: whether the user knows that the model has, or will have, fewer zeros than asked.
+        before_saving: called when a layer is saved while nothing trains it.
+        layers: how many share it.
+    """
+
+    before_saving: Callable[[], None]
+    layers: int
+    told: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

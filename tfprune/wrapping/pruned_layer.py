@@ -8,7 +8,7 @@ update.
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -25,15 +25,18 @@ from tfprune.support.arrays import host_array, symbolic
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
-from tfprune.wrapping.added_state import add_mask, add_past_scores, add_step, load_added
+from tfprune.wrapping.added_state import (
+    ModelNotice,
+    add_mask,
+    add_past_scores,
+    add_step,
+    load_added,
+)
 from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import Quantizer, WeightPlan, weight_plans
 from tfprune.wrapping.training_guard import constrain, guard, untrainable
-
-if TYPE_CHECKING:
-    from tfprune.wrapping.shortfall import ModelNotice
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -110,7 +113,7 @@ class PrunedLayer(keras.layers.Wrapper):
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
         self._has_updater = False
-        self.notice: "ModelNotice | None" = None  # shared by the layers of a model
+        self.notice: ModelNotice | None = None  # shared by the layers of a model
         self.supports_masking = True  # the wrapped layer warns if it does not
         self._take_call_signature()
         if layer.built and prunable_weights(layer):

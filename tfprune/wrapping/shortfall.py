@@ -7,14 +7,14 @@ and prediction are none, nor is anything done from inside of `fit`, which may be
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfprune.sparsity import distributions
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.support.arrays import host_array
-from tfprune.wrapping.added_state import NOT_BEGUN
+from tfprune.wrapping.added_state import NOT_BEGUN, ModelNotice
 from tfprune.wrapping.cohorts import cohorts_of, plain_path
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.pruned_layer import PrunedLayer
@@ -23,21 +23,6 @@ from tfprune.wrapping.running_fit import arguments_of_fit
 PREFIX = "Less sparse than asked"
 _LISTED = 3  # weights named in a message
 _ROUNDING = 1e-9
-
-
-@dataclasses.dataclass(eq=False)
-class ModelNotice:
-    """Shared by the `PrunedLayer`s of a model, none of which knows the others.
-
-    Attributes:
-        told: whether the user knows that the model has, or will have, fewer zeros than asked.
-        before_saving: called when a layer is saved while nothing trains it.
-        layers: how many share it.
-    """
-
-    before_saving: Callable[[], None]
-    layers: int
-    told: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ import os
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
-from tfprune.cli.choices import SCORERS_WITHOUT_DATA
 from tfprune.cli.parsers.prune_options import DEFAULTS, GRADUAL_EPOCHS, add_options
 from tfprune.support.files import require_writable
 
@@ -85,14 +84,7 @@ def check(args: argparse.Namespace) -> None:
     if not args.output.endswith(".keras"):
         raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
     _require_what_options_need(args)
-    if args.data is None and args.scorer not in SCORERS_WITHOUT_DATA:
-        raise ValueError(
-            f"`--scorer {args.scorer}` needs a data set to compute scores on: give --data, such "
-            "as --data digits"
-        )
-    if args.data is not None and args.data[0] == "file":
-        files.require_file(args.data[1], ".npz")
-        files.require_archive(args.data[1], ".npz")
+    arguments.require_data(args)
     require_writable(args.output, name="--output")
     if args.data is not None and args.stages is None:
         args.epochs = args.epochs or GRADUAL_EPOCHS

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from tfprune.cli import arguments
-from tfprune.cli.choices import DISTRIBUTIONS, SCORERS, SCORERS_WITHOUT_DATA, SPACINGS
+from tfprune.cli.choices import DISTRIBUTIONS, SPACINGS
 from tfprune.support.number_argument import number
 
 DEFAULTS: dict[str, object] = {
@@ -35,14 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="fraction of the weights to remove, in [0, 1)",
     )
-    parser.add_argument(
-        "--scorer",
-        choices=SCORERS,
-        default="magnitude",
-        metavar="NAME",
-        help=f"what is kept: {', '.join(SCORERS)}; all but {' and '.join(SCORERS_WITHOUT_DATA)} "
-        "need --data; default: %(default)s",
-    )
+    arguments.add_scorer(parser)
     parser.add_argument(
         "--structure",
         type=arguments.structure,

@@ -5,7 +5,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tfprune.cli import arguments, files
-from tfprune.cli.choices import SCORERS, SCORERS_WITHOUT_DATA
 from tfprune.support.files import require_writable
 from tfprune.support.number_argument import number
 
@@ -62,14 +61,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     budgets.add_argument(
         "--parameters", type=fraction, metavar="F", help="fraction of the parameters that is left"
     )
-    parser.add_argument(
-        "--scorer",
-        choices=SCORERS,
-        default="magnitude",
-        metavar="NAME",
-        help=f"what is kept: {', '.join(SCORERS)}; all but {' and '.join(SCORERS_WITHOUT_DATA)} "
-        "need --data; default: %(default)s",
-    )
+    arguments.add_scorer(parser)
     parser.add_argument(
         "--scope",
         choices=("global", "layer"),
@@ -138,14 +130,7 @@ def check(args: argparse.Namespace) -> None:
     args.output = args.output or f"{os.path.splitext(args.model)[0]}-small.keras"
     if not args.output.endswith(".keras"):
         raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
-    if args.data is None and args.scorer not in SCORERS_WITHOUT_DATA:
-        raise ValueError(
-            f"`--scorer {args.scorer}` needs a data set to compute scores on: give --data, such "
-            "as --data digits"
-        )
-    if args.data is not None and args.data[0] == "file":
-        files.require_file(args.data[1], ".npz")
-        files.require_archive(args.data[1], ".npz")
+    arguments.require_data(args)
     require_writable(args.output, name="--output")
     if args.html is not None:
         require_writable(args.html, name="--html")
