@@ -49,7 +49,7 @@ def test_importing_compat_with_jax_does_not_import_tensorflow():
         ({"sparsity_m_by_n": 2}, "`sparsity_m_by_n` must be a pair"),
         ({"sparsity_m_by_n": (0, 4)}, "`sparsity_m_by_n` must be >= 1"),
         ({"sparsity_m_by_n": (2, 4), "block_size": (2, 2)}, "`block_size` must be \\(1, 1\\)"),
-        ({"pruning_schedule": 0.5}, "`schedule` must be a schedule"),
+        ({"pruning_schedule": 0.5}, "`pruning_schedule` must be a schedule"),
         ({"pruning_policy": "dense"}, "`pruning_policy` must be a PruningPolicy"),
         ({"block_sise": (4, 4)}, "no argument 'block_sise'"),
         ({"input_shape": (3,)}, "no argument 'input_shape'"),
