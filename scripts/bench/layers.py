@@ -60,7 +60,8 @@ def measured(layers: int, rounds: int) -> dict[str, Any]:
     }
     own: dict[str, list[tuple[float, float]]] = {"prune": [], "strip": []}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds + 1):
+        skip = int(rounds > 1)  # the first of several rounds imports and warms up
+        for _ in range(rounds + skip):
             plain = network(layers)
             *seconds, pruned = seconds_of(lambda: tfprune.prune(plain, schedule))
             own["prune"].append((seconds[0], seconds[1]))
@@ -71,7 +72,6 @@ def measured(layers: int, rounds: int) -> dict[str, Any]:
             *seconds, _ = seconds_of(lambda: tfprune.strip_pruning(pruned))
             own["strip"].append((seconds[0], seconds[1]))
             keras.backend.clear_session()
-    skip = 1 if rounds > 1 else 0  # the first round imports and warms up
     result: dict[str, Any] = {part: median(pairs[skip:]) for part, pairs in own.items()}
     for part in PARTS:
         sides = {side: found[side][part][skip:] for side in found}

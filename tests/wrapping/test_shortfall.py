@@ -8,6 +8,7 @@ import pytest
 
 import tfprune
 from tests.support.helpers import fit, sparsity
+from tfprune.wrapping import shortfall
 from tfprune.wrapping.shortfall import PREFIX, lack_of
 
 pytestmark = pytest.mark.filterwarnings(f"error:{PREFIX}:UserWarning")
@@ -241,3 +242,11 @@ def test_a_fit_that_begins_at_a_later_epoch_is_counted_from_there(mlp):
     step = tfprune.UpdatePruningStep()
     with told("asked 0.9, .* step 4 of 6"):
         pruned.fit(x, y, batch_size=4, initial_epoch=8, epochs=10, verbose=0, callbacks=[step])
+
+
+def test_a_model_is_looked_at_once_when_it_is_saved_whatever_its_layers(mlp, tmp_path, monkeypatch):
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.5, step=9))
+    looks = []
+    monkeypatch.setattr(shortfall, "lack_of", lambda layers: looks.append(len(layers)))
+    pruned.save(tmp_path / "model.keras")
+    assert looks == [2]

@@ -262,8 +262,10 @@ def final_sparsity(schedule: Schedule) -> float | None:
         >>> final_sparsity(OneShot(0.5))
         0.5
     """
-    known = as_schedule(schedule)
-    return known(2**31) if hasattr(known, "with_final_sparsity") else None
+    if hasattr(schedule, "with_final_sparsity") and not isinstance(schedule, type):
+        return schedule(2**31)
+    as_schedule(schedule)
+    return None
 
 
 def as_schedule(schedule: object, *, name: str = "schedule") -> Schedule:

@@ -23,11 +23,11 @@ class ModelNotice:
 
     Attributes:
         told: whether the user knows that the model has, or will have, fewer zeros than asked.
-        before_saving: called when a layer is saved while nothing trains it.
+        before_saving: called with each layer that is saved while nothing trains it.
         layers: how many share it.
     """
 
-    before_saving: Callable[[], None]
+    before_saving: Callable[[object], None]
     layers: int
     told: bool = False
 

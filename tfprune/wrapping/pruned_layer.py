@@ -218,7 +218,7 @@ class PrunedLayer(keras.layers.Wrapper):
     def save_own_variables(self, store: dict[str, np.ndarray]) -> None:
         """Save masks, step and scores; say first if the model lacks zeros that it should have."""
         if self.notice is not None and not self.has_updater:
-            self.notice.before_saving()
+            self.notice.before_saving(self)
         super().save_own_variables(store)
 
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:

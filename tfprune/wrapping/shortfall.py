@@ -143,7 +143,13 @@ def notice_of(layers: Sequence[PrunedLayer]) -> ModelNotice:
     told = any(layer.notice is not None and layer.notice.told for layer in layers)
     members = tuple(layers)
     advice = "The file holds the model as it is; training goes on from there."
-    notice = ModelNotice(lambda: tell_shortfall(members, advice), len(members), told)
+
+    def before_saving(layer: object) -> None:
+        """Look at the model once: every layer says that it is being saved."""
+        if layer is next((member for member in members if not member.has_updater), layer):
+            tell_shortfall(members, advice)
+
+    notice = ModelNotice(before_saving, len(members), told)
     for layer in layers:
         layer.notice = notice
     return notice
