@@ -9,19 +9,19 @@ import textwrap
 import numpy as np
 import pytest
 
-from tfprune.support import files
+from tfprune.support import disk_arrays, files
 
 
 def test_an_array_on_disk_takes_its_room_at_once(monkeypatch):
     asked = []
     monkeypatch.setattr(os, "posix_fallocate", lambda file, start, size: asked.append(size))
-    found = files.disk_array((3, 5), np.float32)
+    found = disk_arrays.disk_array((3, 5), np.float32)
     assert asked == [60] and found.shape == (3, 5) and isinstance(found, np.memmap)
 
 
 def test_an_array_on_disk_is_written_where_room_cannot_be_reserved(monkeypatch):
     monkeypatch.delattr(os, "posix_fallocate")
-    found = files.disk_array((1 << 19, 5), np.float32)
+    found = disk_arrays.disk_array((1 << 19, 5), np.float32)
     assert found.shape == (1 << 19, 5) and not found.any()
 
 
@@ -30,7 +30,7 @@ def test_a_disk_without_room_is_an_error_that_names_the_folder(without):
     """The limit on the size of a file stands for a full disk; SIGBUS would end the process."""
     code = f"""
         import os, resource, numpy as np
-        from tfprune.support.files import disk_array
+        from tfprune.support.disk_arrays import disk_array
         if {without}:
             del os.posix_fallocate
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
@@ -49,10 +49,10 @@ def test_a_disk_without_room_is_an_error_that_names_the_folder(without):
 def test_the_folder_of_an_array_on_disk_is_chosen_by_the_environment(tmp_path):
     code = """
         import os, numpy as np
-        from tfprune.support import files
+        from tfprune.support import disk_arrays
         seen = []
         os.posix_fallocate = lambda file, *_: seen.append(os.readlink(f"/proc/self/fd/{file}"))
-        files.disk_array((4,), np.float32)
+        disk_arrays.disk_array((4,), np.float32)
         print(seen[0])
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]

@@ -66,7 +66,9 @@ def test_a_link_is_followed_and_a_circle_of_links_refused(tmp_path):
 @pytest.mark.parametrize("path", ["missing/model.tflite", ".", "a\0b"])
 def test_places_where_no_file_can_be_are_one_error(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="`path` must be writable. Received: path="):
+    with pytest.raises(
+        ValueError, match="`path` must be (writable|able to name a file). Received: path="
+    ):
         write(path)
     assert os.listdir(tmp_path) == []
 

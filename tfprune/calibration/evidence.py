@@ -15,7 +15,7 @@ from tfprune.keras_graph.coupling import coupled_kernels
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
-from tfprune.support.files import disk_array
+from tfprune.support.disk_arrays import disk_array
 from tfprune.support.progress_bar import progress
 from tfprune.support.tensors import Data, Loss
 from tfprune.wrapping.cohorts import cohorts_of

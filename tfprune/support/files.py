@@ -1,21 +1,16 @@
-"""Writing a file whole or not at all, and arrays on disk for which there is room."""
+"""Writing a file whole or not at all."""
 
 import contextlib
 import errno
-import math
 import os
 import secrets
 import signal
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import IO
 
-import numpy as np
-
-from tfprune.support.validation import require_path
+from tfprune.support.path_argument import require_path
 
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -100,43 +95,6 @@ def require_writable(path: str | os.PathLike[str], *, name: str = "path") -> Non
     """
     with contextlib.suppress(_OnlyAsked), replacing(path, name=name):
         raise _OnlyAsked
-
-
-def disk_array(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
-    """Return an array of zeros in a temporary file, which is gone when the array is.
-
-    Its room on the disk is taken at once: in a file with holes, a disk that fills up later kills
-    the process (SIGBUS) when an entry is set. The folder is that of Python's `tempfile`; the
-    environment variable TMPDIR chooses it.
-
-    Args:
-        shape: of the array.
-        dtype: of the array.
-
-    Raises:
-        OSError: if there is no room, with the name of the folder.
-
-    Example:
-        >>> disk_array((2, 3), np.float32).sum().item()
-        0.0
-    """
-    size = max(1, math.prod(shape) * np.dtype(dtype).itemsize)
-    folder = tempfile.gettempdir()
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            _reserve(file, size)
-            return np.memmap(file, dtype, "w+", shape=shape)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, folder) from error
-
-
-def _reserve(file: IO[bytes], size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-        return
-    for start in range(0, size, 1 << 20):
-        file.write(bytes(min(1 << 20, size - start)))
-    file.flush()
 
 
 class _OnlyAsked(Exception):

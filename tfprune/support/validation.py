@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import os
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -208,25 +207,6 @@ def require_methods(name: str, value: Option, *methods: str) -> Option:
             f"Received: {name}={value!r} (of type {type(value).__name__})."
         )
     return value
-
-
-def require_path(name: str, value: object) -> str:
-    """Return `value` as a text when it can name a file: a text or a `os.PathLike` of one.
-
-    Example:
-        >>> require_path("path", 3)
-        Traceback (most recent call last):
-        TypeError: `path` must be a path, a text or an os.PathLike. Received: path=3 (of type int).
-    """
-    found = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(found, str):
-        raise TypeError(
-            f"`{name}` must be a path, a text or an os.PathLike. "
-            f"Received: {name}={value!r} (of type {type(value).__name__})."
-        )
-    if not found or "\0" in found:
-        raise ValueError(f"`{name}` must be able to name a file. Received: {name}={value!r}.")
-    return found
 
 
 def require_mapping(name: str, value: object) -> Mapping:

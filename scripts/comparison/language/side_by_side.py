@@ -5,9 +5,8 @@
 The step of one such LSTM is thousands of small kernels that leave an accelerator idle: `jax.vmap`
 makes the same step of the dense model and of its pruned copies, and of several seeds, in little
 more time than one takes. Every run is what `language_models.train` trains (same initial weights,
-batches, learning rate, masks), but that dropout draws differ with the kernels; a dense model has
-masks of ones. TensorFlow is not needed. Records go to a results file of the device; nothing is
-written before the end.
+batches, rates, masks), but that dropout draws differ with the kernels; a dense model has masks of
+ones. Records go to a results file of the device; nothing is written before the end.
 """
 
 import argparse
@@ -65,6 +64,8 @@ class View:
     def write(self, variable: keras.Variable, value: Any) -> None:
         values, index = self._places[id(variable)]
         values[index] = values[index].at[self._position].set(value)
+
+    def show(self) -> None: ...  # magnitudes are all that is asked for
 
 
 def train(

@@ -8,13 +8,13 @@ import numpy as np
 from tfprune.export.file.signature import Input
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
+from tfprune.support.path_argument import require_path
 from tfprune.support.tensors import Nest
 from tfprune.support.validation import (
     require_flag,
     require_integer,
     require_model,
     require_one_of,
-    require_path,
 )
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
 from tfprune.wrapping.pruned_layer import pruned_layers

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import integrity
 from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
-from tfprune.support.validation import require_path
+from tfprune.support.path_argument import require_path
 
 FILE_IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16

@@ -11,7 +11,8 @@ from tfprune.export.file import flatbuffer
 from tfprune.export.run import runtime as native
 from tfprune.export.run import wasm
 from tfprune.reports import measures
-from tfprune.support.validation import require_integer, require_one_of, require_path
+from tfprune.support.path_argument import require_path
+from tfprune.support.validation import require_integer, require_one_of
 
 RUNTIMES = ("native", "wasm")
 _RUNTIME_NAMES = {"native": "LiteRT", "wasm": "LiteRT.js (WebAssembly)"}
