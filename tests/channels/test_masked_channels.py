@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import tfprune
+from tfprune import channels
 
 X = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype("float32")
 Y = np.random.default_rng(0).integers(0, 4, 32)
@@ -97,3 +98,14 @@ def test_there_must_be_a_channel_to_remove():
     pruned, _ = tfprune.one_shot(model, 0.5, "random", **half)
     with pytest.raises(ValueError, match="must have channels to remove"):
         tfprune.strip_pruning(pruned, shrink=True)
+
+
+@pytest.mark.parametrize("reader", ["wrapped", "recurrent"])
+def test_a_plan_says_where_a_constant_is_read_inside_of_a_layer(reader):
+    inner = layers.Dense(4, name="inner")
+    behind = layers.TimeDistributed(inner) if reader == "wrapped" else layers.LSTM(4, name="inner")
+    dense = layers.Dense(6, name="a", bias_initializer="ones")
+    model = keras.Sequential([keras.Input((5, 3)), dense, behind, layers.Dense(2, name="head")])
+    dense.kernel.assign(dense.kernel.numpy() * [1, 1, 1, 0, 0, 0])
+    plan = channels.plan(model, 0.3, rules=[("(inner|.*/inner)/.*", None)])
+    assert plan.left_behind == ("inner",) and not plan.exact

@@ -89,6 +89,14 @@ def test_a_softmax_at_the_end_is_not_taken_twice():
         )
 
 
+def test_a_softmax_inside_a_nested_model_is_found():
+    inner = network(9, end="softmax")
+    nested = keras.Sequential([keras.Input((5,)), inner])
+    student = network()
+    both = [loss_of(tfprune.distill(student, teacher)) for teacher in (inner, nested)]
+    assert both[0] == pytest.approx(both[1], rel=1e-5)
+
+
 def test_outputs_of_a_regression_are_compared_as_they_are():
     student, teacher = network(), network(9)
     target = np.zeros((16, 3), "float32")

@@ -11,7 +11,7 @@ from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.calibration.input_moments import layer_inputs
 from tfprune.calibration.losses import loss_function
 from tfprune.calibration.passes import Passes
-from tfprune.keras_graph.coupling import coupled_kernels
+from tfprune.keras_graph.coupling import coupled_among
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
@@ -117,11 +117,7 @@ class MeasuredEvidence:
 
     def channel_groups(self) -> list[frozenset[str]]:
         name_of = {self.passes.weights[name].path: name for name in self.masks}
-        groups = (
-            frozenset(name_of[path] for path in paths if path in name_of)
-            for paths in coupled_kernels(self.passes.model)
-        )
-        return [group for group in groups if len(group) > 1]
+        return coupled_among(self.passes.model, name_of)
 
     def _own(self, found: Mapping[str, Result]) -> dict[str, Result]:
         return {name: found[name] for name in self.masks}

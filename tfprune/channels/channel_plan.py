@@ -3,12 +3,16 @@
 import dataclasses
 import html
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from tfprune.channels.coupling.groups import Group
-from tfprune.channels.kept import Cost
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading
+from tfprune.channels.kept import Cost, Costs, Kept
+from tfprune.channels.left_behind import constants
 from tfprune.channels.plan_page import Row, write
 from tfprune.reports.tables import plain_text, table
 
@@ -136,3 +140,28 @@ class ChannelPlan:
 def signature(model: keras.Model) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Return what a plan knows a model by: paths and shapes of its weights."""
     return tuple((weight.path, tuple(weight.shape)) for weight in model.weights)
+
+
+def made_plan(
+    reading: Reading, settled: Settled, parts: Sequence[GroupPlan], costs: Costs, scorer: str
+) -> ChannelPlan:
+    """Return the plan of what is decided of each group.
+
+    Args:
+        reading: of the model.
+        settled: its channels.
+        parts: one for each group.
+        costs: of the model.
+        scorer: name of what scored the channels.
+    """
+    gone = [part.group.channels[part.removed] for part in parts]
+    removed = np.concatenate(gone or [np.zeros(0, int)])
+    return ChannelPlan(
+        reading.model.name,
+        signature(reading.model),
+        tuple(parts),
+        costs.of(np.zeros(0, int)),
+        costs.of(removed),
+        scorer,
+        constants(reading, Kept(settled, removed)).inexact,
+    )

@@ -64,19 +64,19 @@ def constants(reading: Reading, kept: Kept) -> Constants:
     if not gone.any():
         return Constants(ByIdentity())
     readers = _readers(reading, kept.settled, gone)
-    seen: dict[keras.layers.Layer, list[np.ndarray]] = {}
+    seen: dict[keras.layers.Layer, list[list[np.ndarray]]] = {}
 
     def see(node: Node, inputs: list[Tensor]) -> None:
         if node.operation in readers:
-            seen.setdefault(node.operation, []).append(host_array(inputs[0]))
+            seen.setdefault(node.operation, []).append([host_array(item) for item in inputs])
 
     nothing = Kept(kept.settled, np.zeros(0, int))
     gated(reading, nothing, random_inputs(reading.model), see=see)
     norms = batch_norm_of(reading.model)
     values: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
-    inexact = []
-    for layer, inputs in seen.items():
-        left = _left(layer, inputs, readers[layer])
+    inexact = [layer.name for layer in readers if layer not in seen]  # inside of wrappers
+    for layer, calls in seen.items():
+        left = _left(layer, calls, readers[layer])
         if left is None:
             inexact.append(layer.name)
             continue
@@ -107,16 +107,21 @@ def _readers(
 
 
 def _left(
-    layer: keras.layers.Layer, inputs: list[np.ndarray], gone: np.ndarray
+    layer: keras.layers.Layer, calls: list[list[np.ndarray]], gone: np.ndarray
 ) -> tuple[np.ndarray, bool] | None:
-    """Return what constants add to each output, and whether everywhere; None if it is not known."""
-    if not any((values[..., gone] != 0).any() for values in inputs if _last(values, gone)):
+    """Return what constants add to each output, and whether everywhere; None if it is not known.
+
+    It is not known of channels that lie inside the layer, on another axis, or in several inputs.
+    """
+    if any(len(inputs) > 1 or inputs[0].shape[-1] != gone.size for inputs in calls):
+        return None
+    if not any(inputs[0][..., gone].any() for inputs in calls):
         return np.zeros(1), True
     kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
     plain = type(layer) in kinds and getattr(layer, "data_format", "") != "channels_first"
-    if not plain or getattr(layer, "groups", 1) != 1 or len(inputs) != 1:
+    if not plain or getattr(layer, "groups", 1) != 1 or len(calls) != 1:
         return None
-    values = inputs[0][..., gone]
+    values = calls[0][0][..., gone]
     middle = values[0][tuple(size // 2 for size in values.shape[1:-1])]
     same = (values == middle).all()
     padded = getattr(layer, "padding", "valid") != "valid"
@@ -125,10 +130,6 @@ def _left(
     summed = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0, dtype=float)  # over positions
     added = (middle.astype(float) @ summed[gone]).astype(kernel.dtype)
     return added, bool(same) and (single or not padded)
-
-
-def _last(values: np.ndarray, gone: np.ndarray) -> bool:
-    return values.shape[-1] == gone.size
 
 
 def _is_next(

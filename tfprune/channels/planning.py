@@ -7,12 +7,11 @@ import numpy as np
 
 from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
-from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, signature
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
-from tfprune.channels.kept import Costs, Kept
-from tfprune.channels.left_behind import constants
+from tfprune.channels.kept import Costs
 from tfprune.channels.scoring import ChannelScorer, score_groups
 from tfprune.channels.selection import (
     TOLERANCE,
@@ -131,16 +130,13 @@ def plan(
     ]
     costs = Costs(reading, settled)
     removed = budget.meet(model, groups, candidates, limits, costs, together=scope == "global")
-    parts = tuple(map(GroupPlan, groups, scores, removed))
-    whole = costs.of(np.zeros(0, int))
-    found = ChannelPlan(model.name, signature(model), parts, whole, whole, type(scorer).__name__)
-    if not found.removed.size:
+    if not any(part.any() for part in removed):
         raise ValueError(
             f"The plan must remove at least one channel. Received: {budget.text}, which leaves "
             f"every channel of '{model.name}'."
         )
-    left = constants(reading, Kept(settled, found.removed)).inexact
-    return dataclasses.replace(found, after=costs.of(found.removed), left_behind=left)
+    parts = list(map(GroupPlan, groups, scores, removed))
+    return made_plan(reading, settled, parts, costs, type(scorer).__name__)
 
 
 @dataclasses.dataclass(frozen=True)

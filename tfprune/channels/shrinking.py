@@ -79,7 +79,9 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     reading, kept = _matched(model, plan)
     require_model("small", small)
     batches = [random_inputs(model)] + ([] if inputs is None else [_fit(model, inputs)])
-    return max(_difference(reading, kept, small, batch) for batch in batches)
+    values = constants(reading, kept).values
+    wanted = [gated(reading, kept, batch, values) for batch in batches]
+    return max(_difference(outputs, small, batch) for outputs, batch in zip(wanted, batches))
 
 
 def _fit(model: keras.Model, inputs: Nest) -> Nest:
@@ -117,11 +119,9 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
     return reading, Kept(reading.book.ledger.settle(), plan.removed)
 
 
-def _difference(reading: Reading, kept: Kept, small: keras.Model, inputs: Nest) -> float:
+def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     got = [host_array(value) for value in keras.tree.flatten(small(tensors, training=False))]
-    values = constants(reading, kept).values
-    wanted = gated(reading, kept, inputs, values)
     if [value.shape for value in got] != [value.shape for value in wanted]:
         raise ValueError(
             "`small` must be the smaller model of this plan. Received: a model with outputs "

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 
-from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, signature
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.coupling.groups import find_groups
 from tfprune.channels.coupling.reading import read
-from tfprune.channels.kept import Costs, Kept
-from tfprune.channels.left_behind import constants, zero_channels
+from tfprune.channels.kept import Costs
+from tfprune.channels.left_behind import zero_channels
 from tfprune.support.validation import require_model
 
 
@@ -41,21 +41,10 @@ def plan_zeros(model: keras.Model) -> ChannelPlan:
             removed[0] = False
         scores = np.where(zero[group.channels], 0.0, 1.0)
         parts.append(GroupPlan(group, scores, removed))
-    gone = np.concatenate([part.group.channels[part.removed] for part in parts] or [np.zeros(0)])
-    if not gone.size:
+    if not any(part.removed.any() for part in parts):
         raise ValueError(
             f"Model '{model.name}' must have channels to remove: such as are zero in all layers "
             "that make them, and that nothing keeps. Received: none; prune it with "
             "structure=tfprune.Channel()."
         )
-    costs = Costs(reading, settled)
-    left = constants(reading, Kept(settled, gone.astype(int))).inexact
-    return ChannelPlan(
-        model.name,
-        signature(model),
-        tuple(parts),
-        costs.of(np.zeros(0, int)),
-        costs.of(gone.astype(int)),
-        "zeros",
-        left,
-    )
+    return made_plan(reading, settled, parts, Costs(reading, settled), "zeros")

@@ -5,6 +5,7 @@ argparse turns the errors of the converters into one line.
 
 import argparse
 import importlib.util
+import os
 import re
 from typing import Any, Protocol
 
@@ -90,6 +91,28 @@ def add_scorer(parser: argparse.ArgumentParser) -> None:
         help=f"what is kept: {', '.join(SCORERS)}; all but {' and '.join(SCORERS_WITHOUT_DATA)} "
         "need --data; default: %(default)s",
     )
+
+
+def add_data_folder(group: argparse.ArgumentParser) -> None:
+    """Add the option `--data-dir` of the commands that read named data sets."""
+    group.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder of TensorFlow Datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
+
+
+def settle_models(args: argparse.Namespace, suffix: str) -> None:
+    """Raise ValueError unless there is a model, and its output may be; set the default output.
+
+    Args:
+        args: as parsed; changed in place.
+        suffix: put behind the model's name where no output is given, such as "-pruned".
+    """
+    files.require_model(args.model)
+    args.output = args.output or f"{os.path.splitext(args.model)[0]}{suffix}.keras"
+    if not args.output.endswith(".keras"):
+        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
 
 
 def require_data(args: argparse.Namespace) -> None:

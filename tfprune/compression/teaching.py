@@ -5,35 +5,23 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.private_keras import maker_of
+
 
 def ends_of(model: keras.Model) -> list[str]:
     """Return "softmax", "sigmoid" or "" for each output: what it went through at the end."""
-    ends = []
-    for tensor in getattr(model, "outputs", None) or [None]:
-        name = ""
-        layer = _last_layer(model, tensor)
-        if layer is not None:
-            activation = getattr(layer, "activation", None)
-            name = getattr(activation, "__name__", "") or ""
-            if isinstance(layer, keras.layers.Softmax):
-                name = "softmax"
-        ends.append(name if name in ("softmax", "sigmoid") else "")
-    return ends
+    return [_end_of(tensor) for tensor in getattr(model, "outputs", None) or [None]]
 
 
-def _last_layer(model: keras.Model, tensor: Any) -> Any:
-    for layer in reversed(getattr(model, "layers", ())):
-        if isinstance(layer, keras.Model):
-            inner = _last_layer(layer, None)
-            if inner is not None and tensor is None:
-                return inner
-        try:
-            made = keras.tree.flatten(layer.output)
-        except (AttributeError, ValueError):
-            continue
-        if any(item is tensor for item in made):
-            return layer
-    return None
+def _end_of(tensor: Any) -> str:
+    maker = None if tensor is None else maker_of(tensor)
+    graph = graph_of(maker)
+    if graph is not None:  # a nested model
+        return _end_of(graph.outputs[0]) if len(graph.outputs) == 1 else ""
+    activation = getattr(getattr(maker, "activation", None), "__name__", "")
+    name = activation or type(maker).__name__.lower()
+    return name if name in ("softmax", "sigmoid") else ""
 
 
 def logits_of(values: Any, end: str) -> Any:

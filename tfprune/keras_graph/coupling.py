@@ -11,6 +11,8 @@ convolution has its input axis last and counts, like any layer whose axes are no
 that makes new channels.
 """
 
+from collections.abc import Mapping
+
 import keras
 from keras import layers
 
@@ -118,6 +120,23 @@ def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
     for path, space in of_kernel.items():
         groups.setdefault(space.root(), []).append(path)
     return [frozenset(paths) for paths in groups.values() if len(paths) > 1]
+
+
+def coupled_among(model: keras.Model, name_of: Mapping[str, str]) -> list[frozenset[str]]:
+    """Return the sets of `coupled_kernels` by other names, as far as they have one.
+
+    Args:
+        model: a built model, pruned or not.
+        name_of: path of a kernel -> name.
+
+    Returns:
+        Sets of two names or more.
+    """
+    found = (
+        frozenset(name_of[path] for path in paths if path in name_of)
+        for paths in coupled_kernels(model)
+    )
+    return [names for names in found if len(names) > 1]
 
 
 class _Space:

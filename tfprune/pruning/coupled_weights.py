@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfprune.keras_graph.coupling import coupled_kernels
+from tfprune.keras_graph.coupling import coupled_among
 from tfprune.sparsity.structures import Channel
 from tfprune.wrapping.cohorts import Cohort
 
@@ -22,8 +22,4 @@ def coupled_names(model: keras.Model, cohorts: Sequence[Cohort]) -> list[frozens
     if not any(isinstance(kind, Channel) for kind in kinds):
         return []
     name_of = {w.path: name for cohort in cohorts for name, w in cohort.weights.items()}
-    found = (
-        frozenset(name_of[path] for path in paths if path in name_of)
-        for paths in coupled_kernels(model)
-    )
-    return [names for names in found if len(names) > 1]
+    return coupled_among(model, name_of)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels, Ledger
 from tfprune.keras_graph.private_keras import Operation
+from tfprune.layer_classes.axes import OwnWeight, own_weights
 from tfprune.support.by_identity import ByIdentity
 
 Shape = tuple[int | None, ...]
@@ -176,6 +177,14 @@ class Site:
 
     def tie(self, first: Labels, second: Labels) -> None:
         self.book.ledger.tie(first, second, self.name)
+
+    def owned(self, holder: keras.layers.Layer) -> list[OwnWeight]:
+        """Return the weights of a layer (or of its cell) with their axes; all of them are known."""
+        owned = own_weights(holder)
+        known = sum(math.prod(own.weight.shape) for own in owned)
+        if known != self.operation.count_params():
+            raise Opaque("it has weights in another form (quantized, LoRA, or of its own)")
+        return owned
 
     def own(self, key: object, size: int) -> Labels:
         return self.book.own(self.operation, key, size)

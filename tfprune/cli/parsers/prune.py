@@ -1,10 +1,9 @@
 """Options of `tfprune prune`: what it says about itself, and which of its arguments go together."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
-from tfprune.cli import arguments, files
+from tfprune.cli import arguments
 from tfprune.cli.parsers.prune_options import DEFAULTS, GRADUAL_EPOCHS, add_options
 from tfprune.support.files import require_writable
 
@@ -79,10 +78,7 @@ def check(args: argparse.Namespace) -> None:
     Args:
         args: as parsed; changed in place.
     """
-    files.require_model(args.model)
-    args.output = args.output or f"{os.path.splitext(args.model)[0]}-pruned.keras"
-    if not args.output.endswith(".keras"):
-        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
+    arguments.settle_models(args, "-pruned")
     _require_what_options_need(args)
     arguments.require_data(args)
     require_writable(args.output, name="--output")

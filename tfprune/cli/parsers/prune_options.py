@@ -71,11 +71,7 @@ def _add_data(group: Any) -> None:
         metavar="DATA",
         help="examples with labels: FILE.npz, MODULE:FUNCTION or NAME, see above",
     )
-    group.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder of TensorFlow Datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )
+    arguments.add_data_folder(group)
     group.add_argument(
         "--examples",
         type=number(int, "an integer >= 2", 2),

@@ -1,10 +1,9 @@
 """Options of `tfprune shrink`."""
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
-from tfprune.cli import arguments, files
+from tfprune.cli import arguments
 from tfprune.support.files import require_writable
 from tfprune.support.number_argument import number
 
@@ -99,11 +98,7 @@ def _add_data(group: Any) -> None:
     group.add_argument(
         "--data", type=arguments.data_source, metavar="DATA", help="examples with labels"
     )
-    group.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder of TensorFlow Datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )
+    arguments.add_data_folder(group)
     group.add_argument(
         "--examples",
         type=number(int, "an integer >= 2", 2),
@@ -126,10 +121,7 @@ def check(args: argparse.Namespace) -> None:
     Args:
         args: as parsed; changed in place.
     """
-    files.require_model(args.model)
-    args.output = args.output or f"{os.path.splitext(args.model)[0]}-small.keras"
-    if not args.output.endswith(".keras"):
-        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
+    arguments.settle_models(args, "-small")
     arguments.require_data(args)
     require_writable(args.output, name="--output")
     if args.html is not None:

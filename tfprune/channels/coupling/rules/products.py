@@ -14,7 +14,6 @@ from tfprune.channels.coupling.call_site import (
 )
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules.elementwise import require_elementwise
-from tfprune.layer_classes.axes import OwnWeight, own_weights
 
 _SIZES = {  # class -> entry of its config that counts the channels it makes
     "Dense": "units",
@@ -29,7 +28,7 @@ _SIZES = {  # class -> entry of its config that counts the channels it makes
 
 def _mixing(site: Site) -> list[Labels]:
     """Dense, convolutions and Embedding: one axis of new channels, each of all that are read."""
-    layer, owned = site.operation, _owned(site)
+    layer, owned = site.operation, site.owned(site.operation)
     axis = -1 if site.kind in ("Dense", "Embedding") else channel_axis(layer)
     if site.kind == "Dense" and site.inputs[0].shape[-1] == 1 and site.inputs[0].size > 1:
         # Its channels lie on other axes, and each has outputs of its own.
@@ -96,7 +95,7 @@ def _depthwise(site: Site) -> list[Labels]:
     axis = channel_axis(site.operation)
     read = site.along(0, axis)
     made = np.repeat(read, site.operation.depth_multiplier)
-    for own in _owned(site):
+    for own in site.owned(site.operation):
         kernel = own.axes.is_depthwise
         site.weigh(own.weight, own.axes.depthwise[0] if kernel else 0, read if kernel else made)
         if kernel:
@@ -107,7 +106,7 @@ def _depthwise(site: Site) -> list[Labels]:
 
 def _einsum(site: Site) -> list[Labels]:
     """EinsumDense: channels are made along the last axis that is the kernel's alone."""
-    owned = _owned(site)
+    owned = site.owned(site.operation)
     kernel = next(own for own in owned if own.axes.product is not None)
     rank = len(site.out_shapes[0]) + 1
     new = [(own, at % rank - 1) for own, at in kernel.axes.writes if own in kernel.axes.outputs]
@@ -154,7 +153,7 @@ def _einsum(site: Site) -> list[Labels]:
 def _apart(site: Site) -> list[Labels]:
     """Normalizations and slopes: each channel has numbers of its own."""
     labels, rank = site.inputs[0], len(site.shapes[0])
-    for own in _owned(site):
+    for own in site.owned(site.operation):
         if len(own.axes.reads) < len(own.weight.shape):
             raise Opaque("the axes of its weights are not known")
         for mine, at in own.axes.reads:
@@ -216,14 +215,6 @@ def _normalization(site: Site) -> list[Labels]:
     if site.labelled:
         raise Opaque("its statistics were adapted to these channels")
     return [unlabelled(site.out_shapes[0])]
-
-
-def _owned(site: Site) -> list[OwnWeight]:
-    owned = own_weights(site.operation)
-    known = sum(int(np.prod(own.weight.shape)) for own in owned)
-    if known != site.operation.count_params():
-        raise Opaque("it has weights in another form (quantized, LoRA, or of its own)")
-    return owned
 
 
 RULES = {

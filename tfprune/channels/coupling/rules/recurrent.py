@@ -5,7 +5,6 @@ import numpy as np
 from tfprune.channels.coupling.call_site import Keeping, Opaque, Site, channel_axis, place
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules.elementwise import require_elementwise
-from tfprune.layer_classes.axes import own_weights
 from tfprune.layer_classes.weight_axes import Operand
 
 _CELLS = {"SimpleRNN": "units", "LSTM": "units", "GRU": "units"}
@@ -29,9 +28,7 @@ def _units(site: Site) -> Labels:
     size = (_CELLS | _CONVOLUTIONAL).get(site.kind)
     if size is None:
         raise Opaque(f"its cell is of class {type(getattr(layer, 'cell', layer)).__name__}")
-    owned = own_weights(layer if site.kind in _CONVOLUTIONAL else layer.cell)
-    if sum(int(np.prod(own.weight.shape)) for own in owned) != layer.count_params():
-        raise Opaque("it has weights in another form (quantized, LoRA, or of its own)")
+    owned = site.owned(layer if site.kind in _CONVOLUTIONAL else layer.cell)
     if site.kind in _CONVOLUTIONAL:
         # Behind the batch its inputs have steps first, which the channel axis is counted behind.
         labels, shape = site.inputs[0], site.shapes[0]
