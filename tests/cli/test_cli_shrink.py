@@ -4,7 +4,8 @@ import keras
 import pytest
 
 from tests.support.cli_runner import json_of
-from tfprune import cli
+from tfprune import channels, cli
+from tfprune.channels import planning
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +48,24 @@ def test_the_plan_and_the_accuracy_are_shown(folder, capsys):
     assert keras.saving.load_model(folder / "model-small.keras").get_layer("hidden").units == 8
 
 
+def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):
+    def meet(choice, budget, timed):
+        assert budget == 0.25
+        measured = channels.Latency(0.5, 0.25, 2.0, 1.9, 2.1, "by hand")
+        return choice.widths(choice.most // 2), measured
+
+    monkeypatch.setattr(planning, "meet_latency", meet)
+    options = ["--latency-ms", "0.25", "--no-latency", "-o", str(folder / "fast.keras")]
+    found = json_of(capsys, "shrink", str(folder / "model.keras"), *options)
+    assert found["latency"]["after_ms"] == 0.25 and found["latency"]["how"] == "by hand"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "one of the arguments --sparsity --macs --parameters is required"),
+        ([], "one of the arguments --sparsity --macs --parameters --latency-ms is required"),
+        (["--latency-ms", "0"], "milliseconds > 0"),
+        (["--latency-ms", "1", "--macs", "0.5"], "not allowed with argument"),
         (["--macs", "2"], "2"),
         (["--sparsity", "0.5", "--macs", "0.5"], "not allowed with argument"),
         (["--macs", "0.5", "--scorer", "taylor"], "needs a data set"),

@@ -4,9 +4,19 @@ model ──read──▶ labels ──settle──▶ groups ──scores, budg
 """
 
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan
+from tfprune.channels.choosing.latency import Latency
+from tfprune.channels.choosing.scoring import BatchNormScale
 from tfprune.channels.kept import Cost
 from tfprune.channels.planning import plan
-from tfprune.channels.scoring import BatchNormScale
 from tfprune.channels.shrinking import prune, verify
 
-__all__ = ["BatchNormScale", "ChannelPlan", "Cost", "GroupPlan", "plan", "prune", "verify"]
+__all__ = [
+    "BatchNormScale",
+    "ChannelPlan",
+    "Cost",
+    "GroupPlan",
+    "Latency",
+    "plan",
+    "prune",
+    "verify",
+]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from tfprune.channels.choosing.latency import Latency
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
@@ -68,6 +69,7 @@ class ChannelPlan:
         scorer: name of what scored the channels.
         left_behind: layers that read what the bias or the normalization of a channel with zero
             kernels makes, and whose own bias cannot take it over.
+        latency: what was measured of the exported files of both, with a budget of latency.
     """
 
     model: str
@@ -77,6 +79,7 @@ class ChannelPlan:
     after: Cost
     scorer: str
     left_behind: tuple[str, ...] = ()
+    latency: Latency | None = None
 
     @property
     def exact(self) -> bool:
@@ -94,6 +97,8 @@ class ChannelPlan:
         headings = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
         text = plain_text(table(headings, rows, texts=1))
         lines = [text.rstrip(), self._totals()]
+        if self.latency is not None:
+            lines.append(str(self.latency))
         if self.left_behind:
             lines.append(
                 f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
@@ -111,7 +116,8 @@ class ChannelPlan:
             Row(", ".join(part.group.layers), part.size, part.kept, self._notes(part))
             for part in self.groups
         ]
-        write(path, self.model, self._totals(), rows)
+        totals = self._totals() if self.latency is None else f"{self._totals()}; {self.latency}"
+        write(path, self.model, totals, rows)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -143,7 +149,12 @@ def signature(model: keras.Model) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def made_plan(
-    reading: Reading, settled: Settled, parts: Sequence[GroupPlan], costs: Costs, scorer: str
+    reading: Reading,
+    settled: Settled,
+    parts: Sequence[GroupPlan],
+    costs: Costs,
+    scorer: str,
+    latency: Latency | None = None,
 ) -> ChannelPlan:
     """Return the plan of what is decided of each group.
 
@@ -153,6 +164,7 @@ def made_plan(
         parts: one for each group.
         costs: of the model.
         scorer: name of what scored the channels.
+        latency: what was measured, with a budget of latency.
     """
     gone = [part.group.channels[part.removed] for part in parts]
     removed = np.concatenate(gone or [np.zeros(0, int)])
@@ -164,4 +176,5 @@ def made_plan(
         costs.of(removed),
         scorer,
         constants(reading, Kept(settled, removed)).inexact,
+        latency,
     )

@@ -8,20 +8,17 @@ import numpy as np
 from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
+from tfprune.channels.choosing.budgets import Choice, budget_of, require_one_given
+from tfprune.channels.choosing.latency import Latency, Stopwatch, meet_latency
+from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
+from tfprune.channels.choosing.selection import Candidates, Limits
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
-from tfprune.channels.kept import Costs
-from tfprune.channels.scoring import ChannelScorer, score_groups
-from tfprune.channels.selection import (
-    TOLERANCE,
-    Candidates,
-    Limits,
-    counts,
-    lowest,
-    refine,
-    search,
-)
+from tfprune.channels.kept import Costs, Kept
+from tfprune.channels.left_behind import constants
+from tfprune.channels.surgery import cut
+from tfprune.export.convert.requirements import check_model
 from tfprune.scorers.protocol import Scorer, preferred_distribution
 from tfprune.sparsity.rules import Rule, Rules, parse_rules
 from tfprune.support.tensors import Data, Loss
@@ -32,7 +29,6 @@ from tfprune.support.validation import (
     require_number,
     require_one_of,
     require_seed,
-    require_sparsity,
 )
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -50,6 +46,7 @@ def plan(
     rules: Rules | None = None,
     macs: float | None = None,
     parameters: float | None = None,
+    latency_ms: float | None = None,
     normalize: bool | None = None,
     inexact: bool = False,
     examples: int | None = 1000,
@@ -60,7 +57,7 @@ def plan(
     What is coupled is read off the model's graph: filters that a skip connection adds up, the
     entries of biases and normalizations, the rows of the layers that read them. What a channel is
     used for is known of all layers of Keras, or it stays, with the reason in the plan. Exactly one
-    of `sparsity`, `macs` and `parameters` is given.
+    of `sparsity`, `macs`, `parameters` and `latency_ms` is given.
 
     Args:
         model: built, plain Sequential or Functional model; it is not changed.
@@ -75,6 +72,9 @@ def plan(
             [0, 1) is removed of their group, whatever the others lose. The first match wins.
         macs: multiply-adds that are left, as a fraction in (0, 1) of the model's.
         parameters: the same of the parameters.
+        latency_ms: milliseconds of one inference of the exported file, > 0, in LiteRT on one thread
+            of this machine. Plans are exported and timed, in turns with the original, until one
+            fits, which takes a few seconds a plan; the plan says what was measured. On TensorFlow.
         normalize: divide scores by their group's mean before groups are compared, so that no layer
             collapses because its weights are small. None: unless the scorer estimates changes of
             the loss, which compare as they are.
@@ -87,7 +87,8 @@ def plan(
         TypeError: if an argument is of the wrong kind.
         ValueError: if the model has no graph or is pruned, an argument is out of its range, no
             budget or several are given, a rule matches nothing, the budget cannot be met within 3 %
-            (the message says how far it can go), or nothing would change.
+            (the message says how far it can go), nothing would change, or a model cannot be
+            exported whose latency is asked for.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, name="a"),
@@ -108,7 +109,12 @@ def plan(
     require_seed("seed", seed)
     if normalize is not None:
         require_flag("normalize", normalize)
-    budget = _budget(sparsity, macs, parameters)
+    fractions = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
+    require_one_given(**fractions, latency_ms=latency_ms)
+    if latency_ms is not None:
+        require_number("latency_ms", latency_ms, above=0.0)
+        check_model(model)  # before scores are computed
+    budget = budget_of(fractions) if latency_ms is None else None
     if not isinstance(scorer, ChannelScorer):
         scorer = scorers.get(scorer)
     reading = read(model)
@@ -129,86 +135,36 @@ def plan(
         for found, group, share in zip(compared, groups, shares)
     ]
     costs = Costs(reading, settled)
-    removed = budget.meet(model, groups, candidates, limits, costs, together=scope == "global")
+    together = scope == "global"
+    choice = Choice(model.name, groups, candidates, limits, costs, together=together)
+    latency = None
+    if budget is not None:
+        widths = budget.meet(choice)
+    else:
+        assert latency_ms is not None
+        widths, latency = _timed(reading, settled, choice, latency_ms)
+    removed = choice.removed(widths)
     if not any(part.any() for part in removed):
+        text = f"latency_ms={latency_ms!r}" if budget is None else budget.text
         raise ValueError(
-            f"The plan must remove at least one channel. Received: {budget.text}, which leaves "
-            f"every channel of '{model.name}'."
+            f"The plan must remove at least one channel. Received: {text}, which leaves every "
+            f"channel of '{model.name}'."
         )
     parts = list(map(GroupPlan, groups, scores, removed))
-    return made_plan(reading, settled, parts, costs, type(scorer).__name__)
+    return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Budget:
-    """What is left: a fraction of channels, multiply-adds or parameters."""
+def _timed(
+    reading: Reading, settled: Settled, choice: Choice, latency_ms: float
+) -> tuple[list[int], Latency]:
+    """Return widths whose exported model takes so long, and what was measured of it."""
+    with Stopwatch(reading.model) as stopwatch:
 
-    of: str
-    left: float
-    text: str
+        def timed(widths: list[int]) -> Latency:
+            kept = Kept(settled, choice.roots(widths))
+            return stopwatch(cut(reading, kept, constants(reading, kept).values))
 
-    def meet(
-        self,
-        model: keras.Model,
-        groups: list[Group],
-        candidates: list[Candidates],
-        limits: Limits,
-        costs: Costs,
-        *,
-        together: bool,
-    ) -> list[np.ndarray]:
-        """Return for each group whether each channel goes.
-
-        Raises:
-            ValueError: if the budget cannot be met.
-        """
-
-        def kept(number: int) -> list[int]:
-            return counts(candidates, number, limits, together=together)
-
-        def cost(widths: list[int]) -> float:
-            gone = [lowest(part, width) for part, width in zip(candidates, widths)]
-            if self.of == "sparsity":
-                return total - sum(int(part.sum()) for part in gone)
-            roots = [group.channels[part] for group, part in zip(groups, gone)]
-            found = costs.of(np.concatenate(roots or [np.zeros(0, int)]))
-            return found.multiply_adds if self.of == "macs" else found.parameters
-
-        total = sum(int(part.removable.sum()) for part in candidates)
-        whole = cost([part.scores.size for part in candidates])
-        budget = self.left * whole
-        free = [part for part in candidates if part.share is None]
-        most = sum(int(part.removable.sum()) for part in free)
-        found = search(lambda number: cost(kept(number)), most, budget)
-        # Of channels, the nearest whole number is asked for.
-        slack = max(TOLERANCE * budget, 1.0 if self.of == "sparsity" else 0.0)
-        widths = refine(kept(found.number), candidates, limits, cost, budget, slack)
-        reached = cost(widths)
-        if abs(reached - budget) > slack:
-            least = 1 - found.least / whole if whole else 0.0
-            raise ValueError(
-                f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
-                f"Received: {self.text} for '{model.name}', of which at most {least:.1%} can go"
-                + ("." if found.least > budget else f"; near it, {1 - reached / whole:.1%}.")
-            )
-        return [lowest(part, width) for part, width in zip(candidates, widths)]
-
-
-def _budget(sparsity: float | None, macs: float | None, parameters: float | None) -> _Budget:
-    given = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(given) != 1:
-        text = ", ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
-        raise ValueError(
-            f"Exactly one of `sparsity`, `macs` and `parameters` must be given. Received: {text}."
-        )
-    ((name, value),) = given.items()
-    text = f"{name}={value!r}"
-    if name == "sparsity":
-        left = 1.0 - require_sparsity(name, value)
-    else:
-        left = float(require_number(name, value, above=0.0, maximum=1.0))
-    return _Budget(name, left, text)
+        return meet_latency(choice, latency_ms, timed)
 
 
 def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group:

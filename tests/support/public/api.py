@@ -22,6 +22,7 @@ RESULTS = {
     "ExportReport",
     "GroupPlan",
     "Inspection",
+    "Latency",
     "LayerCoverage",
     "OneShotReport",
     "Report",

@@ -74,6 +74,7 @@ TAKEN: dict[str, set[str]] = {
     "inputs": _OR_NONE,
     "keep_masks": _FLAG,
     "kept": _COUNT,
+    "latency_ms": _OR_NONE,
     "layer": _NOTHING,
     "layer_class": _NOTHING,
     "log_dir": {"text"},

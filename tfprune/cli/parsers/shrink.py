@@ -1,6 +1,7 @@
 """Options of `tfprune shrink`."""
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
 from tfprune.cli import arguments
@@ -14,7 +15,8 @@ _DESCRIPTION = """\
 Whole filters, units and attention heads are removed, with everything that depends on
 them; the file written is an ordinary, smaller Keras model, faster on every device. What
 is coupled is read off the model's graph, and what cannot be removed stays, with the
-reason. Exactly one of --sparsity, --macs and --parameters says how far it goes.
+reason. Exactly one of --sparsity, --macs, --parameters and --latency-ms says how far it
+goes; for the last, plans are exported and timed, one after the other, until one fits.
 
 The smaller model is compared with the original without these channels before it is
 written. Printed are the plan, and parameters, multiply-adds, bytes of the exported
@@ -59,6 +61,12 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     budgets.add_argument(
         "--parameters", type=fraction, metavar="F", help="fraction of the parameters that is left"
+    )
+    budgets.add_argument(
+        "--latency-ms",
+        type=number(float, "milliseconds > 0", 1e-9, math.inf),
+        metavar="MS",
+        help="latency of the exported .tflite file on one thread of this machine",
     )
     arguments.add_scorer(parser)
     parser.add_argument(

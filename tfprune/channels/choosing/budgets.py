@@ -1,0 +1,146 @@
+"""Budgets: how many channels of every group are kept so that a model costs what is asked."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfprune.channels.choosing.selection import (
+    TOLERANCE,
+    Candidates,
+    Limits,
+    counts,
+    lowest,
+    refine,
+    search,
+)
+from tfprune.channels.coupling.groups import Group
+from tfprune.channels.kept import Costs
+from tfprune.support.validation import require_number, require_sparsity
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What there is to choose from.
+
+    Attributes:
+        model: name of the model.
+        groups: of channels.
+        candidates: the same groups, as selection sees them.
+        limits: what is left of every group.
+        costs: of the model.
+        together: whether the lowest scores of all groups go, or the same share of each.
+    """
+
+    model: str
+    groups: Sequence[Group]
+    candidates: Sequence[Candidates]
+    limits: Limits
+    costs: Costs
+    together: bool = True
+
+    @property
+    def most(self) -> int:
+        """How many channels may go by the common choice."""
+        free = [part for part in self.candidates if part.share is None]
+        return sum(int(part.removable.sum()) for part in free)
+
+    def widths(self, number: int) -> list[int]:
+        """Return how many channels of each group are kept if about `number` go."""
+        return counts(self.candidates, number, self.limits, together=self.together)
+
+    def removed(self, widths: Sequence[int]) -> list[np.ndarray]:
+        """Return for each group whether each channel goes."""
+        return [lowest(part, width) for part, width in zip(self.candidates, widths)]
+
+    def roots(self, widths: Sequence[int]) -> np.ndarray:
+        """Return the channels that go."""
+        parts = [group.channels[gone] for group, gone in zip(self.groups, self.removed(widths))]
+        return np.concatenate(parts or [np.zeros(0, int)])
+
+    def multiply_adds(self, number: int) -> int:
+        """Return the multiply-adds that are left if about `number` channels go."""
+        return self.costs.of(self.roots(self.widths(number))).multiply_adds
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What is left: a fraction of channels, multiply-adds or parameters.
+
+    Attributes:
+        of: "sparsity", "macs" or "parameters".
+        left: fraction of the model's.
+        text: as the user gave it.
+    """
+
+    of: str
+    left: float
+    text: str
+
+    def cost(self, choice: Choice, widths: Sequence[int]) -> float:
+        """Return what a model of these widths costs."""
+        if self.of == "sparsity":
+            total = sum(int(part.removable.sum()) for part in choice.candidates)
+            return total - sum(int(gone.sum()) for gone in choice.removed(widths))
+        found = choice.costs.of(choice.roots(widths))
+        return found.multiply_adds if self.of == "macs" else found.parameters
+
+    def meet(self, choice: Choice) -> list[int]:
+        """Return how many channels of each group are kept.
+
+        Raises:
+            ValueError: if the budget cannot be met.
+        """
+
+        def cost(widths: list[int]) -> float:
+            return self.cost(choice, widths)
+
+        whole = cost([part.scores.size for part in choice.candidates])
+        budget = self.left * whole
+        found = search(lambda number: cost(choice.widths(number)), choice.most, budget)
+        # Of channels, the nearest whole number is asked for.
+        slack = max(TOLERANCE * budget, 1.0 if self.of == "sparsity" else 0.0)
+        first = choice.widths(found.number)
+        widths = refine(first, choice.candidates, choice.limits, cost, budget, slack)
+        reached = cost(widths)
+        if abs(reached - budget) > slack:
+            least = 1 - found.least / whole if whole else 0.0
+            raise ValueError(
+                f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
+                f"Received: {self.text} for '{choice.model}', of which at most {least:.1%} can go"
+                + ("." if found.least > budget else f"; near it, {1 - reached / whole:.1%}.")
+            )
+        return widths
+
+
+def budget_of(given: dict[str, float | None]) -> Budget:
+    """Return the budget that was given.
+
+    Args:
+        given: name of an argument -> its value; None where it was not given. Exactly one was.
+
+    Raises:
+        TypeError, ValueError: if it is no number, or out of its range.
+
+    Example:
+        >>> budget_of({"sparsity": None, "macs": 0.25})
+        Budget(of='macs', left=0.25, text='macs=0.25')
+    """
+    ((name, value),) = ((name, value) for name, value in given.items() if value is not None)
+    if name == "sparsity":
+        left = 1.0 - require_sparsity(name, value)
+    else:
+        left = float(require_number(name, value, above=0.0, maximum=1.0))
+    return Budget(name, left, f"{name}={value!r}")
+
+
+def require_one_given(**given: float | None) -> None:
+    """Raise ValueError unless exactly one argument is not None."""
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        names = [f"`{name}`" for name in given]
+        text = ", ".join(f"{name}={given[name]!r}" for name in named) or "none"
+        raise ValueError(
+            f"Exactly one of {', '.join(names[:-1])} and {names[-1]} must be given. "
+            f"Received: {text}."
+        )
