@@ -1,0 +1,1 @@
+"""Accuracy against multiply-adds when whole channels of residual networks are removed."""

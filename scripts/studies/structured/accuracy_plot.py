@@ -1,0 +1,100 @@
+"""Accuracy against multiply-adds, drawn from the results of the study of channels."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from scripts.studies.structured.presets import DENSE, stage_of
+from tfprune.support.files import replacing
+
+PANELS = {
+    "accuracy_before": "At once",
+    "accuracy_after": "Batch normalization estimated again",
+}
+COLOURS = {
+    "l1": "#7a7a7a",
+    "random": "#c9c9c9",
+    "bn_scale": "#b08fd0",
+    "taylor": "#1f4e86",
+    "fisher": "#d1603d",
+    "taylor_2": "#4c8bc9",
+}
+
+
+def write(results: dict[str, Any], file: Path) -> None:
+    """Write the plot as a PNG file.
+
+    Args:
+        results: "rows", "trained" and "labels" of a results file.
+        file: to write, in a folder that exists.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    figure = Figure(figsize=(13, 4.4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(PANELS) + 1, sharey=True)
+    dense = next(row for row in results["trained"] if row["method"] == DENSE)
+    for axes, (measure, title) in zip(panels, PANELS.items()):
+        for name, label in results["labels"].items():
+            rows = [row for row in results["rows"] if row["method"] == name]
+            _line(axes, dense, rows, measure, label=label, color=COLOURS[name], marker="o")
+        axes.set_title(title)
+    _trained(panels[-1], results, dense)
+    for axes in panels:
+        _finish(axes, dense)
+    panels[0].set_ylabel("test accuracy")
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left")
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+    with replacing(file, name="--out") as new:
+        figure.savefig(new, metadata={"Software": None})
+
+
+def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None:
+    axes.set_title("Trained on")
+    names = dict.fromkeys(row["method"] for row in results["trained"] if row is not dense)
+    longest = max((stage_of(name).epochs for name in names), default=0)
+    for name in names:
+        rows = [row for row in results["trained"] if row["method"] == name]
+        stage = stage_of(name)
+        _line(
+            axes,
+            dense,
+            rows,
+            "accuracy",
+            label=f"{results['labels'][stage.choice]}, {stage.label}",
+            color=COLOURS[stage.choice],
+            marker="o",
+            linestyle="-" if stage.distilled else "--",
+            alpha=1.0 if stage.epochs == longest else 0.6,
+        )
+
+
+def _line(
+    axes: Axes, dense: dict[str, Any], rows: list[dict[str, Any]], measure: str, **style: Any
+) -> None:
+    whole = dense["multiply_adds"]["mean"]
+    rows = sorted(rows, key=lambda row: row["sparsity"])
+    if rows:
+        axes.errorbar(
+            [row["multiply_adds"]["mean"] / whole for row in rows],
+            [row[measure]["mean"] for row in rows],
+            [row[measure]["sd"] or 0.0 for row in rows],
+            capsize=2,
+            markersize=4,
+            linewidth=1.4,
+            **style,
+        )
+
+
+def _finish(axes: Axes, dense: dict[str, Any]) -> None:
+    axes.axhline(dense["accuracy"]["mean"], color="black", linewidth=0.8, linestyle=":")
+    axes.set_xlabel("multiply-adds (dotted: dense)")
+    axes.set_ylim(0, 1)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis="y", color="#e2e2e2", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

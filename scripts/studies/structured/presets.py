@@ -1,0 +1,164 @@
+"""What the study of channels compares: networks, scorers, and how what is lost is trained back."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+
+from models.images.resnet import small_image_resnet
+from tfprune.channels import BatchNormScale
+from tfprune.scorers import Fisher, Magnitude, Random, Taylor
+from tfprune.scorers.protocol import preferred_distribution
+
+BUDGETS = (0.5, 0.25, 0.75)  # multiply-adds that are left
+DENSE, L1 = "dense", "l1"
+
+# ResNet-56 on CIFAR-10 as Torch-Pruning publishes it: accuracy, and how many times fewer
+# multiply-adds. Trained far longer than anything here.
+PUBLISHED = {
+    "network": "ResNet-56",
+    "base": 0.9353,
+    "rows": [
+        {"label": "L1", "accuracy": 0.9292, "times_fewer": 2.12},
+        {"label": "group-SL", "accuracy": 0.9377, "times_fewer": 2.13},
+    ],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How channels are chosen.
+
+    Args:
+        label: what tables and plots call it.
+        scorer: seed -> scorer.
+        examples: that it sees; 0 for none.
+        seconds: expected on one core.
+    """
+
+    label: str
+    scorer: Callable[[int], Any]
+    examples: int = 0
+    seconds: float = 0.0
+
+    def normalizes(self) -> bool:
+        """Return whether scores are divided by the mean of their group, as `plan` does."""
+        return preferred_distribution(self.scorer(0)) != "global"
+
+    def describe(self) -> dict[str, Any]:
+        return {"scorer": repr(self.scorer(0)), "examples": self.examples}
+
+
+def _fixed(scorer: Any) -> Callable[[int], Any]:
+    return lambda seed: scorer
+
+
+CHOICES = {
+    L1: Choice("L1 norm", _fixed(Magnitude())),
+    "random": Choice("random", lambda seed: Random(seed=seed)),
+    "bn_scale": Choice("batch normalization's scale", _fixed(BatchNormScale())),
+    "taylor": Choice("Taylor on gates", _fixed(Taylor(on="gates")), 1000, 15),
+    "fisher": Choice("diagonal Fisher", _fixed(Fisher()), 1000, 60),
+    # One Hessian-vector product a gate: fewer examples, in micro-batches of 32 as before.
+    "taylor_2": Choice(
+        "Taylor on gates, second order", _fixed(Taylor(on="gates", order=2)), 64, 600
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A network and the length of its trainings.
+
+    Args:
+        build: classes -> network with logits.
+        weights: file of its weights in the folder of shared data; None trains it.
+        dense_epochs: of that training.
+        epochs: of what follows a removal.
+        long_epochs: of one such training of the best choice, for each of the budgets below 0.75.
+        learning_rate: at first; it ends at 0 on a cosine.
+        batch_size: images a step.
+        part: steps between checkpoints, at most.
+        epoch_seconds: of the dense network on one core.
+    """
+
+    build: Callable[..., keras.Model]
+    weights: str | None
+    dense_epochs: int = 0
+    epochs: int = 2
+    long_epochs: int = 12
+    learning_rate: float = 0.05
+    batch_size: int = 128
+    part: int = 80
+    epoch_seconds: float = 180.0
+
+    def describe(self) -> dict[str, Any]:
+        names = ("dense_epochs", "learning_rate", "batch_size")
+        return {name: getattr(self, name) for name in names}
+
+
+PRESETS = {
+    "resnet20": Preset(
+        partial(small_image_resnet, 20), "resnet20_cifar10/resnet20_cifar10_keras.npz"
+    ),
+    "resnet56": Preset(partial(small_image_resnet, 56), None, dense_epochs=80, epoch_seconds=540.0),
+    "tiny": Preset(  # shows in seconds that everything runs
+        partial(small_image_resnet, 8, width=4),
+        None,
+        1,
+        1,
+        2,
+        batch_size=16,
+        part=2,
+        epoch_seconds=1.0,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What follows a removal.
+
+    Args:
+        choice: name of what chose the channels.
+        distilled: whether the dense network teaches.
+        epochs: of training.
+    """
+
+    choice: str
+    distilled: bool
+    epochs: int
+
+    @property
+    def method(self) -> str:
+        """What records call it.
+
+        Example:
+            >>> Stage("taylor", True, 2).method
+            'taylor-distilled-2'
+        """
+        return f"{self.choice}-{'distilled' if self.distilled else 'tuned'}-{self.epochs}"
+
+    @property
+    def label(self) -> str:
+        """What tables and plots call it.
+
+        Example:
+            >>> Stage("taylor", True, 2).label
+            '2 epochs with the dense network as teacher'
+        """
+        epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
+        return f"{epochs} with the dense network as teacher" if self.distilled else epochs
+
+
+def stage_of(method: str) -> Stage:
+    """Return the stage of that name.
+
+    Example:
+        >>> stage_of("taylor-tuned-12")
+        Stage(choice='taylor', distilled=False, epochs=12)
+    """
+    choice, how, epochs = method.split("-")
+    return Stage(choice, how == "distilled", int(epochs))

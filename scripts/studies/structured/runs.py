@@ -1,0 +1,178 @@
+"""The runs of the study of channels: what is removed at once, and what training brings back."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfprune
+from models import Dataset, training_batches
+from models.images import pretrained
+from models.images.resnet import MEAN, STD, crop_and_flip, normalize
+from scripts.lab import fingerprints
+from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.folders import ROOT
+from scripts.lab.results_file import Job
+from scripts.studies.structured.presets import CHOICES, DENSE, Preset
+from tfprune import channels
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading, read
+from tfprune.channels.kept import Costs
+
+_EVALUATED = 500  # images a batch
+_SOURCES = [Path(__file__).parent, ROOT / "models" / "images", ROOT / "tfprune" / "channels"]
+_WARM_UP = 0.05  # share of a training in which the learning rate rises
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """The scores of an earlier plan, so that other budgets need not compute them again."""
+
+    plan: channels.ChannelPlan
+
+    def of_channels(self, reading: Reading, settled: Settled) -> np.ndarray:
+        """Return root -> score."""
+        scores = np.full(settled.roots.size, np.nan)
+        for part in self.plan.groups:
+            scores[part.group.channels] = part.scores
+        return scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A network, its images, and where unfinished trainings are kept.
+
+    Args:
+        preset: what is trained, and how.
+        images: that train and that test.
+        weights: file of the dense network's weights; None trains it.
+        folder: of checkpoints.
+        changed: what to do with a checkpoint of other code, see `Checkpoint`.
+    """
+
+    preset: Preset
+    images: Dataset
+    weights: Path | None
+    folder: Path
+    changed: str = "refuse"
+    _kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Return what a job measured."""
+        if job.method == DENSE:
+            model, spent = self._dense()
+            return {"accuracy": self._accuracy(model), **self._size(model), **spent}
+        if "epochs" in job.options:
+            return self._recovered(job)
+        model = self._cut(job)
+        before = self._accuracy(model)
+        tfprune.refresh_batch_norm(model, self._examples(job.seed, 1000)[0])
+        found = {"accuracy_before": before, "accuracy_after": self._accuracy(model)}
+        return found | self._size(model)
+
+    def _recovered(self, job: Job) -> dict[str, Any]:
+        """Train what is left of the network, from its last checkpoint."""
+        student = self._cut(job)
+        model = student
+        if job.options["distilled"]:
+            model = tfprune.distill(student, self._dense()[0], temperature=4.0, alpha=0.7)
+        spent = self._train(model, job, job.options["epochs"], job.seed)
+        return {"accuracy": self._accuracy(student), **self._size(student), **spent}
+
+    def _dense(self) -> tuple[keras.Model, dict[str, float]]:
+        """Return the dense network, and what its training took."""
+        if DENSE not in self._kept:
+            keras.utils.set_random_seed(0)
+            model, spent = self.preset.build(classes=self.images.classes), {}
+            if self.weights is not None:
+                model = pretrained.load(self.weights, "the network", lambda arrays: model)
+            else:
+                job = Job(DENSE, 0.0, 0, self.preset.describe())
+                spent = self._train(model, job, self.preset.dense_epochs, 0)
+            self._kept[DENSE] = model, spent
+        return self._kept[DENSE]
+
+    def _cut(self, job: Job) -> keras.Model:
+        """Return the network without the channels that the job's choice finds least needed."""
+        model = self._dense()[0]
+        name = job.options["choice"]
+        key, choice = (name, job.seed), CHOICES[name]
+        options: dict[str, Any] = {"macs": 1 - job.sparsity, "normalize": choice.normalizes()}
+        if key in self._kept:
+            plan = channels.plan(model, scorer=Known(self._kept[key]), **options)
+        else:
+            if choice.examples:
+                options |= {"data": self._examples(job.seed, choice.examples), "loss": _loss()}
+            plan = channels.plan(model, scorer=choice.scorer(job.seed), seed=job.seed, **options)
+            self._kept[key] = plan
+        return channels.prune(model, plan)
+
+    def _train(self, model: keras.Model, job: Job, epochs: int, seed: int) -> dict[str, float]:
+        """Train a model for so many epochs, from its last checkpoint; return what that took."""
+        size, images = self.preset.batch_size, self.images
+        steps = len(images.x_train) // size
+        part = max(n for n in range(1, min(self.preset.part, steps) + 1) if steps % n == 0)
+        keras.utils.set_random_seed(seed)
+        optimizer = _optimizer(self.preset.learning_rate, epochs * steps)
+        model.compile(optimizer, _loss(), jit_compile=False)  # XLA is slower on a CPU
+        file = self.folder / f"{images.name}-{job.method}-{job.sparsity:g}-{seed}.npz"
+        settings = {**job.key, **job.options, "steps": epochs * steps}
+        checkpoint = Checkpoint(file, settings, self._made_by(), changed=self.changed)
+        done = checkpoint.restore(model)
+        if done < epochs * steps:
+            batches = training_batches(
+                images.x_train,
+                images.y_train,
+                size,
+                epochs=epochs,
+                first_epoch=done // steps,
+                crop=4,
+                flip=True,
+                seed=seed,
+            ).map(lambda x, y: ((x - MEAN) / STD, y))
+            model.fit(
+                batches.skip(done % steps),
+                epochs=epochs * steps // part,
+                initial_epoch=done // part,
+                steps_per_epoch=part,
+                shuffle=False,
+                verbose=0,
+                callbacks=[checkpoint],
+            )
+        return checkpoint.spent()
+
+    def _made_by(self) -> dict[str, str]:
+        if "made_by" not in self._kept:
+            data = fingerprints.of_data(self.images.x_test, self.images.y_train)
+            self._kept["made_by"] = {"code": fingerprints.of_code(_SOURCES), "data": data}
+        return self._kept["made_by"]
+
+    def _examples(self, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return training images, cropped and flipped, and their labels."""
+        x, y = self.images.x_train, self.images.y_train
+        chosen = np.random.default_rng(seed).choice(len(x), min(number, len(x)), replace=False)
+        return normalize(crop_and_flip(x[chosen], seed)), y[chosen]
+
+    def _accuracy(self, model: keras.Model) -> float:
+        x = normalize(self.images.x_test)
+        scores = model.predict(x, batch_size=_EVALUATED, verbose=0)
+        return float(np.mean(scores.argmax(-1) == self.images.y_test))
+
+    def _size(self, model: keras.Model) -> dict[str, int]:
+        reading = read(model)
+        cost = Costs(reading, reading.book.ledger.settle()).of(np.zeros(0, int))
+        return dataclasses.asdict(cost)
+
+
+def _optimizer(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    warm = max(1, round(_WARM_UP * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warm), warmup_target=learning_rate, warmup_steps=warm
+    )
+    return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-4)
+
+
+def _loss() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,0 +1,141 @@
+"""scripts/studies/structured, with a ResNet-8 of width 4 on random images."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+from models import Dataset
+from scripts.lab.results_file import Job
+from scripts.studies.structured import command, runs
+from scripts.studies.structured.presets import BUDGETS, CHOICES, L1, PRESETS, stage_of
+from tfprune.scorers import Fisher
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A data set of 64 training and 12 test images in CIFAR's shape."""
+    random = np.random.default_rng(0)
+    x = random.random((76, 32, 32, 3)).astype("float32")
+    y = random.integers(0, 4, 76).astype("int32")
+    return Dataset("cifar10", 4, x[:64], y[:64], x[64:], y[64:])
+
+
+def arguments(folder):
+    places = ["--out", f"{folder}/results.json", "--checkpoints", f"{folder}/checkpoints"]
+    return ["tiny", "--seeds", "0", *places]
+
+
+def content(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Two choices of channels and one budget in place of all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "BUDGETS", (0.5,))
+        patch.setattr(command, "TRAINED", (0.5,))
+        patch.setattr(command, "CHOICES", {name: CHOICES[name] for name in (L1, "bn_scale")})
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(few, images, tmp_path_factory):
+    """The folder of a whole run."""
+    folder = tmp_path_factory.mktemp("structured")
+    assert command.main(arguments(folder), load=lambda name, where: images) == 0
+    return folder
+
+
+def test_all_choices_are_removed_at_once_with_the_first_seed_and_two_with_the_others():
+    first = command.removals(TINY, [3, 4])
+    assert [(job.method, job.sparsity) for job in first] == [
+        (name, 1 - macs) for name in CHOICES for macs in BUDGETS
+    ]
+    every = command.removals(TINY, [3, 4], "taylor")
+    assert every[: len(first)] == first
+    assert {(job.method, job.seed) for job in every[len(first) :]} == {("l1", 4), ("taylor", 4)}
+
+
+def test_the_best_choice_and_l1_are_trained_alike_and_the_best_one_longer_once():
+    jobs = command.recoveries(PRESETS["resnet20"], [0, 1], "taylor")
+    stages = [(job.seed, job.sparsity, stage_of(job.method)) for job in jobs]
+    for seed in (0, 1):
+        for sparsity in (0.5, 0.75):
+            found = {s for at, removed, s in stages if (at, removed) == (seed, sparsity)}
+            short = {(s.choice, s.distilled) for s in found if s.epochs == 2}
+            assert short == {(name, how) for name in ("taylor", L1) for how in (True, False)}
+    long = [(seed, s.choice, s.distilled) for seed, _, s in stages if s.epochs == 12]
+    assert long == [(0, "taylor", True)] * 2
+
+
+def test_records_hold_accuracies_and_the_multiply_adds_that_were_asked_for(finished):
+    found = content(finished)
+    methods = [record["method"] for record in found["records"]]
+    trained = [f"{c}-{how}-1" for c in ("bn_scale", L1) for how in ("distilled", "tuned")]
+    assert methods == ["dense", L1, "bn_scale", *trained, "bn_scale-distilled-2"]
+    dense, *others = found["records"]
+    for record in others:
+        assert record["multiply_adds"] == pytest.approx(0.5 * dense["multiply_adds"], rel=0.03)
+        accuracies = [value for name, value in record.items() if name.startswith("accuracy")]
+        assert accuracies and all(0 <= value <= 1 for value in accuracies)
+    assert shlex.split(found["command"])[-1] == "tiny" and found["versions"]["tfprune"]
+
+
+def test_the_plot_is_a_png_beside_the_results(finished):
+    assert (finished / "results.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_finished_run_started_again_computes_nothing(finished, images, monkeypatch):
+    before = (finished / "results.json").read_bytes()
+    monkeypatch.setattr(runs.Experiment, "run", None)
+    assert command.main(arguments(finished), load=lambda name, where: images) == 0
+    assert (finished / "results.json").read_bytes() == before
+
+
+def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
+    finished, few, images, monkeypatch, tmp_path
+):
+    whole, stopped = content(finished), []
+    write = runs.Checkpoint.on_epoch_end
+
+    def stop_once(self, epoch, logs=None):
+        write(self, epoch, logs)
+        if not stopped and "distilled" in self._path.name:
+            stopped.append(epoch)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs.Checkpoint, "on_epoch_end", stop_once)
+    load = {"load": lambda name, where: images}
+    assert command.main(arguments(tmp_path), **load) == 130 and stopped == [0]
+    assert command.main(arguments(tmp_path), **load) == 0
+    for before, after in zip(whole["records"], content(tmp_path)["records"]):
+        timeless = {"seconds": None, "cpu_seconds": None}
+        assert before | timeless == after | timeless
+
+
+def test_scores_of_an_earlier_plan_choose_the_same_channels(images, tmp_path):
+    experiment = runs.Experiment(TINY, images, None, tmp_path)
+    options = {"choice": "fisher", **CHOICES["fisher"].describe()}
+    jobs = [Job("fisher", 1 - macs, 0, options) for macs in BUDGETS]
+    again = runs.Experiment(TINY, images, None, tmp_path)
+    for job in jobs:  # the second and third plan of `experiment` have known scores
+        again._kept.pop(("fisher", 0), None)
+        for mine, own in zip(experiment._cut(job).get_weights(), again._cut(job).get_weights()):
+            np.testing.assert_array_equal(mine, own)
+
+
+def test_missing_weights_end_in_one_line(images, tmp_path, capsys):
+    wrong = ["resnet20", *arguments(tmp_path)[1:], "--weights", f"{tmp_path}/none.npz"]
+    assert command.main(wrong, load=lambda name, where: images) == 2
+    error = capsys.readouterr().err
+    assert "none.npz" in error and error.count("\n") == 1
+
+
+def test_choices_say_what_they_are():
+    described = CHOICES["fisher"].describe()
+    assert described == {"scorer": repr(Fisher()), "examples": 1000}
