@@ -165,7 +165,8 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         images = load("cifar10", args.data_dir)
         folder = args.checkpoints / args.preset
         experiment = Experiment(preset, images, weights, folder, args.changed)
-        dense = Job(DENSE, 0.0, 0, preset.describe(), preset.dense_epochs * preset.epoch_seconds)
+        seconds = 10.0 + preset.dense_epochs * preset.epoch_seconds
+        dense = Job(DENSE, 0.0, 0, preset.describe(), seconds)
         experiments.run_all([dense, *removals(preset, args.seeds)], results, experiment.run)
         best = best_choice(results.records[1:])
         further = [*recoveries(preset, args.seeds, best), *removals(preset, args.seeds, best)]
