@@ -7,6 +7,7 @@ from keras import layers
 
 import tfprune
 from tfprune import channels, scorers
+from tfprune.channels import scoring
 
 
 def residual():
@@ -38,6 +39,26 @@ def test_a_skip_connection_couples_its_layers_and_outputs_stay():
     assert found["stem"].group.layers == ("stem", "block")
     assert found["head"].reasons == {"the model returns what 'head' makes": 10}
     assert found["head"].kept == 10
+
+
+class AskedMagnitude:
+    """Magnitude that asks for evidence, so that it sees a masked copy of the model."""
+
+    needs = {"gradients"}
+
+    def __call__(self, weights, evidence):
+        return {name: abs(values) for name, values in weights.items()}
+
+
+def test_a_scorer_of_values_alone_needs_no_copy_and_has_the_scores_of_one_that_sees_one(
+    monkeypatch,
+):
+    model = residual()
+    asked = channels.plan(model, 0.5, scorer=AskedMagnitude(), data=data(), loss=LOSS)
+    monkeypatch.setattr(scoring, "rebuild", None)
+    plain = channels.plan(model, 0.5, scorer="magnitude")
+    for first, second in zip(asked.groups, plain.groups):
+        np.testing.assert_array_equal(first.scores, second.scores)
 
 
 @pytest.mark.parametrize("budget", ["sparsity", "macs", "parameters"])

@@ -6,6 +6,7 @@ mean over the layers is taken in place of the sum.
 """
 
 import dataclasses
+from collections import Counter
 from typing import Protocol, runtime_checkable
 
 import keras
@@ -135,6 +136,8 @@ def _element_scores(
 ) -> ByIdentity[keras.Variable, np.ndarray]:
     """Return weight -> scores of its shape."""
     chosen = each_once(weights)
+    if not needs_of(scorer):
+        return _scores_of_values(model, chosen, scorer)
     pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
@@ -155,9 +158,25 @@ def _element_scores(
     source = EvidenceSource(masked, cohorts, options, compiled=model, seed=seed)
     for cohort in cohorts:
         values = {name: host_array(weight.value) for name, weight in cohort.weights.items()}
-        evidence = source.evidence().only(list(values)) if needs_of(scorer) else None
+        evidence = source.evidence().only(list(values))
         scores = checked_arrays(scores_of(scorer, values, evidence), values, "Scores")
         found.update(
             (originals[cohort.weights[name]], np.asarray(value)) for name, value in scores.items()
         )
     return found
+
+
+def _scores_of_values(
+    model: keras.Model, chosen: ByIdentity[keras.Variable, None], scorer: Scorer
+) -> ByIdentity[keras.Variable, np.ndarray]:
+    """Return what a scorer says that looks at nothing but values: no masked copy is needed."""
+    names: dict[str, keras.Variable] = {}
+    times: Counter[str] = Counter()
+    for weight in prunable_weights(model):
+        if weight in chosen:
+            times[weight.path] += 1
+            number = times[weight.path]
+            names[f"{weight.path}#{number}" if number > 1 else weight.path] = weight
+    values = {name: host_array(weight.value) for name, weight in names.items()}
+    scores = checked_arrays(scores_of(scorer, values, None), values, "Scores")
+    return ByIdentity((names[name], np.asarray(value)) for name, value in scores.items())
