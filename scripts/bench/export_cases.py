@@ -127,17 +127,26 @@ def inputs_of(model: keras.Model, count: int, seed: int = 0) -> np.ndarray:
 
 
 def pruned(case: Case, quantize: str | None) -> keras.Model:
-    """Return the case's model, pruned by magnitude for its target, stripped.
+    """Return the case's model, pruned by magnitude for its target, stripped and scaled."""
+    keras.utils.set_random_seed(0)
+    return scaled(sparse(case.build(), case.sparsity, case.target, quantize))
 
-    Kernels are scaled (He et al., arXiv 1502.01852, for what is left of them), so that activations
+
+def sparse(model: keras.Model, sparsity: float, target: str, quantize: str | None) -> keras.Model:
+    """Return a model without the smallest weights, as the target's kernels like it, stripped."""
+    structure = tfprune.structures_for(target, quantize=quantize)
+    masked = tfprune.prune(model, tfprune.OneShot(sparsity), structure=structure)
+    tfprune.PruningUpdater(masked, keras.optimizers.SGD()).begin()  # makes the update due at step 0
+    return tfprune.strip_pruning(masked)
+
+
+def scaled(model: keras.Model) -> keras.Model:
+    """Scale the random kernels of a model in place, and return it.
+
+    They are scaled (He et al., arXiv 1502.01852, for what is left of them), so that activations
     neither vanish nor explode, the last one so that outputs have a standard deviation of 1.
     Batch-norm statistics would do that too, but make random networks amplify rounding errors.
     """
-    keras.utils.set_random_seed(0)
-    structure = tfprune.structures_for(case.target, quantize=quantize)
-    masked = tfprune.prune(case.build(), tfprune.OneShot(case.sparsity), structure=structure)
-    tfprune.PruningUpdater(masked, keras.optimizers.SGD()).begin()  # makes the update due at step 0
-    model = tfprune.strip_pruning(masked)
     for layer in model.layers:
         if isinstance(layer, (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D)):
             kernel = layer.kernel.numpy()

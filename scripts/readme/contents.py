@@ -9,7 +9,7 @@ from typing import Any
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.lab import tables
-from scripts.readme import export_tables, fashion_table, saliency_tables
+from scripts.readme import channels_tables, export_tables, fashion_table, saliency_tables
 from scripts.readme.core_table import core, embedding, structures
 from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
@@ -91,5 +91,6 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
     "mobilenet": _mobilenet,
+    "channels_seconds": _one(channels_tables.seconds, "bench_channels"),
     "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),
 }
