@@ -7,7 +7,7 @@ from keras import layers
 
 import tfprune
 from tfprune import channels, scorers
-from tfprune.channels import scoring
+from tfprune.channels.choosing import scoring
 
 
 def residual():
