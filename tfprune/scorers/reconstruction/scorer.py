@@ -27,8 +27,9 @@ import numpy as np
 
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.protocol import Evidence, require_question
+from tfprune.scorers.reconstruction.block_removal import remove_blocks
 from tfprune.scorers.reconstruction.refit import refit_rows
-from tfprune.scorers.reconstruction.removal import remove_blocks, remove_elements
+from tfprune.scorers.reconstruction.removal import remove_elements
 from tfprune.scorers.reconstruction.row_sets import RowSet, quotas, row_sets_of
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
@@ -193,9 +194,7 @@ def _score(problem: _Problem, structure: Structure, rows: str) -> np.ndarray:
             return problem.weight_of(_block_scores(problem, found, rows))
     if labels is not None and kept:
         first = quotas(problem.rows_of(labels), kept)
-    order, losses = remove_elements(
-        problem.w, np.linalg.inv(problem.h), problem.slice_of_row, quotas=first
-    )
+    order, losses = remove_elements(problem.w, problem.h, problem.slice_of_row, quotas=first)
     scores = np.empty_like(problem.w)
     np.put_along_axis(scores, order, _rising(losses / problem.energy, rows), axis=1)
     return problem.weight_of(scores)
