@@ -1,6 +1,7 @@
 """What scorers ask about a model, measured on examples."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -8,7 +9,8 @@ import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
-from tfprune.calibration.input_moments import layer_inputs
+from tfprune.calibration.input_moments import layer_inputs, moment_sizes
+from tfprune.calibration.inputs_by_parts import InputsByParts
 from tfprune.calibration.losses import loss_function
 from tfprune.calibration.passes import Passes
 from tfprune.keras_graph.coupling import coupled_among
@@ -17,7 +19,7 @@ from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
 from tfprune.support.disk_arrays import disk_array
 from tfprune.support.progress_bar import progress
-from tfprune.support.tensors import Data, Loss
+from tfprune.support.tensors import Data, Loss, Nest
 from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -44,7 +46,8 @@ class MeasuredEvidence:
         taken: the examples.
         masks: name -> boolean array, True = kept; its keys are the weights asked about.
         structures: name -> structure.
-        memory_budget: bytes of per-example gradients to hold in memory; more goes to disk.
+        memory_budget: bytes of per-example gradients to hold in memory, of which more goes to disk,
+            and of moments of layers' inputs, of which more are measured one after another.
         quiet: show no progress bar.
     """
 
@@ -97,13 +100,8 @@ class MeasuredEvidence:
     def synaptic_flow(self) -> Arrays:
         return self._own(self.passes.synaptic_flow(self.taken.x))
 
-    def layer_inputs(self) -> dict[str, LayerInputs]:
-        weights = {name: self.passes.weights[name] for name in self.masks}
-        batches = (batch.x for batch in self.taken.batches(_INPUT_BATCH))
-        return self._once(
-            "inputs " + " ".join(self.masks),
-            lambda: layer_inputs(self.passes.model, weights, batches),
-        )
+    def layer_inputs(self) -> Mapping[str, LayerInputs]:
+        return self._once("inputs " + " ".join(self.masks), self._inputs_by_parts)
 
     def gates(self, size: int) -> Iterator[Arrays]:
         return self._shown("Gate gradients", size, self.passes.gates(tuple(self.masks)))
@@ -168,6 +166,23 @@ class MeasuredEvidence:
                 "another one in the environment variable TMPDIR, or use fewer `examples`. "
                 f"Received: memory_budget={self.memory_budget:,}, examples={self.examples}."
             ) from error
+
+    def _inputs_by_parts(self) -> InputsByParts:
+        weights = {name: self.passes.weights[name] for name in self.masks}
+        sizes = moment_sizes(self.passes.model, weights)
+        return InputsByParts(sizes, self.memory_budget, self._inputs_of)
+
+    def _inputs_of(self, names: Sequence[str]) -> dict[str, LayerInputs]:
+        weights = {name: self.passes.weights[name] for name in names}
+        with progress("Layer inputs", total=self.examples, quiet=self.quiet) as advance:
+
+            def batches() -> Iterator[Nest]:
+                for batch in self.taken.batches(_INPUT_BATCH):
+                    yield batch.x
+                    advance(by=batch.count)
+
+            count = math.ceil(self.examples / _INPUT_BATCH)
+            return layer_inputs(self.passes.model, weights, batches(), count=count)
 
     def _diagonal(self, probes: int | None) -> Arrays:
         total = {n: np.zeros(tuple(w.shape)) for n, w in self.passes.weights.items()}

@@ -6,11 +6,17 @@ Composite layers (recurrent layers, Bidirectional, attention, nested models) hol
 inside. Recurrent layers run as unrolled loops meanwhile, because a compiled loop (a cuDNN kernel,
 `lax.scan` on JAX) shows no step's inputs. Timesteps hidden by a Keras mask do not count.
 
+Of the rows of X that a batch has (convolutions: one an output position), as many are drawn at
+random as make `_ROWS` over all batches for each of the d coordinates. Weights that are best for m
+rows drawn alike from many cost 1 + d / m times the least on average, the excess of least squares:
+less than one percent.
+
 Memory: 8 d^2 bytes a slice (convolutions: d = kernel positions x input channels), and pieces of
-patches of at most 32 MiB. Time: that of the eager model plus 2 d^2 operations a row of X.
+patches of at most 8 MiB. Time: that of the eager model plus d^2 operations a row of X.
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import keras
@@ -23,13 +29,18 @@ from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Nest, Tensor
 
 _LARGEST = 1 << 31  # bytes of X^T X of one weight
+_ROWS = 128  # rows of X a coordinate
 _MISSING = object()
 
 Mask = Tensor | list[Tensor] | tuple[Tensor, ...] | None  # of timesteps
 
 
 def layer_inputs(
-    model: keras.layers.Layer, weights: Mapping[str, keras.Variable], batches: Iterable[Nest]
+    model: keras.layers.Layer,
+    weights: Mapping[str, keras.Variable],
+    batches: Iterable[Nest],
+    *,
+    count: int | None = None,
 ) -> dict[str, LayerInputs]:
     """Return the second moments X^T X of the inputs of the named weights.
 
@@ -37,6 +48,7 @@ def layer_inputs(
         model: a built model or layer, called as model(x, training=False).
         weights: name -> variable of the model.
         batches: inputs x, each an array or a nest of arrays as the model takes it.
+        count: number of batches, which says how many rows to draw from each; None takes all rows.
 
     Returns:
         name -> LayerInputs, in the order of `weights`.
@@ -54,7 +66,7 @@ def layer_inputs(
         [[1.0, 2.0], [2.0, 4.0]]
     """
     watched = _watched(model, weights)
-    totals = {name: _Total(sight) for name, sight in watched.items()}
+    totals = {name: _Total(sight, count) for name, sight in watched.items()}
     empty = True
     refused: list[ValueError] = []
     loops = [_Loop(part) for part in flatten(model) if isinstance(part, keras.layers.RNN)]
@@ -81,17 +93,24 @@ def layer_inputs(
 class _Total:
     """The running sum X^T X of one weight."""
 
-    def __init__(self, sight: Sight):
+    def __init__(self, sight: Sight, count: int | None):
         product, self.sight = sight.product, sight
         self.moments = np.zeros((product.slices, product.size, product.size))
         self.samples = 0
+        self._quota = math.inf if count is None else math.ceil(_ROWS * product.size / count)
+        self._random = np.random.default_rng(0)
 
     def add(self, arguments: Arguments) -> None:
         inputs = self.sight.read(arguments)
         if inputs is not None:
-            moments, samples = self.sight.product.moments(inputs)
+            moments, samples = self.sight.product.moments(inputs, self._chosen)
             self.moments += moments
             self.samples += samples
+
+    def _chosen(self, rows: int) -> np.ndarray | None:
+        if rows <= self._quota:
+            return None
+        return np.sort(self._random.choice(rows, int(self._quota), replace=False))
 
     def result(self, name: str) -> LayerInputs:
         if not self.samples:
@@ -101,6 +120,24 @@ class _Total:
             )
         product = self.sight.product
         return LayerInputs(self.moments, self.samples, product.to_matrix, product.from_matrix)
+
+
+def moment_sizes(
+    model: keras.layers.Layer, weights: Mapping[str, keras.Variable]
+) -> dict[str, int]:
+    """Return the bytes of X^T X of each of the named weights; raises as `layer_inputs`.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="out")])
+        >>> moment_sizes(model, {"out/kernel": model.layers[0].kernel})
+        {'out/kernel': 32}
+    """
+    watched = _watched(model, weights)
+    return {name: _size(watched[name]) for name in weights}
+
+
+def _size(sight: Sight) -> int:
+    return 8 * sight.product.slices * sight.product.size**2
 
 
 def _watched(model: keras.layers.Layer, weights: Mapping[str, keras.Variable]) -> dict[str, Sight]:
@@ -135,7 +172,7 @@ def _is_among(weight: keras.Variable, variables: list[keras.Variable]) -> bool:
 
 
 def _check_size(part: keras.layers.Layer, sight: Sight) -> None:
-    needed = 8 * sight.product.slices * sight.product.size**2
+    needed = _size(sight)
     if needed > _LARGEST:
         raise _refusal(
             part, f"has {sight.product.size:,} inputs, whose moments take {needed / 1e9:.1f} GB"

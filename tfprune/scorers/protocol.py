@@ -95,8 +95,12 @@ class Evidence(Protocol):
         by their absolute values, for an input of ones, by those absolute values.
         """
 
-    def layer_inputs(self) -> dict[str, LayerInputs]:
-        """Return what the layers that hold the weights saw as inputs."""
+    def layer_inputs(self) -> Mapping[str, LayerInputs]:
+        """Return what the layers that hold the weights saw as inputs.
+
+        Where they do not fit in memory together, they are measured when they are asked for: ask
+        for one after the other, in the order of `weights`.
+        """
 
     def gates(self, size: int) -> Iterator[Arrays]:
         """Yield gradients by gates for micro-batches: name of a kernel -> (k, output channels).

@@ -21,10 +21,10 @@ Complexity: 2/3 d^3 operations a row in matrix products; memory 2 d^2 numbers a 
 which as many rows are taken at a time as fit in `memory`.
 Deviations: columns are deferred and steps joined as above. The losses are exact for the order
 taken; the order within a step is that of the costs before it. Losses lack the factor 1/2.
-Numerics: from [H^-1]_qq at the start a diagonal entry falls to 1 / H_qq at least, by subtraction, so
-that what rounding leaves of the last steps gets worse with the largest [H^-1]_qq H_qq, about as its
-square: at 300, usual with a damping of 0.01, losses in single precision add up to within 1e-4. Up
-to 1,000 single precision is used, where d is large enough for it to pay.
+Numerics: from [H^-1]_qq at the start a diagonal entry falls to 1 / H_qq at least, by subtraction,
+so that what rounding leaves of the last steps gets worse with the largest [H^-1]_qq H_qq, about as
+its square: at 300, usual with a damping of 0.01, losses in single precision add up to within 1e-4.
+Up to 1,000 single precision is used, where d is large enough for it to pay.
 """
 
 import dataclasses

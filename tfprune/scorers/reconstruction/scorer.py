@@ -20,6 +20,7 @@ not refitted; where the masked model's inputs change, several stages take the pl
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import keras
@@ -173,7 +174,7 @@ class _Problem:
         return np.ascontiguousarray(self.inputs.from_matrix(by_slice.transpose(0, 2, 1)))
 
 
-def _inputs_of(weights: dict[str, np.ndarray], evidence: Evidence) -> dict[str, LayerInputs]:
+def _inputs_of(weights: dict[str, np.ndarray], evidence: Evidence) -> Mapping[str, LayerInputs]:
     require_question(weights, evidence, "layer_inputs")
     inputs = evidence.layer_inputs()
     missing = next((name for name in weights if name not in inputs), None)

@@ -1,0 +1,58 @@
+"""Inputs of many layers, of which no more are in memory at once than a budget allows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tfprune.scorers.inputs import LayerInputs
+
+
+class InputsByParts(Mapping[str, LayerInputs]):
+    """Weight name -> what its layer saw, measured part by part, when a part is asked for.
+
+    A part is a run of weights whose moments fit in the budget together, one weight at least; each
+    takes a pass over the examples. The part asked for last stays in memory.
+
+    Args:
+        sizes: name -> bytes of its moments.
+        budget: bytes.
+        measure: names -> what their layers see.
+
+    Example:
+        >>> inputs = InputsByParts({"a": 8, "b": 8, "c": 8}, 16, lambda names: dict.fromkeys(names))
+        >>> [list(part) for part in inputs.parts]
+        [['a', 'b'], ['c']]
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        budget: float,
+        measure: Callable[[Sequence[str]], Mapping[str, LayerInputs]],
+    ):
+        self._measure = measure
+        self.parts: list[list[str]] = []
+        room = 0.0
+        for name, size in sizes.items():
+            if size > room or not self.parts:
+                self.parts.append([])
+                room = budget
+            self.parts[-1].append(name)
+            room -= size
+        self._present: Mapping[str, LayerInputs] = {}
+
+    def __getitem__(self, name: str) -> LayerInputs:
+        if name not in self._present:
+            part = next((part for part in self.parts if name in part), None)
+            if part is None:
+                raise KeyError(name)
+            self._present = {}  # gone before its successor comes
+            self._present = self._measure(part)
+        return self._present[name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in part for part in self.parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for part in self.parts for name in part)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
