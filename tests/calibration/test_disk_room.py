@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,20 @@ def test_other_errors_while_writing_stay_what_they_are(tmp_path):
         with files.replacing(tmp_path / "page.html"):
             open(tmp_path / "missing").close()
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_what_was_written_to_disk_goes_from_memory_and_comes_back():
+    def in_memory():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        held = [line.split()[1] for line in lines if line.startswith(("RssFile", "RssShmem"))]
+        return 1024 * sum(map(int, held))
+
+    array = disk_arrays.disk_array((64, 1 << 18), np.float32)  # 64 MiB
+    array[:] = np.arange(64)[:, None]
+    view = array[1:].reshape(63, 2, -1)
+    full = in_memory()
+    disk_arrays.release(view)
+    assert in_memory() < full - (60 << 20)
+    assert np.array_equal(array[:, 7], np.arange(64))
+    disk_arrays.release(np.ones(3))

@@ -14,7 +14,8 @@ def test_parts_fit_in_the_budget_and_one_is_in_memory():
         asked.append(list(names))
         return {name: name.upper() for name in names}
 
-    inputs = InputsByParts({"a": 8, "b": 8, "large": 99, "c": 8}, 16, measure)
+    shapes = {"a": (1, 4), "b": (4, 2), "large": (3, 4), "c": (1, 4)}
+    inputs = InputsByParts(shapes, 256, measure)
     assert inputs.parts == [["a", "b"], ["large"], ["c"]]
     assert list(inputs) == ["a", "b", "large", "c"] and len(inputs) == 4 and "d" not in inputs
     assert [inputs[name] for name in inputs] == ["A", "B", "LARGE", "C"]

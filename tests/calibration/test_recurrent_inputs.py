@@ -28,7 +28,7 @@ def test_recurrent_kernels_see_inputs_and_states(layer):
     x = RNG.normal(size=(2, 5, 3)).astype("float32")
     found = watch(model, x)
     kernel, recurrent = (found[w.path] for w in (layer.cell.kernel, layer.cell.recurrent_kernel))
-    np.testing.assert_allclose(kernel.moments[0], explicit(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(kernel.moments[0], explicit(x), rtol=1e-5, atol=1e-6)
     states = states_before(np.array(model(x)))
     np.testing.assert_allclose(recurrent.moments[0], explicit(states), rtol=1e-4, atol=1e-6)
     assert kernel.samples == recurrent.samples == 10
@@ -55,7 +55,9 @@ def test_stacked_cells_each_see_every_step_once():
     x = RNG.normal(size=(2, 5, 2)).astype("float32")
     found = watch(model, x)
     assert {inputs.samples for inputs in found.values()} == {10}
-    np.testing.assert_allclose(found[cells[0].kernel.path].moments[0], explicit(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        found[cells[0].kernel.path].moments[0], explicit(x), rtol=1e-5, atol=1e-6
+    )
     between = found[cells[1].kernel.path].moments[0]
     np.testing.assert_allclose(
         between,
@@ -99,7 +101,9 @@ def test_both_directions_of_a_bidirectional_layer_are_seen():
     found = watch(model, x)
     assert len(found) == 4
     for part in (layer.forward_layer, layer.backward_layer):
-        np.testing.assert_allclose(found[part.cell.kernel.path].moments[0], explicit(x), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(
+            found[part.cell.kernel.path].moments[0], explicit(x), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_convolutional_lstms_show_patches_of_inputs_and_states():

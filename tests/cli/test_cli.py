@@ -13,7 +13,7 @@ import tfprune
 from tests.support import cli_runner
 from tests.support.cli_runner import json_of
 from tfprune import cli
-from tfprune.support.progress_bar import progress
+from tfprune.support.long_work import progress
 
 COMMANDS = ("inspect", "prune", "export", "bench", "report")
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
-from tfprune.calibration.input_moments import layer_inputs, moment_sizes
+from tfprune.calibration.input_moments import layer_inputs, moment_shapes
 from tfprune.calibration.inputs_by_parts import InputsByParts
 from tfprune.calibration.losses import loss_function
 from tfprune.calibration.passes import Passes
@@ -17,8 +17,8 @@ from tfprune.keras_graph.coupling import coupled_among
 from tfprune.scorers.inputs import LayerInputs
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
-from tfprune.support.disk_arrays import disk_array
-from tfprune.support.progress_bar import progress
+from tfprune.support.disk_arrays import disk_array, release
+from tfprune.support.long_work import progress
 from tfprune.support.tensors import Data, Loss, Nest
 from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -153,6 +153,7 @@ class MeasuredEvidence:
         for gradients in self._shown("Gradients", 1, self.passes.by_weight):
             for name, values in gradients.items():
                 found[name][start : start + len(values)] = values
+                release(found[name])
             start += len(values)
         return found
 
@@ -169,8 +170,8 @@ class MeasuredEvidence:
 
     def _inputs_by_parts(self) -> InputsByParts:
         weights = {name: self.passes.weights[name] for name in self.masks}
-        sizes = moment_sizes(self.passes.model, weights)
-        return InputsByParts(sizes, self.memory_budget, self._inputs_of)
+        shapes = moment_shapes(self.passes.model, weights)
+        return InputsByParts(shapes, self.memory_budget, self._inputs_of)
 
     def _inputs_of(self, names: Sequence[str]) -> dict[str, LayerInputs]:
         weights = {name: self.passes.weights[name] for name in names}

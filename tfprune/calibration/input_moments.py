@@ -122,22 +122,19 @@ class _Total:
         return LayerInputs(self.moments, self.samples, product.to_matrix, product.from_matrix)
 
 
-def moment_sizes(
+def moment_shapes(
     model: keras.layers.Layer, weights: Mapping[str, keras.Variable]
-) -> dict[str, int]:
-    """Return the bytes of X^T X of each of the named weights; raises as `layer_inputs`.
+) -> dict[str, tuple[int, int]]:
+    """Return (slices, d) of X^T X (slices, d, d) of the named weights; raises as `layer_inputs`.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="out")])
-        >>> moment_sizes(model, {"out/kernel": model.layers[0].kernel})
-        {'out/kernel': 32}
+        >>> moment_shapes(model, {"out/kernel": model.layers[0].kernel})
+        {'out/kernel': (1, 2)}
     """
     watched = _watched(model, weights)
-    return {name: _size(watched[name]) for name in weights}
-
-
-def _size(sight: Sight) -> int:
-    return 8 * sight.product.slices * sight.product.size**2
+    products = {name: watched[name].product for name in weights}
+    return {name: (product.slices, product.size) for name, product in products.items()}
 
 
 def _watched(model: keras.layers.Layer, weights: Mapping[str, keras.Variable]) -> dict[str, Sight]:
@@ -172,7 +169,7 @@ def _is_among(weight: keras.Variable, variables: list[keras.Variable]) -> bool:
 
 
 def _check_size(part: keras.layers.Layer, sight: Sight) -> None:
-    needed = _size(sight)
+    needed = 8 * sight.product.slices * sight.product.size**2
     if needed > _LARGEST:
         raise _refusal(
             part, f"has {sight.product.size:,} inputs, whose moments take {needed / 1e9:.1f} GB"

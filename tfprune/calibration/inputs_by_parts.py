@@ -12,26 +12,28 @@ class InputsByParts(Mapping[str, LayerInputs]):
     takes a pass over the examples. The part asked for last stays in memory.
 
     Args:
-        sizes: name -> bytes of its moments.
+        shapes: name -> (slices, d) of its moments (slices, d, d), in float64.
         budget: bytes.
         measure: names -> what their layers see.
 
     Example:
-        >>> inputs = InputsByParts({"a": 8, "b": 8, "c": 8}, 16, lambda names: dict.fromkeys(names))
+        >>> shapes = {"a": (1, 4), "b": (4, 2), "c": (1, 4)}
+        >>> inputs = InputsByParts(shapes, 256, lambda names: dict.fromkeys(names))
         >>> [list(part) for part in inputs.parts]
         [['a', 'b'], ['c']]
     """
 
     def __init__(
         self,
-        sizes: Mapping[str, int],
+        shapes: Mapping[str, tuple[int, int]],
         budget: float,
         measure: Callable[[Sequence[str]], Mapping[str, LayerInputs]],
     ):
-        self._measure = measure
+        self.shapes, self._measure = shapes, measure
         self.parts: list[list[str]] = []
         room = 0.0
-        for name, size in sizes.items():
+        for name, (slices, width) in shapes.items():
+            size = 8 * slices * width**2
             if size > room or not self.parts:
                 self.parts.append([])
                 room = budget

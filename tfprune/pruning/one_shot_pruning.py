@@ -1,5 +1,6 @@
 """One-shot pruning of a trained model, in one or several stages of scoring and removal."""
 
+import dataclasses
 import numbers
 from collections.abc import Callable, Sequence
 
@@ -75,11 +76,12 @@ def one_shot(
             same number of weights.
         examples: most examples used, >= 2; None uses all there are.
         seed: of the choice of examples, where there are more; an integer in [0, 2^32).
-        memory_budget: bytes of per-example gradients to hold in memory, a number > 0; more goes to
-            a temporary file, in the folder that the environment variable TMPDIR names.
+        memory_budget: bytes, a number > 0. Per-example gradients beyond it go to a temporary file,
+            in the folder that the environment variable TMPDIR names; moments of layers' inputs
+            beyond it are measured one part of the layers after another.
         on_stage: called after each stage with the masked model as it is then, to measure or to save
             it, and the result of the stage; it must not change the model.
-        verbose: show progress bars, on a terminal.
+        verbose: show progress bars, on a terminal, and say beforehand what takes over ten seconds.
 
     Returns:
         The masked model, and a report with the predicted and the measured change of the loss (None
@@ -129,13 +131,17 @@ def one_shot(
         )
     source = EvidenceSource(pruned, cohorts, options, compiled=model, seed=seed)
     updates = UpdateOptions(
-        update_weights=update_weights, predict=True, coupled=coupled_names(pruned, cohorts)
+        update_weights=update_weights,
+        predict=True,
+        coupled=coupled_names(pruned, cohorts),
+        announced=schedule.count if verbose else 0,
     )
     results: list[StageResult] = []
     for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else source.loss()
         due = [(cohort, stage) for cohort in cohorts]
         made = run_update(due, lambda step: source.evidence(), LiveVariables(), updates)
+        updates = dataclasses.replace(updates, announced=0)
         predicted = _total([update.predicted for update in made])
         after = source.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))

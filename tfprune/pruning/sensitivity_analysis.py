@@ -24,7 +24,7 @@ from tfprune.sparsity.structures import (
     require_choice,
 )
 from tfprune.support.arrays import host_array
-from tfprune.support.progress_bar import progress
+from tfprune.support.long_work import progress
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import require_flag, require_seed, require_sparsity
 from tfprune.wrapping.cohorts import Cohort, cohorts_of

@@ -12,6 +12,10 @@ attributes, read here in one place, so that a bare function is a scorer too:
                          new values of the kept weights; none by default
     predict(weights, evidence, pruned) -> float
                          predicted change of the loss from `weights` to `pruned`; none by default
+    operations(weights, evidence) -> float
+                         work beyond the passes over the examples, in additions and multiplications
+                         of matrix products, to say beforehand how long it takes; unknown by
+                         default
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

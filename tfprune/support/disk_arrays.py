@@ -1,6 +1,7 @@
 """Arrays on disk, for which there is room."""
 
 import math
+import mmap
 import os
 import tempfile
 from typing import IO
@@ -34,6 +35,28 @@ def disk_array(shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
             return np.memmap(file, dtype, "w+", shape=shape)
     except OSError as error:
         raise OSError(error.errno, error.strerror, folder) from error
+
+
+def release(array: np.ndarray) -> None:
+    """Let what was read or written of a disk array go from memory; nothing for other arrays.
+
+    The file keeps it, and reading brings it back.
+
+    Args:
+        array: one of `disk_array`, or a view of it.
+
+    Example:
+        >>> array = disk_array((2, 3), np.float32)
+        >>> array[:] = 1.0
+        >>> release(array)
+        >>> array.sum().item()
+        6.0
+    """
+    held: object = array
+    while isinstance(held, np.ndarray):
+        held = held.base
+    if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

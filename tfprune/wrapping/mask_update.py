@@ -19,6 +19,7 @@ from tfprune.sparsity.masks import make_masks
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
+from tfprune.support.long_work import announce
 from tfprune.support.tensors import Tensor
 from tfprune.support.validation import require_callable, require_flag
 from tfprune.wrapping.cohorts import Cohort
@@ -139,6 +140,8 @@ class UpdateOptions:
             the new ones.
         predict: have the scorer predict the change of the loss, if it can.
         coupled: sets of names of weights that make the same channels.
+        announced: say how long this many updates will take, where that is long and the scorer can
+            tell; 0 says nothing.
     """
 
     rule: UpdateRule = keep_highest
@@ -146,6 +149,7 @@ class UpdateOptions:
     accumulate: bool = False
     predict: bool = False
     coupled: Sequence[frozenset[str]] = ()
+    announced: int = 0
 
     def __post_init__(self) -> None:
         require_callable("update_rule", self.rule)
@@ -236,6 +240,10 @@ def _update(
     if asked is not None:
         # What is masked is out of the network that evidence is of, and stays out.
         weights = {name: w * present[name] for name, w in weights.items()}
+    work = getattr(scorer, "operations", None)
+    if options.announced and work is not None and asked is not None:
+        named = f"{type(scorer).__name__} of {len(weights)} weights"
+        announce(named, options.announced * work(weights, asked))
     scores = checked_arrays(scores_of(scorer, weights, asked), weights, "Scores")
     accumulated: dict[str, Scores] = {}
     if options.accumulate and hasattr(scorer, "accumulate"):

@@ -10,7 +10,7 @@ from tfprune.cli.terminal import Outcome
 from tfprune.export.run.bench import Timing, benchmark
 from tfprune.reports.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
 from tfprune.reports.tables import table
-from tfprune.support.progress_bar import progress
+from tfprune.support.long_work import progress
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -8,7 +8,7 @@ from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
 from tfprune.export.tflite import to_tflite
 from tfprune.pruning.strip import strip_pruning
-from tfprune.support.progress_bar import progress
+from tfprune.support.long_work import progress
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 

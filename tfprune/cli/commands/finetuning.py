@@ -13,7 +13,7 @@ from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning
 from tfprune.sparsity.schedules import PolynomialDecay
-from tfprune.support.progress_bar import progress
+from tfprune.support.long_work import progress
 
 _RISING_PART = 0.6  # of the steps; the rest recovers accuracy at the final sparsity
 _UPDATES = 20  # mask updates while the sparsity rises

@@ -28,12 +28,15 @@ Up to 1,000 single precision is used, where d is large enough for it to pay.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
 _SHARE = 1 / 64  # of the weights that are left: how many go in one step
 _DEFERRED = 1 / 4  # of the weights that are left: how many go before H^-1 is brought up to date
 _FEWEST = 64  # columns aside at least
+_MEMORY = 1 << 24  # bytes of work arrays
+_STEP = 7e6  # operations in whose time a step calls what it needs
 _DOUBLE = 128  # inputs up to which double precision costs little
 _INFLATION = 1e3  # largest [H^-1]_qq H_qq in single precision
 
@@ -57,7 +60,7 @@ def remove_elements(
     slice_of_row: np.ndarray,
     *,
     quotas: Quotas | None = None,
-    memory: int = 1 << 24,
+    memory: int = _MEMORY,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the order in which the weights of each row are removed, and the loss of each step.
 
@@ -101,6 +104,21 @@ def remove_elements(
             order[part, done:stop], losses[part, done:stop] = removed, loss
             done = stop
     return order, losses * (largest**2 / unit)
+
+
+def elements_work(slices: int, rows: int, size: int) -> float:
+    """Return about how many operations of matrix products `remove_elements` takes the time of.
+
+    Args:
+        slices, rows, size: of the problem: H is (slices, size, size), and there are so many rows.
+
+    Example:
+        >>> f"{elements_work(1, 100, 1000):.0e}"
+        '1e+11'
+    """
+    parts = math.ceil(rows * 4 * size * max(size, _FEWEST) / _MEMORY)
+    steps = size if size < 2 / _SHARE else 2 / _SHARE + math.log(size * _SHARE / 2) / _SHARE
+    return 0.65 * rows * size**3 + _STEP * parts * steps
 
 
 def _precision(moments: np.ndarray, inverses: np.ndarray) -> np.dtype:

@@ -30,7 +30,7 @@ from tfprune.scorers.inputs import LayerInputs
 from tfprune.scorers.protocol import Evidence, require_question
 from tfprune.scorers.reconstruction.block_removal import remove_blocks
 from tfprune.scorers.reconstruction.refit import refit_rows
-from tfprune.scorers.reconstruction.removal import remove_elements
+from tfprune.scorers.reconstruction.removal import elements_work, remove_elements
 from tfprune.scorers.reconstruction.row_sets import RowSet, quotas, row_sets_of
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
@@ -95,6 +95,17 @@ class Reconstruction(Configurable):
             )
             for name, w in weights.items()
         }
+
+    def operations(self, weights: dict[str, np.ndarray], evidence: Evidence) -> float:
+        """Return the work of scoring and refitting, in operations of matrix products.
+
+        Where `evidence` does not tell what the layers' inputs look like, that is 0.
+        """
+        shapes = getattr(_inputs_of(weights, evidence), "shapes", {})
+        return sum(
+            2.0 * slices * size**3 + elements_work(slices, weights[name].size // size, size)
+            for name, (slices, size) in shapes.items()
+        )
 
     def compensate(
         self, weights: dict[str, np.ndarray], evidence: Evidence, masks: dict[str, np.ndarray]

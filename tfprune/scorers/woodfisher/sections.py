@@ -21,6 +21,7 @@ import numpy as np
 from tfprune.scorers.protocol import Evidence
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.structures import group_labels
+from tfprune.support.disk_arrays import release
 
 LARGEST_GROUP = 1024  # members whose joint saliency is computed: a matrix of 8 MB
 
@@ -101,6 +102,11 @@ class Section:
         parts = self._split(chosen)
         orders = [order[part] for order, part in zip(self.orders, parts, strict=True)]
         return Columns(list(zip(self.arrays, orders, strict=True)))
+
+    def release(self) -> None:
+        """Let gradients that lie on disk go from memory."""
+        for array in self.arrays:
+            release(array)
 
     def gather(self, values: Mapping[str, np.ndarray], dtype: type = np.float64) -> np.ndarray:
         """Return the elements of the dictionary (name -> array) in the order of the columns."""

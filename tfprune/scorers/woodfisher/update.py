@@ -130,5 +130,6 @@ def predicted_change(
     for section in sections:
         delta = section.gather(after) - section.gather(before)
         total = total + project(section.columns(), 0, section.size, delta)
+        section.release()
     change = 0.5 * np.mean(np.square(total))
     return float(change + np.mean(total) if linear else change)
