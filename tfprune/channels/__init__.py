@@ -6,6 +6,7 @@ model ──read──▶ labels ──settle──▶ groups ──scores, budg
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan
 from tfprune.channels.choosing.latency import Latency
 from tfprune.channels.choosing.scoring import BatchNormScale
+from tfprune.channels.gradual.iterative_taylor import IterativeTaylor
 from tfprune.channels.kept import Cost
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune, verify
@@ -15,6 +16,7 @@ __all__ = [
     "ChannelPlan",
     "Cost",
     "GroupPlan",
+    "IterativeTaylor",
     "Latency",
     "plan",
     "prune",

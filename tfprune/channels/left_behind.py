@@ -13,11 +13,12 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.samples import random_inputs
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node
 from tfprune.support.arrays import host_array
@@ -58,20 +59,32 @@ def constants(reading: Reading, kept: Kept) -> Constants:
 
     Only channels whose kernels are zero leave something; of a live channel nothing is left.
     """
-    gone = np.zeros(kept.settled.roots.size, bool)
+    settled = kept.settled
+    gone = np.zeros(settled.roots.size, bool)
     gone[kept.removed] = True
-    gone &= zero_channels(reading, kept.settled)
+    gone &= zero_channels(reading, settled)
     if not gone.any():
         return Constants(ByIdentity())
-    readers = _readers(reading, kept.settled, gone)
+    loud = _shifted(reading, settled)
+    labels_of = _labels_of_tensors(reading)
+    readers = _readers(reading, settled, gone)
     seen: dict[keras.layers.Layer, list[list[np.ndarray]]] = {}
 
     def see(node: Node, inputs: list[Tensor]) -> None:
+        arrays = [host_array(item) for item in inputs]
+        for tensor, array in zip(node.input_tensors, arrays):
+            roots = settled.of(labels_of[tensor])
+            if gone[roots].any():
+                same = tuple(at + 1 for at, size in enumerate(roots.shape) if size == 1)
+                nonzero = (array != 0).any(axis=(0, *same), keepdims=True)[0]
+                loud[roots[nonzero]] = True
         if node.operation in readers:
-            seen.setdefault(node.operation, []).append([host_array(item) for item in inputs])
+            seen.setdefault(node.operation, []).append(arrays)
 
-    nothing = Kept(kept.settled, np.zeros(0, int))
+    nothing = Kept(settled, np.zeros(0, int))
     gated(reading, nothing, random_inputs(reading.model), see=see)
+    readers = _readers(reading, settled, gone & loud)
+    seen = {layer: calls for layer, calls in seen.items() if layer in readers}
     norms = batch_norm_of(reading.model)
     values: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
     inexact = [layer.name for layer in readers if layer not in seen]  # inside of wrappers
@@ -93,6 +106,35 @@ def constants(reading: Reading, kept: Kept) -> Constants:
         if not exact:
             inexact.append(layer.name)
     return Constants(values, tuple(inexact))
+
+
+def _shifted(reading: Reading, settled: Settled) -> np.ndarray:
+    """Return for each root whether anything makes, shifts or scales the channel, statistics apart.
+
+    A channel of which nothing does is zero inside of its layers (units, heads) as well.
+    """
+    found = np.zeros(settled.roots.size, bool)
+    for lies in reading.book.weights:
+        statistics: tuple[keras.Variable, ...] = ()
+        if isinstance(lies.layer, keras.layers.BatchNormalization):
+            statistics = (lies.layer.moving_mean, lies.layer.moving_variance)
+        if not lies.reads and all(lies.weight is not own for own in statistics):
+            others = tuple(axis for axis in range(len(lies.weight.shape)) if axis != lies.axis)
+            nonzero = (host_array(lies.weight.value) != 0).any(axis=others)
+            found[settled.of(lies.labels)[nonzero]] = True
+    return found
+
+
+def _labels_of_tensors(reading: Reading) -> dict[keras.KerasTensor, Labels]:
+    """Return the labels of every tensor of the graph, those inside of nested models too."""
+    found: dict[keras.KerasTensor, Labels] = {}
+    for model, labels in reading.inputs.items():
+        graph = graph_of(model)
+        assert graph is not None
+        found.update(zip(graph.inputs, labels))
+    for node, labels in reading.outputs.items():
+        found.update(zip(node.output_tensors, labels))
+    return found
 
 
 def _readers(

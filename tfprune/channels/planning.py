@@ -1,7 +1,5 @@
 """plan: decide which channels of a model go, by any scorer, down to a budget."""
 
-import dataclasses
-
 import keras
 import numpy as np
 
@@ -12,7 +10,8 @@ from tfprune.channels.choosing.budgets import Choice, budget_of, require_one_giv
 from tfprune.channels.choosing.latency import Latency, Stopwatch, meet_latency
 from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
 from tfprune.channels.choosing.selection import Candidates, Limits
-from tfprune.channels.coupling.groups import Group, find_groups
+from tfprune.channels.choosing.wishes import ruled_groups
+from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.kept import Costs, Kept
@@ -20,7 +19,7 @@ from tfprune.channels.left_behind import constants
 from tfprune.channels.surgery import cut
 from tfprune.export.convert.requirements import check_model
 from tfprune.scorers.protocol import Scorer, preferred_distribution
-from tfprune.sparsity.rules import Rule, Rules, parse_rules
+from tfprune.sparsity.rules import Rules
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_flag,
@@ -119,10 +118,7 @@ def plan(
         scorer = scorers.get(scorer)
     reading = read(model)
     settled = reading.book.ledger.settle()
-    groups = [
-        _with_blurred_frozen(group, settled, inexact) for group in find_groups(reading, settled)
-    ]
-    groups, shares = _with_rules(groups, reading, settled, rules)
+    groups, shares = ruled_groups(reading, settled, rules, inexact=inexact)
     options = EvidenceOptions(data, loss, examples, verbose=False)
     scores = score_groups(reading, settled, groups, scorer, options, seed)
     if normalize is None:
@@ -165,51 +161,6 @@ def _timed(
             return stopwatch(cut(reading, kept, constants(reading, kept).values))
 
         return meet_latency(choice, latency_ms, timed)
-
-
-def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group:
-    if inexact or not group.blurred:
-        return group
-    reasons = tuple(
-        reason or settled.blurred.get(root, "")
-        for reason, root in zip(group.frozen, group.channels.tolist())
-    )
-    return dataclasses.replace(group, frozen=reasons)
-
-
-def _with_rules(
-    groups: list[Group], reading: Reading, settled: Settled, rules: Rules | None
-) -> tuple[list[Group], list[float | None]]:
-    """Return the groups, frozen where a rule keeps them, and the share that a rule removes."""
-    makers: dict[int, list[str]] = {}
-    group_of = {root: at for at, group in enumerate(groups) for root in group.channels.tolist()}
-    for lies in reading.book.weights:
-        if lies.makes and lies.labels.any():
-            root = int(settled.of(lies.labels).max())
-            makers.setdefault(group_of[root], []).append(lies.weight.path)
-    paths = [path for found in makers.values() for path in found]
-    others = [weight.path for weight in reading.model.weights]
-    parsed = parse_rules(rules, paths, others)
-    kept, shares = [], []
-    for at, group in enumerate(groups):
-        rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
-        if rule is not None and rule.value is None:
-            reason = f"a rule keeps '{rule.pattern.pattern}'"
-            group = dataclasses.replace(group, frozen=tuple(r or reason for r in group.frozen))
-        kept.append(group)
-        shares.append(_share(rule))
-    return kept, shares
-
-
-def _share(rule: Rule | None) -> float | None:
-    if rule is None or rule.value is None:
-        return None
-    if not isinstance(rule.value, float):
-        raise TypeError(
-            "A rule of a channel plan must be (regex, fraction) or (regex, None). "
-            f"Received: ({rule.pattern.pattern!r}, {rule.value!r})."
-        )
-    return rule.value
 
 
 def _normalized(scores: np.ndarray, group: Group) -> np.ndarray:

@@ -123,6 +123,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "compat.tfmot.strip_pruning.model": world.pruned,
         "masks.make_mask.scores": world.weights["w"],
         "channels.ChannelPlan.to_html.path": os.path.join(world.folder, "plan.html"),
+        "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "one_shot.data": None,
         "strip_pruning.model": world.pruned,

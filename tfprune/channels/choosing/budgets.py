@@ -30,6 +30,7 @@ class Choice:
         limits: what is left of every group.
         costs: of the model.
         together: whether the lowest scores of all groups go, or the same share of each.
+        gone: channels that are gone already, and in none of the groups.
     """
 
     model: str
@@ -38,6 +39,12 @@ class Choice:
     limits: Limits
     costs: Costs
     together: bool = True
+    gone: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+
+    @property
+    def whole(self) -> list[int]:
+        """How many channels each group has."""
+        return [part.scores.size for part in self.candidates]
 
     @property
     def most(self) -> int:
@@ -54,9 +61,9 @@ class Choice:
         return [lowest(part, width) for part, width in zip(self.candidates, widths)]
 
     def roots(self, widths: Sequence[int]) -> np.ndarray:
-        """Return the channels that go."""
+        """Return the channels that go, those that are gone among them."""
         parts = [group.channels[gone] for group, gone in zip(self.groups, self.removed(widths))]
-        return np.concatenate(parts or [np.zeros(0, int)])
+        return np.concatenate([self.gone, *parts])
 
     def multiply_adds(self, number: int) -> int:
         """Return the multiply-adds that are left if about `number` channels go."""
@@ -85,30 +92,38 @@ class Budget:
         found = choice.costs.of(choice.roots(widths))
         return found.multiply_adds if self.of == "macs" else found.parameters
 
+    def slack(self, target: float) -> float:
+        """Return how far from its target a cost may be; of channels, the nearest number is met."""
+        return max(TOLERANCE * target, 1.0 if self.of == "sparsity" else 0.0)
+
+    def nearest(self, choice: Choice, target: float) -> list[int]:
+        """Return the widths whose cost is nearest to a target."""
+
+        def cost(widths: list[int]) -> float:
+            return self.cost(choice, widths)
+
+        found = search(lambda number: cost(choice.widths(number)), choice.most, target)
+        first = choice.widths(found)
+        slack = self.slack(target)
+        return refine(first, choice.candidates, choice.limits, cost, target, slack)
+
     def meet(self, choice: Choice) -> list[int]:
         """Return how many channels of each group are kept.
 
         Raises:
             ValueError: if the budget cannot be met.
         """
-
-        def cost(widths: list[int]) -> float:
-            return self.cost(choice, widths)
-
-        whole = cost([part.scores.size for part in choice.candidates])
-        budget = self.left * whole
-        found = search(lambda number: cost(choice.widths(number)), choice.most, budget)
-        # Of channels, the nearest whole number is asked for.
-        slack = max(TOLERANCE * budget, 1.0 if self.of == "sparsity" else 0.0)
-        first = choice.widths(found.number)
-        widths = refine(first, choice.candidates, choice.limits, cost, budget, slack)
-        reached = cost(widths)
-        if abs(reached - budget) > slack:
-            least = 1 - found.least / whole if whole else 0.0
+        whole = self.cost(choice, choice.whole)
+        target = self.left * whole
+        widths = self.nearest(choice, target)
+        reached = self.cost(choice, widths)
+        if abs(reached - target) > self.slack(target):
+            least = self.cost(choice, choice.widths(choice.most))
+            share = 1 - least / whole if whole else 0.0
             raise ValueError(
                 f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
-                f"Received: {self.text} for '{choice.model}', of which at most {least:.1%} can go"
-                + ("." if found.least > budget else f"; near it, {1 - reached / whole:.1%}.")
+                f"Received: {self.text} for '{choice.model}', of which at most {share:.1%} can go"
+                + ("." if least > target else f"; near it, {1 - reached / whole:.1%}.")
             )
         return widths
 

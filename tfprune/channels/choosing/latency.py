@@ -156,7 +156,7 @@ def _between(choice: Choice, slow: int, fast: int, times: dict[int, float], budg
     most, least = (choice.multiply_adds(number) for number in (slow, fast))
     share = (times[slow] - budget) / (times[slow] - times[fast])
     wanted = most - share * (most - least)
-    found = search(choice.multiply_adds, choice.most, wanted).number
+    found = search(choice.multiply_adds, choice.most, wanted)
     margin = max(1, round(_INSIDE * (fast - slow)))
     return min(max(found, slow + margin), fast - margin)
 

@@ -116,20 +116,7 @@ def lowest(group: Candidates, kept: int) -> np.ndarray:
     return gone
 
 
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """What a search ends with.
-
-    Attributes:
-        number: of channels to remove, whose cost is nearest to the budget.
-        least: the lowest cost that can be reached.
-    """
-
-    number: int
-    least: float
-
-
-def search(cost: Callable[[int], float], most: int, budget: float) -> Found:
+def search(cost: Callable[[int], float], most: int, budget: float) -> int:
     """Return the number of channels to remove at which the cost is nearest to the budget.
 
     Args:
@@ -139,15 +126,13 @@ def search(cost: Callable[[int], float], most: int, budget: float) -> Found:
 
     Example:
         >>> search(lambda number: 100 - number, 90, 40)
-        Found(number=60, least=10)
+        60
     """
-    least = cost(most)
-    low, high = (0, most) if least <= budget else (most, most)
+    low, high = (0, most) if cost(most) <= budget else (most, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(middle) > budget else (low, middle)
-    near = min((high, low), key=lambda number: abs(cost(number) - budget))
-    return Found(near, least)
+    return min((high, low), key=lambda number: abs(cost(number) - budget))
 
 
 def refine(

@@ -1,0 +1,97 @@
+"""What the user wants of some groups of channels: that they stay, or lose a share of their own."""
+
+import dataclasses
+
+from tfprune.channels.coupling.groups import Group, find_groups
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading
+from tfprune.sparsity.rules import Rule, Rules, parse_rules, require_rules
+
+
+def ruled_groups(
+    reading: Reading, settled: Settled, rules: Rules | None, *, inexact: bool
+) -> tuple[list[Group], list[float | None]]:
+    """Return the groups, frozen where they are to stay, and the share that a rule removes of each.
+
+    Args:
+        reading: of the model.
+        settled: its channels.
+        rules: as in `tfprune.channels.plan`.
+        inexact: whether channels may go that a layer normalization sees.
+
+    Raises:
+        TypeError: if a rule has neither a fraction nor None.
+        ValueError: if a rule matches nothing.
+    """
+    groups = [
+        _with_blurred_frozen(group, settled, inexact) for group in find_groups(reading, settled)
+    ]
+    return _with_rules(groups, reading, settled, rules)
+
+
+def kept_groups(
+    reading: Reading, settled: Settled, rules: Rules | None, *, inexact: bool
+) -> list[Group]:
+    """Return the groups, frozen where they are to stay; rules can say nothing else.
+
+    Args:
+        reading: of the model.
+        settled: its channels.
+        rules: as in `tfprune.channels.plan`, with None alone.
+        inexact: whether channels may go that a layer normalization sees.
+
+    Raises:
+        ValueError: if a rule has another value than None, or matches nothing.
+    """
+    for rule in require_rules(rules):
+        if rule[1] is not None:
+            raise ValueError(
+                "`rules` must be pairs (regex, None), whose channels stay: all others go by their "
+                f"scores. Received: {rule!r}."
+            )
+    return ruled_groups(reading, settled, rules, inexact=inexact)[0]
+
+
+def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group:
+    if inexact or not group.blurred:
+        return group
+    reasons = tuple(
+        reason or settled.blurred.get(root, "")
+        for reason, root in zip(group.frozen, group.channels.tolist())
+    )
+    return dataclasses.replace(group, frozen=reasons)
+
+
+def _with_rules(
+    groups: list[Group], reading: Reading, settled: Settled, rules: Rules | None
+) -> tuple[list[Group], list[float | None]]:
+    """Return the groups, frozen where a rule keeps them, and the share that a rule removes."""
+    makers: dict[int, list[str]] = {}
+    group_of = {root: at for at, group in enumerate(groups) for root in group.channels.tolist()}
+    for lies in reading.book.weights:
+        if lies.makes and lies.labels.any():
+            root = int(settled.of(lies.labels).max())
+            makers.setdefault(group_of[root], []).append(lies.weight.path)
+    paths = [path for found in makers.values() for path in found]
+    others = [weight.path for weight in reading.model.weights]
+    parsed = parse_rules(rules, paths, others)
+    kept, shares = [], []
+    for at, group in enumerate(groups):
+        rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
+        if rule is not None and rule.value is None:
+            reason = f"a rule keeps '{rule.pattern.pattern}'"
+            group = dataclasses.replace(group, frozen=tuple(r or reason for r in group.frozen))
+        kept.append(group)
+        shares.append(_share(rule))
+    return kept, shares
+
+
+def _share(rule: Rule | None) -> float | None:
+    if rule is None or rule.value is None:
+        return None
+    if not isinstance(rule.value, float):
+        raise TypeError(
+            "A rule of a channel plan must be (regex, fraction) or (regex, None). "
+            f"Received: ({rule.pattern.pattern!r}, {rule.value!r})."
+        )
+    return rule.value

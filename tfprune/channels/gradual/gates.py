@@ -1,0 +1,141 @@
+"""Gates of channels, without gates: what the gradients of a training step say of every channel.
+
+A gate multiplies what a layer makes of a channel. Behind a batch normalization that only this layer
+goes to, its gradient is gamma dL/dgamma + beta dL/dbeta. Where there is none, the gate stands
+behind the layer itself, and its gradient is the sum of w dL/dw over the weights that make the
+channel and its bias. Of channels that several layers make, gradients are added up: they go
+together.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tfprune.channels.coupling.call_site import WeightLabels
+from tfprune.channels.coupling.ledger import Settled
+from tfprune.channels.coupling.reading import Reading
+from tfprune.keras_graph.coupling import batch_norm_of
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.tensors import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelAxis:
+    """One axis of a weight, and the channels along it.
+
+    Attributes:
+        weight: variable.
+        axis: of it.
+        roots: of the channels, one for each place along the axis; 0 where none is followed.
+    """
+
+    weight: keras.Variable
+    axis: int
+    roots: np.ndarray
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Return the sums of values, of the weight's shape, along all other axes, in float32."""
+        others = [axis for axis in range(len(values.shape)) if axis != self.axis]
+        return keras.ops.sum(keras.ops.cast(values, "float32"), axis=others)
+
+    def expand(self, by_root: Tensor) -> Tensor:
+        """Return a value for each place, of a value for each root, to multiply the weight with."""
+        shape = [-1 if axis == self.axis else 1 for axis in range(len(self.weight.shape))]
+        return keras.ops.reshape(keras.ops.take(by_root, self.roots), shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gates:
+    """The weights whose gradients give those of the gates.
+
+    Attributes:
+        axes: where channels lie in them.
+        untrained: root -> layer, for channels that something makes which is not trained: they have
+            no gradient, and training cannot hold them at zero.
+    """
+
+    axes: list[ChannelAxis]
+    untrained: dict[int, str]
+
+
+def find_gates(reading: Reading, settled: Settled) -> Gates:
+    """Return the gates of a model's channels.
+
+    Args:
+        reading: of the model.
+        settled: its channels.
+
+    Example:
+        >>> from tfprune.channels.coupling.reading import read
+        >>> reading = read(keras.Sequential([keras.Input((3,)),
+        ...     keras.layers.Dense(4, name="a"), keras.layers.BatchNormalization(name="norm"),
+        ...     keras.layers.Dense(2, name="b")]))
+        >>> gates = find_gates(reading, reading.book.ledger.settle())
+        >>> [axis.weight.name for axis in gates.axes]
+        ['gamma', 'beta', 'kernel', 'bias']
+    """
+    norms = batch_norm_of(reading.model)
+    products = each_once(kernel for kernel, _ in reading.book.products)
+    norm_of: dict[object, keras.layers.BatchNormalization | None] = {}
+    for lies in reading.book.weights:
+        if lies.makes:
+            norm_of.setdefault(lies.layer, norms.get(lies.weight.path))
+    behind = {norm for norm in norm_of.values() if norm is not None}
+    statistics = each_once(w for norm in behind for w in (norm.moving_mean, norm.moving_variance))
+    found: list[WeightLabels] = []
+    for lies in reading.book.weights:
+        bare = lies.layer in norm_of and norm_of[lies.layer] is None
+        own = bare and (lies.makes or not lies.reads and lies.weight not in products)
+        if own or (lies.layer in behind and lies.weight not in statistics):
+            found.append(lies)
+    untrained = {
+        int(root): lies.layer.name
+        for lies in found
+        if not lies.weight.trainable
+        for root in np.unique(settled.of(lies.labels))
+    }
+    axes = _each_axis_once([lies for lies in found if lies.weight.trainable], settled)
+    return Gates(axes, untrained)
+
+
+def scaling_axes(reading: Reading, settled: Settled) -> list[ChannelAxis]:
+    """Return where channels lie in what makes, shifts or scales them, and not in what reads them.
+
+    With these at zero a channel is zero, in training too. Statistics are left out.
+    """
+    own = each_once(reading.model.trainable_variables)
+    found = [lies for lies in reading.book.weights if not lies.reads and lies.weight in own]
+    return _each_axis_once(found, settled)
+
+
+def gate_gradients(
+    axes: Sequence[ChannelAxis], gradients: ByIdentity[keras.Variable, Tensor], size: int
+) -> Tensor:
+    """Return the gradient of the gate of every channel, by root.
+
+    Args:
+        axes: of `Gates`.
+        gradients: weight -> gradient of the loss; weights without one do not count.
+        size: number of roots.
+    """
+    known = [axis for axis in axes if gradients.get(axis.weight) is not None]
+    sums = [
+        axis.sums(axis.weight.value * keras.ops.convert_to_tensor(gradients[axis.weight]))
+        for axis in known
+    ]
+    if not sums:
+        return keras.ops.zeros((size,))
+    roots = np.concatenate([axis.roots for axis in known])
+    return keras.ops.segment_sum(keras.ops.concatenate(sums), roots, num_segments=size)
+
+
+def _each_axis_once(found: list[WeightLabels], settled: Settled) -> list[ChannelAxis]:
+    done: ByIdentity[keras.Variable, set[int]] = ByIdentity()
+    axes = []
+    for lies in found:
+        if lies.labels.any() and lies.axis not in done.setdefault(lies.weight, set()):
+            done[lies.weight].add(lies.axis)
+            axes.append(ChannelAxis(lies.weight, lies.axis, settled.of(lies.labels)))
+    return axes

@@ -1,0 +1,282 @@
+"""IterativeTaylor: channels go a few at a time while a model is trained.
+
+Source: Molchanov, Mallya, Tyree, Frosio & Kautz, "Importance Estimation for Neural Network
+Pruning", CVPR 2019, arXiv 1906.10771, sections 3 and 4. Every training step gives the gradient g_z
+of the gate z of every channel at z = 1; the score is the mean of g_z^2 over the batches since the
+last update, averaged with the scores before:
+
+    s <- momentum s + (1 - momentum) mean of g_z^2
+
+Every `frequency` batches the channels with the lowest scores of all layers go, until the target is
+met; training goes on. Scores cost no pass of their own: `tfprune.channels.gradual.gates` takes them from
+the gradients that the optimizer gets.
+
+For n weights: time O(n) a batch beside the training step, memory O(channels).
+
+Deviations: the last update removes as many as meet the target, where the paper counts neurons. What
+regularizers add to the gradient of a gate counts.
+"""
+
+import dataclasses
+import os
+import warnings
+
+import keras
+import numpy as np
+
+from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
+from tfprune.channels.choosing.budgets import budget_of, require_one_given
+from tfprune.channels.choosing.selection import Limits
+from tfprune.channels.gradual.stepwise import Progress, Stepwise
+from tfprune.channels.choosing.wishes import kept_groups
+from tfprune.channels.coupling.groups import Group
+from tfprune.channels.coupling.reading import read
+from tfprune.channels.gradual.gates import Gates, find_gates, scaling_axes
+from tfprune.channels.kept import Costs
+from tfprune.channels.gradual.progress_file import read_progress, write_progress
+from tfprune.channels.gradual.watching import Watch
+from tfprune.sparsity.rules import Rules
+from tfprune.support.by_identity import each_once
+from tfprune.support.files import require_writable
+from tfprune.support.validation import (
+    require_flag,
+    require_integer,
+    require_model,
+    require_number,
+)
+from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.shortfall import PREFIX
+
+Logs = dict[str, float] | None
+
+_UPDATES = 100  # that would take all channels, where the user does not say how many go at each
+
+
+class IterativeTaylor(keras.callbacks.Callback):
+    """Remove channels of a model while it is trained, by scores of every batch.
+
+    Channels that have gone are zero in all that makes, shifts and scales them, and stay so; the
+    model keeps its shape until `tfprune.channels.prune(model, callback.plan)` makes the smaller
+    one. In a loop of your own, `keras.callbacks.CallbackList([callback], model=model)` will do,
+    with an optimizer step that is compiled after `on_train_begin`.
+
+    Args:
+        model: built, plain Sequential or Functional model, of which channels go. It is the one that
+            is trained, or a part of it (the student of `tfprune.distill`).
+        sparsity: fraction of the removable channels that goes in the end, in (0, 1).
+        macs: multiply-adds that are left in the end, as a fraction in (0, 1) of the model's.
+        parameters: the same of the parameters.
+        frequency: batches from one update to the next, >= 1.
+        per_update: channels that go at an update, >= 1; None: a hundredth of the removable ones.
+        momentum: weight in [0, 1) of the earlier scores in the running average.
+        round_to: as in `tfprune.channels.plan`.
+        min_kept: as in `tfprune.channels.plan`.
+        rules: list of pairs (regex, None) for paths of kernels, whose channels stay.
+        inexact: as in `tfprune.channels.plan`.
+        backup: file for the scores and counts, beside whatever keeps the model itself: written at
+            the end of every epoch and of training, read when training begins if it is there, so
+            that a run that was stopped goes on as if it had not been.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if an argument is out of its range, the backend is not TensorFlow, the model has
+            no graph or is pruned, or the target cannot be reached (the message says how far it can
+            go); when training begins, if the model in training is another one, or the backup does
+            not belong to the model as it is.
+
+    Warns:
+        UserWarning: at the end of a `fit` that ends before the target, with numbers.
+
+    Example:
+        >>> layers = [keras.layers.Dense(8, "relu", name="a"), keras.layers.Dense(2, name="b")]
+        >>> model = keras.Sequential([keras.Input((3,)), *layers])
+        >>> model.compile("sgd", "mse")
+        >>> taylor = IterativeTaylor(model, 0.5, frequency=1)
+        >>> x, y = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
+        >>> history = model.fit(x, y, batch_size=2, verbose=0, callbacks=[taylor])
+        >>> taylor.plan.groups[0].kept
+        4
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        sparsity: float | None = None,
+        *,
+        macs: float | None = None,
+        parameters: float | None = None,
+        frequency: int = 30,
+        per_update: int | None = None,
+        momentum: float = 0.9,
+        round_to: int = 1,
+        min_kept: int = 1,
+        rules: Rules | None = None,
+        inexact: bool = False,
+        backup: str | os.PathLike[str] | None = None,
+    ):
+        super().__init__()
+        require_model("model", model)
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "IterativeTaylor must be used on the TensorFlow backend, where the training step "
+                f"hands out its gradients. Received: the backend {keras.backend.backend()!r}; "
+                "tfprune.channels.plan works on any."
+            )
+        if pruned_layers(model):
+            raise ValueError(f"Model '{model.name}' is pruned: strip it first, with `shrink=True`.")
+        fractions = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
+        require_one_given(**fractions)
+        budget = budget_of(fractions)
+        limits = Limits(
+            require_integer("round_to", round_to, minimum=1),
+            require_integer("min_kept", min_kept, minimum=1),
+        )
+        self._frequency = require_integer("frequency", frequency, minimum=1)
+        if per_update is not None:
+            require_integer("per_update", per_update, minimum=1)
+        if require_number("momentum", momentum, minimum=0.0) >= 1.0:
+            raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={momentum}.")
+        require_flag("inexact", inexact)
+        if backup is not None:
+            require_writable(backup, name="backup")
+        self._reading = read(model)
+        self._settled = self._reading.book.ledger.settle()
+        gates = find_gates(self._reading, self._settled)
+        groups = kept_groups(self._reading, self._settled, rules, inexact=inexact)
+        groups = [_with_untrained_frozen(group, gates) for group in groups]
+        removable = sum(int(group.removable.sum()) for group in groups)
+        self._stepwise = Stepwise(
+            model.name,
+            self._settled.roots.size,
+            groups,
+            limits,
+            Costs(self._reading, self._settled),
+            budget,
+            max(1, round(removable / _UPDATES)) if per_update is None else int(per_update),
+            float(momentum),
+        )
+        self._stepwise.require_reachable()
+        scaling = scaling_axes(self._reading, self._settled)
+        with model.distribute_strategy.scope():  # its replicas add up each their own share
+            self._watch = Watch(gates.axes, scaling, self._stepwise.size)
+        self._progress = self._stepwise.begun(self._removed_in_model())
+        self._backup = backup
+        self._from_backup = False
+        self._begun = False  # whether a batch of this training was seen
+
+    @property
+    def plan(self) -> ChannelPlan:
+        """The plan that removes what has gone until now; its scores are the running averages."""
+        parts = [
+            GroupPlan(
+                group,
+                self._progress.scores[group.channels],
+                self._progress.gone[group.channels],
+            )
+            for group in self._stepwise.groups
+        ]
+        return made_plan(self._reading, self._settled, parts, self._stepwise.costs, "Taylor gates")
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(require_model("model", model, built=False))
+        trained = each_once(model.trainable_variables)
+        for weight in self._watch.weights:
+            if weight not in trained:
+                raise ValueError(
+                    f"`model` must be the one given to IterativeTaylor, "
+                    f"'{self._reading.model.name}', or have it as a part, and train what was "
+                    f"trainable then. Received: model '{model.name}', which does not train "
+                    f"'{weight.path}'."
+                )
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        if getattr(self.model, "optimizer", None) is None:
+            raise ValueError(
+                f"Model '{self.model.name}' must be compiled before IterativeTaylor sees it "
+                "trained. Received: a model without an optimizer."
+            )
+        self._begun = False
+        if self._backup is not None and os.path.exists(self._backup) and not self._was_used():
+            sums, batches, self._progress = read_progress(self._backup, self._stepwise.size)
+            self._watch.restore(sums, batches)
+            self._from_backup = True
+        self._watch.attach(self.model.optimizer, self.model)
+        self._trace_again()
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        # Not before: another callback may have restored the weights in on_train_begin.
+        if self._begun:
+            return
+        self._begun, zero = True, self._removed_in_model()
+        if self._backup and self._from_backup and (self._progress.gone & ~zero).any():
+            raise ValueError(
+                "`backup` must belong to the model as it is. Received: "
+                f"backup={os.fspath(self._backup)!r}, with channels that are gone and are not "
+                f"zero in '{self._reading.model.name}'; restore the model that was saved with it, "
+                "or delete the file to begin again."
+            )
+        self._from_backup = False
+        self._set(dataclasses.replace(self._progress, gone=self._progress.gone | zero))
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        if self._watch.batches >= self._frequency and not self._progress.finished:
+            self._set(self._stepwise.after(self._progress, self._watch.take()))
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if not self._was_used() and not self._progress.finished:
+            raise ValueError(
+                "IterativeTaylor must see the gradients of every batch. Received: an epoch "
+                "without any; compile the training step after `on_train_begin`, and have it call "
+                f"`apply` of the optimizer of '{self.model.name}'."
+            )
+        self._write_backup()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._watch.detach()
+        self._trace_again()
+        self._watch.hold()  # averages of weights may have taken their place
+        self._write_backup()
+        if not self._progress.finished:
+            warnings.warn(f"{PREFIX}: {self._shortfall()}", stacklevel=2)
+
+    def _was_used(self) -> bool:
+        return self._progress.updates > 0 or self._watch.batches > 0
+
+    def _trace_again(self) -> None:
+        if self.model.compiled:
+            self.model.make_train_function(force=True)
+
+    def _set(self, progress: Progress) -> None:
+        self._progress = progress
+        self._watch.remove(progress.gone)
+
+    def _removed_in_model(self) -> np.ndarray:
+        """Return by root whether the channel is zero in the model, and could go."""
+        removable = np.zeros(self._stepwise.size, bool)
+        for group in self._stepwise.groups:
+            removable[group.channels[group.removable]] = True
+        return removable & self._watch.zero()
+
+    def _write_backup(self) -> None:
+        if self._backup is not None:
+            write_progress(self._backup, self._progress, self._watch.sums(), self._watch.batches)
+
+    def _shortfall(self) -> str:
+        budget, gone = self._stepwise.budget, self._progress.gone
+        whole = self._stepwise.cost(np.zeros_like(gone))
+        names = {"sparsity": "removable channels", "macs": "multiply-adds"}
+        updates = self._progress.updates
+        return (
+            f"asked {budget.text}, {self._stepwise.cost(gone) / whole:.1%} of the "
+            f"{names.get(budget.of, budget.of)} are left after {updates} "
+            f"update{'s' * (updates != 1)} of {self._stepwise.per_update} each. Train longer "
+            "(another fit goes on from there), or have more go at an update with `per_update`."
+        )
+
+
+def _with_untrained_frozen(group: Group, gates: Gates) -> Group:
+    reasons = tuple(
+        reason or (f"'{gates.untrained[root]}' is not trained" if root in gates.untrained else "")
+        for reason, root in zip(group.frozen, group.channels.tolist())
+    )
+    return dataclasses.replace(group, frozen=reasons)
