@@ -8,8 +8,8 @@ last update, averaged with the scores before:
     s <- momentum s + (1 - momentum) mean of g_z^2
 
 Every `frequency` batches the channels with the lowest scores of all layers go, until the target is
-met; training goes on. Scores cost no pass of their own: `tfprune.channels.gradual.gates` takes them from
-the gradients that the optimizer gets.
+met; training goes on. Scores cost no pass of their own: `gates.py` takes them from the gradients
+that the optimizer gets.
 
 For n weights: time O(n) a batch beside the training step, memory O(channels).
 
@@ -27,14 +27,14 @@ import numpy as np
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.choosing.budgets import budget_of, require_one_given
 from tfprune.channels.choosing.selection import Limits
-from tfprune.channels.gradual.stepwise import Progress, Stepwise
 from tfprune.channels.choosing.wishes import kept_groups
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.gradual.gates import Gates, find_gates, scaling_axes
-from tfprune.channels.kept import Costs
 from tfprune.channels.gradual.progress_file import read_progress, write_progress
+from tfprune.channels.gradual.stepwise import Progress, Stepwise
 from tfprune.channels.gradual.watching import Watch
+from tfprune.channels.kept import Costs
 from tfprune.sparsity.rules import Rules
 from tfprune.support.by_identity import each_once
 from tfprune.support.files import require_writable

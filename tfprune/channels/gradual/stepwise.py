@@ -98,8 +98,8 @@ class Stepwise:
         target = self.target
         if target >= whole > 0:
             raise ValueError(
-                f"The budget must have at least one channel go. Received: {self.budget.text}, which "
-                f"leaves every channel of '{self.model}'."
+                "The budget must have at least one channel go. Received: "
+                f"{self.budget.text}, which leaves every channel of '{self.model}'."
             )
         if least > target + self.budget.slack(target) or choice.most == 0:
             share = 1 - least / whole if whole else 0.0
@@ -114,9 +114,7 @@ class Stepwise:
         for group in self.groups:
             left = ~gone[group.channels]
             frozen = tuple(reason for reason, stays in zip(group.frozen, left) if stays)
-            groups.append(
-                dataclasses.replace(group, channels=group.channels[left], frozen=frozen)
-            )
+            groups.append(dataclasses.replace(group, channels=group.channels[left], frozen=frozen))
         candidates = [
             Candidates(scores[group.channels], group.removable, group.width) for group in groups
         ]
