@@ -139,7 +139,8 @@ def recovery(run: Row) -> Table:
     """What each step brings back: the best choice that was trained on, beside L1."""
     trained = [row for row in run["trained"] if row["method"] != DENSE]
     choices = dict.fromkeys(stage_of(row["method"]).choice for row in trained)
-    columns = [(name, s) for s in (0.5, 0.75) for name in sorted(choices, key=lambda n: n == L1)]
+    left = sorted({row["sparsity"] for row in trained})
+    columns = [(name, s) for s in left for name in sorted(choices, key=lambda n: n == L1)]
     rows = []
     for measure, title in _STEPS.items():
         found = {(row["method"], row["sparsity"]): row[measure] for row in run["rows"]}

@@ -9,6 +9,7 @@ import pytest
 
 from models import Dataset
 from scripts.lab.results_file import Job
+from scripts.readme import channels_tables
 from scripts.studies.structured import command, runs
 from scripts.studies.structured.presets import BUDGETS, CHOICES, L1, PRESETS, stage_of
 from tfprune.scorers import Fisher
@@ -85,6 +86,17 @@ def test_records_hold_accuracies_and_the_multiply_adds_that_were_asked_for(finis
         accuracies = [value for name, value in record.items() if name.startswith("accuracy")]
         assert accuracies and all(0 <= value <= 1 for value in accuracies)
     assert shlex.split(found["command"])[-1] == "tiny" and found["versions"]["tfprune"]
+
+
+def test_tables_of_the_run_can_be_made(finished):
+    run = content(finished)
+    headings, rows, about = channels_tables.accuracy(run)
+    assert headings == ["channels chosen by", "50 %"] and f"`{run['command']}`" in about
+    assert ["L1 norm, 1 epoch"] == [row[0] for row in rows if row[0] == "L1 norm, 1 epoch"]
+    headings, rows, _ = channels_tables.recovery(run)
+    assert headings[1:] == ["batch normalization's scale, 50 % left", "L1 norm, 50 % left"]
+    assert rows[-1][0] == "then 2 epochs with the dense network as teacher"
+    assert rows[-1][1] and not rows[-1][2]  # L1 is not trained for long
 
 
 def test_the_plot_is_a_png_beside_the_results(finished):
