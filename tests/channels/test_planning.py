@@ -41,6 +41,21 @@ def test_a_skip_connection_couples_its_layers_and_outputs_stay():
     assert found["head"].kept == 10
 
 
+@pytest.mark.parametrize("min_kept", [1, 3])
+def test_every_branch_keeps_channels_though_others_of_its_group_score_higher(min_kept):
+    inputs = keras.Input((6,))
+    branches = [layers.Dense(8, name=name)(inputs) for name in ("strong", "weak")]
+    joined = layers.Concatenate()(branches) + layers.Dense(16, name="beside")(inputs)
+    model = keras.Model(inputs, layers.Dense(3, name="head")(joined))
+    model.get_layer("weak").kernel.assign(np.full((6, 8), 1e-3))
+    model.get_layer("beside").kernel.assign(np.full((6, 16), 1e-3))
+    plan = channels.plan(model, 0.7, min_kept=min_kept)
+    small = channels.prune(model, plan)
+    assert small.get_layer("weak").units == min_kept
+    assert small.get_layer("strong").units < 8
+    assert channels.verify(model, plan, small) < 1e-6
+
+
 class AskedMagnitude:
     """Magnitude that asks for evidence, so that it sees a masked copy of the model."""
 

@@ -66,7 +66,7 @@ def plan(
         loss: as in `tfprune.one_shot`.
         scope: "global": the lowest scores of all groups go; "layer": the same share of each.
         round_to: kept filters (units, heads) of every layer that loses any are a multiple of it.
-        min_kept: channels of every group kept at least, >= 1.
+        min_kept: channels of every group, and of every layer, kept at least, >= 1.
         rules: list of (regex, value) for paths of kernels; None keeps their channels, a fraction in
             [0, 1) is removed of their group, whatever the others lose. The first match wins.
         macs: multiply-adds that are left, as a fraction in (0, 1) of the model's.
@@ -127,7 +127,7 @@ def plan(
         _normalized(found, group) if normalize else found for found, group in zip(scores, groups)
     ]
     candidates = [
-        Candidates(found, group.removable, group.width, share)
+        Candidates(found, group.may_go(found, min_kept), group.width, share)
         for found, group, share in zip(compared, groups, shares)
     ]
     costs = Costs(reading, settled)

@@ -28,6 +28,8 @@ class Group:
             grouped convolution.
         frozen: reasons, one a channel; "" for what can be removed.
         blurred: why removal is not exact; "" where it is.
+        parts: roots of the channels of each layer that makes some of them only, such as a branch
+            that is joined with others.
     """
 
     name: str
@@ -36,11 +38,33 @@ class Group:
     width: int
     frozen: tuple[str, ...]
     blurred: str
+    parts: tuple[np.ndarray, ...] = ()
 
     @property
     def removable(self) -> np.ndarray:
         """Whether each channel can be removed."""
         return np.array([not reason for reason in self.frozen], bool)
+
+    def may_go(self, scores: np.ndarray, min_kept: int) -> np.ndarray:
+        """Return whether each channel can be removed where every layer keeps its best ones.
+
+        Args:
+            scores: one a channel, larger = keep.
+            min_kept: channels that each of the `parts` keeps at least.
+
+        Example:
+            >>> part = np.array([3, 4])
+            >>> group = Group("a", ("a", "b"), np.arange(1, 5), 1, ("",) * 4, "", (part,))
+            >>> group.may_go(np.array([9.0, 8.0, 1.0, 2.0]), 1)
+            array([ True,  True,  True, False])
+        """
+        found = self.removable
+        for part in self.parts:
+            own = np.flatnonzero(np.isin(self.channels, part))
+            open_ones = own[found[own]]
+            number = max(0, min_kept - (own.size - open_ones.size))
+            found[open_ones[np.argsort(-scores[open_ones], kind="stable")[:number]]] = False
+        return found
 
 
 def find_groups(reading: Reading, settled: Settled) -> list[Group]:
@@ -87,4 +111,5 @@ def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Grou
         max(1, int(np.count_nonzero(settled.of(first.labels) == found[0]))),
         reasons,
         blurred[0] if blurred else "",
+        tuple(found for _, found in members if found.size < channels.size),
     )

@@ -115,9 +115,11 @@ class Stepwise:
             left = ~gone[group.channels]
             frozen = tuple(reason for reason, stays in zip(group.frozen, left) if stays)
             groups.append(dataclasses.replace(group, channels=group.channels[left], frozen=frozen))
-        candidates = [
-            Candidates(scores[group.channels], group.removable, group.width) for group in groups
-        ]
+        candidates = []
+        for group in groups:
+            own = scores[group.channels]
+            may_go = group.may_go(own, self.limits.min_kept)
+            candidates.append(Candidates(own, may_go, group.width))
         return Choice(
             self.model, groups, candidates, self.limits, self.costs, gone=np.flatnonzero(gone)
         )
