@@ -29,7 +29,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 import tfprune
-from scripts.bench.core_models import MODELS
+from scripts.lab.timed_models import MODELS
 from tfprune.scorers import Magnitude
 
 WEIGHTS = 10_000_000

@@ -38,12 +38,29 @@ def embedding(run: dict[str, Any]) -> str:
     """The table of a step with a large embedding, and a line about it."""
     seconds, ratio = run["cpu_seconds_a_step"], run["pruned_to_plain"]
     rows = [(name, f"{1000 * value:.1f}") for name, value in seconds.items()]
-    low, *_, high = ratio["deciles"]
     about = (
-        f"Pruned / plain {ratio['median']:g} ({low:g} to {high:g}), of SGD steps in turns. "
+        f"Pruned / plain {_deciles(ratio)}, of SGD steps in turns. "
         f"`{run['command']}`, on {machine(run)}."
     )
     return table(("embedding", "processor ms a step"), rows, left=1) + f"\n{about}\n"
+
+
+def distilled(run: dict[str, Any]) -> str:
+    """The table of a training step with a teacher, and a line about it."""
+    names = {
+        "plain": "the student's own",
+        "teacher": "the teacher's forward pass alone",
+        "distilled": "`distill(student, teacher)`",
+        "distilled_inside": "the same with a hint and an attention map",
+    }
+    rows = []
+    for key, name in names.items():
+        cpu, ratio = run["ms_a_step"][key]["cpu"], run.get(f"{key}_to_plain")
+        missed = ", **missed**" if ratio and ratio["cpu"]["median"] > run["goal"] else ""
+        rows.append((name, f"{cpu:g}", _deciles(ratio["cpu"]) + missed if ratio else ""))
+    headings = ("step", "processor ms", "beyond the teacher / the student's own")
+    goal = f"Goal: at most {run['goal']:g}, steps in turns."
+    return table(headings, rows, left=1) + f"\n{goal} `{run['command']}`, on {machine(run)}.\n"
 
 
 def structures(run: dict[str, Any]) -> str:
@@ -69,6 +86,12 @@ def _figures(
     number = ours["ratio_of_medians"] if isinstance(ours, dict) else ours
     missed = "" if number <= limit else ", **missed**"
     return measure, f"at most {limit:g}", _spread(ours) + missed, _spread(theirs)
+
+
+def _deciles(ratio: dict[str, Any]) -> str:
+    """A median, with the 10th and 90th percentile."""
+    low, *_, high = ratio["deciles"]
+    return f"{ratio['median']:g} ({low:g} to {high:g})"
 
 
 def _spread(value: Any) -> str:

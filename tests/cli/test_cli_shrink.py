@@ -6,6 +6,8 @@ import pytest
 from tests.support.cli_runner import json_of
 from tfprune import channels, cli
 from tfprune.channels import planning
+from tfprune.cli.commands import finetuning
+from tfprune.cli.commands.data import load
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,39 @@ def test_the_plan_and_the_accuracy_are_shown(folder, capsys):
     assert keras.saving.load_model(folder / "model-small.keras").get_layer("hidden").units == 8
 
 
+def test_the_smaller_model_learns_from_labels_and_from_a_teacher(folder, capsys):
+    options = ["--macs", "0.5", "--data", "digits", "--epochs", "2", "--no-latency"]
+    options += ["--learning-rate", "0.01", "-o", str(folder / "tuned.keras")]
+    model = str(folder / "model.keras")
+    found = json_of(capsys, "shrink", model, *options)["accuracy"]
+    assert found["training"]["epochs"] == 2 and found["training"]["teacher"] is None
+    assert found["after"] > found["cut"] + 0.2
+    loaded = keras.saving.load_model(folder / "tuned.keras")
+    assert not loaded.compiled  # the file holds the model alone
+    test = load(("set", "digits"), None).test
+    predicted = loaded.predict(test.x, verbose=0).argmax(-1)
+    assert (predicted == test.y).mean() == pytest.approx(found["after"])
+    # The model that was just tuned teaches another one.
+    options[-1] = str(folder / "taught.keras")
+    assert cli.main(["shrink", model, *options, "--teacher", str(folder / "tuned.keras")]) == 0
+    shown = capsys.readouterr().out
+    assert "the same after 2 epochs, with a teacher" in shown
+
+
+@pytest.mark.parametrize("command", ["prune", "shrink"])
+def test_the_original_teaches_by_default(folder, capsys, monkeypatch, command):
+    taught = []
+    real = finetuning.distill
+    monkeypatch.setattr(finetuning, "distill", lambda *pair: taught.append(pair) or real(*pair))
+    how = {"prune": ["--sparsity", "0.5"], "shrink": ["--macs", "0.5", "--no-latency"]}[command]
+    model, output = str(folder / "model.keras"), str(folder / "out.keras")
+    options = [*how, "--data", "digits", "--epochs", "1", "--distill", "-o", output]
+    found = json_of(capsys, command, model, *options)
+    ((student, teacher),) = taught
+    assert teacher.get_layer("hidden").units == 16 and student is not teacher
+    assert (found.get("training") or found["accuracy"]["training"])["teacher"] == model
+
+
 def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):
     def meet(choice, budget, timed):
         assert budget == 0.25
@@ -69,6 +104,12 @@ def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):
         (["--macs", "2"], "2"),
         (["--sparsity", "0.5", "--macs", "0.5"], "not allowed with argument"),
         (["--macs", "0.5", "--scorer", "taylor"], "needs a data set"),
+        (["--macs", "0.5", "--epochs", "3"], "`--epochs` needs a data set"),
+        (["--macs", "0.5", "--data", "digits", "--distill"], "`--distill` needs --epochs N"),
+        (
+            ["--macs", "0.5", "--data", "digits", "--epochs", "3", "--teacher", "no.keras"],
+            "no.keras",
+        ),
         (["--macs", "0.0001"], "at most"),
         (["--macs", "0.5", "-o", "small.tflite"], "must end in .keras"),
     ],

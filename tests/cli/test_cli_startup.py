@@ -10,7 +10,7 @@ import pytest
 
 from tfprune import cli
 
-COMMANDS = ("inspect", "prune", "export", "lint", "bench", "report")
+COMMANDS = ("inspect", "prune", "shrink", "export", "lint", "bench", "report")
 LIMIT = 0.5  # seconds of processor time
 HELP = [[command, "--help"] for command in COMMANDS]
 WRONG = [
@@ -21,6 +21,7 @@ WRONG = [
     ["prune", "m.keras", "--sparsity", "0.5", "--scorer", "magic"],
     ["prune", "m.keras", "--sparsity", "0.5", "--structure", "nofm:4:2"],
     ["prune", "pipe.keras", "--sparsity", "0.5"],
+    ["shrink", "m.keras", "--macs", "2"],
     ["export", "text.keras", "-o", "m.tflite"],
     ["export", "text.keras", "-o", "m.tflite", "--quantize", "int4"],
     ["lint", "pipe.tflite"],

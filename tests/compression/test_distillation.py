@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import tfprune
+from tests.support.jax_session import run_on_jax
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 DRAWS = np.random.default_rng(0)
@@ -193,3 +194,51 @@ def test_models_of_other_outputs_are_refused():
         tfprune.distill(network(), other)
     with pytest.raises(TypeError, match="`teacher` must be a keras.Model"):
         tfprune.distill(network(), None)
+
+
+def test_on_jax_the_loss_is_the_formula_and_pruned_students_learn():
+    code = """
+        import keras
+        import numpy as np
+        import tfprune
+        from keras import layers, ops
+
+        draws = np.random.default_rng(0)
+        x, y = draws.normal(size=(16, 5)).astype("float32"), draws.integers(0, 3, 16)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+        def network(width):
+            parts = [layers.Dense(width, "relu", name="hidden"), layers.BatchNormalization()]
+            return keras.Sequential([keras.Input((5,)), *parts, layers.Dense(3, name="logits")])
+
+        def softmax(model):
+            z = ops.convert_to_numpy(model(x)) / 2.0
+            return np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True)
+
+        student, teacher = network(6), network(9)
+        weights = draws.uniform(0, 2, 16).astype("float32")
+        p, q = softmax(teacher), softmax(student)
+        taught = 4 * (weights * (p * np.log(p / q)).sum(axis=-1)).mean()
+        wanted = 0.5 * float(loss(y, student(x), sample_weight=weights)) + 0.5 * taught
+        distilled = tfprune.distill(student, teacher)
+        distilled.compile("sgd", loss)
+        found = distilled.compute_loss(x, y, student(x), weights, training=True)
+        print(abs(float(found) - wanted) < 1e-4 * wanted)
+
+        before = [ops.convert_to_numpy(weight) for weight in teacher.weights]
+        pruned = tfprune.prune(network(6), tfprune.PolynomialDecay(0.0, 0.5, 0, 6, 2))
+        distilled = tfprune.distill(pruned, teacher, hints=[("hidden", "hidden")])
+        distilled.compile("adam", loss)
+        start = ops.convert_to_numpy(distilled.regressors[0].kernel)
+        callbacks = [tfprune.UpdatePruningStep()]
+        options = {"epochs": 4, "batch_size": 8, "verbose": 0, "callbacks": callbacks}
+        history = distilled.fit(x, y, class_weight={0: 1.0, 1: 2.0, 2: 0.5}, **options).history
+        print(history["loss"][-1] < history["loss"][0])
+        print(not np.array_equal(start, ops.convert_to_numpy(distilled.regressors[0].kernel)))
+        after = [ops.convert_to_numpy(weight) for weight in teacher.weights]
+        print(all(map(np.array_equal, before, after)))
+        kernels = [tfprune.strip_pruning(pruned).get_layer(n).kernel for n in ("hidden", "logits")]
+        print([float((ops.convert_to_numpy(kernel) == 0).mean()) for kernel in kernels])
+    """
+    shown = run_on_jax(code).splitlines()
+    assert shown == ["True", "True", "True", "True", "[0.5, 0.5]"]

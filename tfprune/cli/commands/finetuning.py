@@ -1,4 +1,4 @@
-"""Training a classifier on a data set, for `tfprune prune --data`: gradual pruning, recovery."""
+"""Training a classifier on a data set: gradual pruning, and recovery after pruning or shrinking."""
 
 import argparse
 import math
@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 
+from tfprune.cli.commands import models
 from tfprune.cli.commands.classification import Task
 from tfprune.cli.commands.data import Data
+from tfprune.compression.distillation import distill
 from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning
@@ -53,7 +55,7 @@ def prune_gradually(
         update_weights=args.update_weights,
         verbose=False,  # one progress bar at a time
     )
-    _fit(pruned, task, args, "Pruning", [updates])
+    _fit(pruned, task, args, "Pruning", [updates], teacher_of(model, args))
     stripped = strip_pruning(pruned)
     return stripped, {
         **_description(task, args),
@@ -64,26 +66,43 @@ def prune_gradually(
 
 
 def recover(
-    pruned: keras.Model, task: Task, args: argparse.Namespace, before: float
+    model: keras.Model,
+    task: Task,
+    args: argparse.Namespace,
+    before: float,
+    teacher: keras.Model | None,
 ) -> dict[str, Any]:
-    """Fine-tune, in place, a pruned classifier whose masks are finished and stay.
+    """Fine-tune a classifier in place; masks of a pruned one are finished, and stay.
 
     Args:
-        pruned: model from `tfprune.one_shot`.
+        model: from `tfprune.one_shot` or `tfprune.channels.prune`.
         task: what it is for, with the examples.
         args: of the command, checked and complete.
         before: its accuracy, fraction of the test labels.
+        teacher: from `teacher_of`.
 
     Returns:
         What was done with the accuracies, as plain values.
     """
-    _fit(pruned, task, args, "Fine-tuning", [])
+    _fit(model, task, args, "Fine-tuning", [], teacher)
     return {
         **_description(task, args),
         "end_step": 0,
         "accuracy_before": before,
-        "accuracy_after": task.accuracy(pruned),
+        "accuracy_after": task.accuracy(model),
     }
+
+
+def teacher_of(model: keras.Model, args: argparse.Namespace) -> keras.Model | None:
+    """Return what is learnt from beside the labels: the model as it was, or the one that was named.
+
+    Args:
+        model: as it was, dense.
+        args: of the command, checked and complete.
+    """
+    if args.teacher is not None:
+        return models.load(args.teacher, args.modules, args.allow_lambda)
+    return model if args.distill else None
 
 
 def _steps(data: Data, args: argparse.Namespace) -> int:
@@ -96,6 +115,7 @@ def _description(task: Task, args: argparse.Namespace) -> dict[str, Any]:
         "epochs": args.epochs,
         "steps": _steps(task.data, args),
         "loss": task.loss_in_words,
+        "teacher": args.teacher or (args.model if args.distill else None),
     }
 
 
@@ -105,9 +125,12 @@ def _fit(
     args: argparse.Namespace,
     text: str,
     callbacks: list[keras.callbacks.Callback],
+    teacher: keras.Model | None,
 ) -> None:
     """Train with Adam, under a progress bar with this text."""
     keras.utils.set_random_seed(args.seed)
+    if teacher is not None:
+        model = distill(model, teacher)
     model.compile(optimizer=keras.optimizers.Adam(args.learning_rate), loss=task.loss)
     train = task.data.train
     with progress(text, total=_steps(task.data, args), quiet=args.json) as advance:

@@ -71,5 +71,7 @@ def prune_in_stages(
     }
     training = None
     if args.epochs is not None:
-        training = finetuning.recover(pruned, task, args, accuracies["accuracy_after"])
+        teacher = finetuning.teacher_of(model, args)
+        after = accuracies["accuracy_after"]
+        training = finetuning.recover(pruned, task, args, after, teacher)
     return strip_pruning(pruned), report, accuracies, training

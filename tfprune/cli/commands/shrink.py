@@ -12,12 +12,14 @@ from rich.table import Table
 from tfprune.channels.channel_plan import ChannelPlan
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune, verify
-from tfprune.cli.commands import models
+from tfprune.cli.commands import finetuning, models
 from tfprune.cli.commands.classification import Task, task_for
 from tfprune.cli.commands.data import load
 from tfprune.cli.terminal import Outcome
 from tfprune.export.run.bench import benchmark
 from tfprune.export.tflite import to_tflite
+from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.private_keras import structures_of
 from tfprune.reports.tables import table
 from tfprune.support.files import replacing
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> Outcome:
             f"difference of {difference:.2g} of the largest output; nothing was written"
         )
     measured = _measured(model, small) if args.latency else {}
+    accuracy = None if task is None else _accuracy(task, model, small, args)
     with replacing(args.output, name="--output") as new:
         small.save(new)
     if args.html is not None:
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> Outcome:
         "latency": None if found.latency is None else dataclasses.asdict(found.latency),
         "difference": difference,
         **measured,
-        "accuracy": _accuracy(task, model, small),
+        "accuracy": accuracy,
     }
     return Outcome(data, (str(found), "", _table(found, data), _written(args, data)))
 
@@ -88,10 +91,20 @@ def _measured(model: keras.Model, small: keras.Model) -> dict[str, Any]:
     }
 
 
-def _accuracy(task: Task | None, model: keras.Model, small: keras.Model) -> Any:
-    if task is None:
-        return None
-    return {"data": task.data.name, "before": task.accuracy(model), "after": task.accuracy(small)}
+def _accuracy(
+    task: Task, model: keras.Model, small: keras.Model, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the accuracies, once the smaller model is fine-tuned in place if that is asked for."""
+    cut = task.accuracy(small)
+    found = {"data": task.data.name, "before": task.accuracy(model), "cut": cut, "after": cut}
+    if args.epochs is None:
+        return found | {"training": None}
+    teacher = finetuning.teacher_of(model, args)
+    graph = graph_of(small)
+    assert graph is not None  # as `plan` has asked
+    trained = keras.Model(*structures_of(graph))  # of the same layers; it has the optimizer
+    training = finetuning.recover(trained, task, args, cut, teacher)
+    return found | {"after": training["accuracy_after"], "training": training}
 
 
 def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
@@ -108,9 +121,16 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
                 *(f"{value:.3g} ms" for value in data["median_ms"].values()),
             )
         )
-    if data["accuracy"] is not None:
-        shares = (data["accuracy"]["before"], data["accuracy"]["after"])
-        rows.append((f"accuracy on {data['accuracy']['data']}", *(f"{s:.2%}" for s in shares)))
+    accuracy = data["accuracy"]
+    if accuracy is not None:
+        before_it, cut, after_it = (f"{accuracy[key]:.2%}" for key in ("before", "cut", "after"))
+        rows.append((f"accuracy on {accuracy['data']}", before_it, cut))
+        if accuracy["training"] is not None:
+            epochs = accuracy["training"]["epochs"]
+            taught = ", with a teacher" * (accuracy["training"]["teacher"] is not None)
+            rows.append(
+                (f"the same after {epochs} epoch{'s' * (epochs > 1)}{taught}", "", after_it)
+            )
     return table(("", "before", "after"), rows)
 
 

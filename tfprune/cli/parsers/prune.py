@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments
+from tfprune.cli.parsers import training_options
 from tfprune.cli.parsers.prune_options import DEFAULTS, GRADUAL_EPOCHS, add_options
 from tfprune.support.files import require_writable
 
@@ -20,6 +21,7 @@ Weights are removed in one of three ways:
   gradually     with --data alone: the model is fine-tuned while its sparsity rises on
                 the cubic schedule of Zhu & Gupta over the first 60 % of the steps.
 
+With --distill, training also learns from what the model gave before it was pruned.
 With --data, the test accuracy before and after is reported. The loss is cross-entropy:
 on probabilities where the model's outputs are nonnegative and sum to 1 (a softmax), on
 logits otherwise. The file written is a plain Keras model with exact zeros.
@@ -47,13 +49,8 @@ tfprune prune model.keras --sparsity 0.9 --rule 'conv1/.*=0.5' --rule 'logits/.*
   tfprune prune model.keras --scorer woodfisher --data digits --sparsity 0.8 --stages 9
   tfprune prune model.keras --sparsity 0.9 --data examples.npz --epochs 10 -o pruned.keras"""
 
-_FLAGS = {
-    "update_weights": "--no-weight-update",
-    "refresh_batch_norm": "--no-batch-norm-refresh",
-}
 _OF_DATA = ("data_dir", "examples", "seed", "update_weights")
 _OF_STAGES = ("spacing", "refresh_batch_norm")
-_OF_TRAINING = ("batch_size", "learning_rate")
 
 
 def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
@@ -84,6 +81,7 @@ def check(args: argparse.Namespace) -> None:
     require_writable(args.output, name="--output")
     if args.data is not None and args.stages is None:
         args.epochs = args.epochs or GRADUAL_EPOCHS
+    training_options.settle_training(args)
     for name, value in DEFAULTS.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
@@ -100,14 +98,17 @@ def _require_what_options_need(args: argparse.Namespace) -> None:
     """Raise ValueError if an option was given that means nothing without another one."""
     if args.data is None:
         needed = "a data set: give --data, such as --data digits"
-        idle: tuple[str, ...] = ("stages", "epochs", *_OF_DATA, *_OF_STAGES, *_OF_TRAINING)
+        idle: tuple[str, ...] = (
+            "stages",
+            "epochs",
+            *_OF_DATA,
+            *_OF_STAGES,
+            *training_options.NAMES,
+        )
     elif args.stages is None:
         needed, idle = "--stages N", _OF_STAGES
     else:
-        needed, idle = "--epochs N beside --stages", () if args.epochs else _OF_TRAINING
-    for name in idle:
-        if getattr(args, name) is not None:
-            option = _FLAGS.get(name, f"--{name.replace('_', '-')}")
-            raise ValueError(f"`{option}` needs {needed}")
+        needed, idle = "--epochs N beside --stages", () if args.epochs else training_options.NAMES
+    training_options.require_what_they_need(args, idle, needed)
     if args.data is not None and args.data[0] != "set" and args.data_dir is not None:
         raise ValueError("`--data-dir` needs the name of a data set as --data")

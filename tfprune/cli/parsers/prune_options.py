@@ -5,6 +5,7 @@ from typing import Any
 
 from tfprune.cli import arguments
 from tfprune.cli.choices import DISTRIBUTIONS, SPACINGS
+from tfprune.cli.parsers.training_options import add_training
 from tfprune.support.number_argument import number
 
 DEFAULTS: dict[str, object] = {
@@ -13,8 +14,6 @@ DEFAULTS: dict[str, object] = {
     "update_weights": True,
     "refresh_batch_norm": True,
     "spacing": "geometric",
-    "batch_size": 64,
-    "learning_rate": 1e-3,
 }
 GRADUAL_EPOCHS = 5
 
@@ -61,7 +60,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_data(parser.add_argument_group("data"))
     _add_stages(parser.add_argument_group("one-shot pruning in stages (with --data)"))
-    _add_training(parser.add_argument_group("training (with --data)"))
+    add_training(
+        parser.add_argument_group("training (with --data)"),
+        epochs="of gradual pruning; with --stages, of fine-tuning at the final sparsity "
+        f"afterwards; default: {GRADUAL_EPOCHS}, with --stages no training",
+    )
 
 
 def _add_data(group: Any) -> None:
@@ -114,24 +117,4 @@ def _add_stages(group: Any) -> None:
         default=None,
         help="keep the statistics of batch normalizations, which the examples re-estimate "
         "otherwise at the end",
-    )
-
-
-def _add_training(group: Any) -> None:
-    count = number(int, "an integer >= 1", 1)
-    group.add_argument(
-        "--epochs",
-        type=count,
-        metavar="N",
-        help="of gradual pruning; with --stages, of fine-tuning at the final sparsity afterwards; "
-        f"default: {GRADUAL_EPOCHS}, with --stages no training",
-    )
-    group.add_argument(
-        "--batch-size", type=count, metavar="N", help=f"default: {DEFAULTS['batch_size']}"
-    )
-    group.add_argument(
-        "--learning-rate",
-        type=number(float, "a number in (0, 1]", 1e-12, 1.0000001),
-        metavar="R",
-        help=f"of Adam; default: {DEFAULTS['learning_rate']}",
     )

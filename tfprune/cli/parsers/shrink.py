@@ -5,6 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tfprune.cli import arguments
+from tfprune.cli.parsers import training_options
 from tfprune.support.files import require_writable
 from tfprune.support.number_argument import number
 
@@ -21,14 +22,14 @@ goes; for the last, plans are exported and timed, one after the other, until one
 The smaller model is compared with the original without these channels before it is
 written. Printed are the plan, and parameters, multiply-adds, bytes of the exported
 .tflite file and its latency on this machine, before and after. With --data, the test
-accuracy before and after; it has lost some: train the smaller model on, see the guide
-tfprune/channels.
+accuracy before and after; what it has lost comes back with --epochs of fine-tuning, best
+with the original as teacher, --distill.
 
 DATA is as for `tfprune prune`: FILE.npz, MODULE:FUNCTION or the NAME of a data set."""
 
 _EXAMPLE = """\
 tfprune shrink model.keras --macs 0.5
-  tfprune shrink model.keras --macs 0.5 --scorer taylor --data digits -o small.keras
+  tfprune shrink model.keras --macs 0.5 --scorer taylor --data digits --epochs 5 --distill
   tfprune shrink model.keras --sparsity 0.5 --round-to 8 --rule 'logits/.*=dense'"""
 
 
@@ -99,6 +100,10 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         help="do not export and time both models",
     )
     _add_data(parser.add_argument_group("data"))
+    training_options.add_training(
+        parser.add_argument_group("training of the smaller model (with --data)"),
+        epochs="of fine-tuning; default: none",
+    )
     arguments.add_loading(parser)
 
 
@@ -119,7 +124,7 @@ def _add_data(group: Any) -> None:
         type=number(int, "an integer in [0, 2^32)", 0, 2**32),
         default=0,
         metavar="N",
-        help="of the choice of examples; default: %(default)s",
+        help="of the choice and the order of examples; default: %(default)s",
     )
 
 
@@ -131,6 +136,12 @@ def check(args: argparse.Namespace) -> None:
     """
     arguments.settle_models(args, "-small")
     arguments.require_data(args)
+    if args.data is None:
+        idle = ("epochs", *training_options.NAMES)
+        training_options.require_what_they_need(args, idle, "a data set: give --data")
+    if args.epochs is None:
+        training_options.require_what_they_need(args, training_options.NAMES, "--epochs N")
+    training_options.settle_training(args)
     require_writable(args.output, name="--output")
     if args.html is not None:
         require_writable(args.html, name="--html")

@@ -1,4 +1,4 @@
-"""The two models that `bench_core.py` times, for Keras 3 and for legacy Keras alike."""
+"""Models that benchmarks time, for Keras 3 and for legacy Keras alike."""
 
 from typing import Any
 
