@@ -3,6 +3,7 @@
 from typing import Any
 
 from scripts.lab.tables import Table, environment, heading, percent, with_deviation
+from scripts.studies.structured.command import best_choice
 from scripts.studies.structured.presets import DENSE, L1, stage_of
 
 Row = dict[str, Any]
@@ -136,11 +137,11 @@ def accuracy(run: Row) -> Table:
 
 
 def recovery(run: Row) -> Table:
-    """What each step brings back: the best choice that was trained on, beside L1."""
+    """What each step brings back: the best choice, which is trained on, beside L1."""
     trained = [row for row in run["trained"] if row["method"] != DENSE]
-    choices = dict.fromkeys(stage_of(row["method"]).choice for row in trained)
-    left = sorted({row["sparsity"] for row in trained})
-    columns = [(name, s) for s in left for name in sorted(choices, key=lambda n: n == L1)]
+    removed = [record for record in run["records"] if record["method"] != DENSE]
+    left = sorted({row["sparsity"] for row in run["rows"]})
+    columns = [(name, s) for s in left for name in (best_choice(removed), L1)]
     rows = []
     for measure, title in _STEPS.items():
         found = {(row["method"], row["sparsity"]): row[measure] for row in run["rows"]}
@@ -159,9 +160,9 @@ def recovery(run: Row) -> Table:
     dense = next(row for row in run["trained"] if row["method"] == DENSE)
     headings = [f"{run['labels'][name]}, {heading(1 - s)} left" for name, s in columns]
     about = (
-        f"ResNet-20 on CIFAR-10, test accuracy in per cent, of the multiply-adds that are left; "
-        f"dense {with_deviation(dense['accuracy'])}. All of it stands in "
-        "[the results](../../scripts/results/README.md#removed-channels)."
+        "ResNet-20 on CIFAR-10, test accuracy in per cent, of the multiply-adds that are left; "
+        f"dense {with_deviation(dense['accuracy'])}. What was not measured is empty. Other choices "
+        "stand in [the results](../../scripts/results/README.md#removed-channels)."
     )
     return ["step", *headings], rows, about
 

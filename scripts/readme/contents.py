@@ -95,6 +95,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "channels_seconds": _one(channels_tables.seconds, "bench_channels"),
     "channels_files": _one(channels_tables.files, "bench_channel_files", left=4),
     "channels_accuracy": _one(channels_tables.accuracy, "structured_resnet20"),
+    "channels_recovery": _one(channels_tables.recovery, "structured_resnet20"),
     "channels_mobilenet": _one(channels_tables.mobilenet, "mobilenet_channels", left=2),
     "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),
 }
