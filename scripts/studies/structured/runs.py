@@ -20,6 +20,7 @@ from tfprune import channels
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.kept import Costs
+from tfprune.support.files import replacing
 
 _EVALUATED = 500  # images a batch
 _SOURCES = [Path(__file__).parent, ROOT / "models" / "images", ROOT / "tfprune" / "channels"]
@@ -28,16 +29,27 @@ _WARM_UP = 0.05  # share of a training in which the learning rate rises
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """The scores of an earlier plan, so that other budgets need not compute them again."""
+    """Scores of an earlier plan, so that other budgets and runs need not compute them again.
 
-    plan: channels.ChannelPlan
+    Args:
+        scores: by root; of roots beyond its end nothing is known.
+    """
+
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, plan: channels.ChannelPlan) -> "Known":
+        """Return the scores of a plan."""
+        roots = np.concatenate([part.group.channels for part in plan.groups])
+        scores = np.full(roots.max() + 1, np.nan)
+        scores[roots] = np.concatenate([part.scores for part in plan.groups])
+        return cls(scores)
 
     def of_channels(self, reading: Reading, settled: Settled) -> np.ndarray:
         """Return root -> score."""
-        scores = np.full(settled.roots.size, np.nan)
-        for part in self.plan.groups:
-            scores[part.group.channels] = part.scores
-        return scores
+        found = np.full(settled.roots.size, np.nan)
+        found[: self.scores.size] = self.scores
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,13 +112,21 @@ class Experiment:
         name = job.options["choice"]
         key, choice = (name, job.seed), CHOICES[name]
         options: dict[str, Any] = {"macs": 1 - job.sparsity, "normalize": choice.normalizes()}
+        code = self._made_by()["code"]
+        file = self.folder / f"{self.images.name}-scores-{name}-{job.seed}-{code}.npy"
+        if key not in self._kept and file.exists():
+            self._kept[key] = Known(np.load(file))
         if key in self._kept:
-            plan = channels.plan(model, scorer=Known(self._kept[key]), **options)
+            plan = channels.plan(model, scorer=self._kept[key], **options)
         else:
             if choice.examples:
                 options |= {"data": self._examples(job.seed, choice.examples), "loss": _loss()}
             plan = channels.plan(model, scorer=choice.scorer(job.seed), seed=job.seed, **options)
-            self._kept[key] = plan
+            self._kept[key] = Known.of(plan)
+            if choice.examples:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with replacing(file, name="--checkpoints") as new, open(new, "wb") as opened:
+                    np.save(opened, self._kept[key].scores)
         return channels.prune(model, plan)
 
     def _train(self, model: keras.Model, job: Job, epochs: int, seed: int) -> dict[str, float]:
