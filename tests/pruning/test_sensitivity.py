@@ -240,3 +240,21 @@ def test_frozen_pruned_and_wrong_models_are_refused(mlp, data):
     mlp.trainable = False
     with pytest.raises(ValueError, match="only frozen ones"):
         sensitivity(mlp, data, loss="mse")
+
+
+def test_a_metric_takes_the_place_of_loss_and_data(mlp):
+    """Here by how much the outputs change, on inputs of the metric's own."""
+    x = np.random.default_rng(3).normal(size=(40, 6)).astype("float32")
+    before = np.array(mlp(x))
+
+    def change(model):
+        return np.mean((np.array(model(x)) - before) ** 2)
+
+    found = tfprune.sensitivity(mlp, metric=change, sparsities=(0.5, 0.9))
+    assert found.dense_loss == 0.0 and found.measured == "change" and found.examples == 0
+    assert all(0 < losses[0.5] < losses[0.9] for losses in found.losses.values())
+    assert "change - dense change at" in str(found)
+    with pytest.raises(TypeError, match="`metric` must be a number.*Received"):
+        tfprune.sensitivity(mlp, metric=lambda model: "good")
+    with pytest.raises(ValueError, match="`data` must be given"):
+        tfprune.sensitivity(mlp)

@@ -1,7 +1,7 @@
-"""Sensitivity analysis: the loss when one weight alone is pruned, for every weight and sparsity."""
+"""Sensitivity analysis: what pruning one weight alone costs, for every weight and sparsity."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import keras
@@ -26,7 +26,13 @@ from tfprune.sparsity.structures import (
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
 from tfprune.support.tensors import Data, Loss
-from tfprune.support.validation import require_flag, require_seed, require_sparsity
+from tfprune.support.validation import (
+    require_callable,
+    require_flag,
+    require_number,
+    require_seed,
+    require_sparsity,
+)
 from tfprune.wrapping.cohorts import Cohort, cohorts_of
 from tfprune.wrapping.mask_update import (
     LiveVariables,
@@ -41,10 +47,11 @@ Arrays = dict[str, np.ndarray]
 
 def sensitivity(
     model: keras.Model,
-    data: Data,
+    data: Data | None = None,
     scorer: str | Scorer = "magnitude",
     loss: Loss = None,
     *,
+    metric: Callable[[keras.Model], float] | None = None,
     sparsities: Sequence[float] = (0.5, 0.7, 0.8, 0.9, 0.95),
     structure: Structure | StructureChoice = Unstructured(),
     rules: Sequence[tuple[str, None]] | None = None,
@@ -63,9 +70,12 @@ def sensitivity(
 
     Args:
         model: built, plain model; it is not changed.
-        data: examples with targets, as in `tfprune.one_shot`.
+        data: examples with targets, as in `tfprune.one_shot`; what the scorer needs, inputs alone
+            or None, where a `metric` takes the place of the loss.
         scorer: name or scorer object (see `tfprune.scorers`).
         loss: as in `keras.Model.compile`; that of the model by default.
+        metric: called with the masked model, to return a number that is the higher the worse; it
+            takes the place of the mean loss. It must not change the model.
         sparsities: different fractions of the weight to remove, each in [0, 1), in any order.
         structure: as in `tfprune.prune`. A weight that it cannot be laid over is left out.
         rules: list of (regex, None) for weights to leave out, as in `tfprune.prune`. Weights of
@@ -100,6 +110,8 @@ def sensitivity(
     """
     require_flag("update_weights", update_weights)
     require_seed("seed", seed)
+    if metric is not None:
+        require_callable("metric", metric)
     options = EvidenceOptions(data, loss, examples, memory_budget, verbose)
     wanted = _checked_sparsities(sparsities, structure)
     require_rules(rules)
@@ -121,16 +133,25 @@ def sensitivity(
             f"Model '{model.name}' must have a prunable weight in a layer that is not frozen. "
             f"Received: only frozen ones, {list(cohort.weights)}."
         )
-    source = EvidenceSource(pruned, [cohort], options, loss_needed=True, compiled=model, seed=seed)
-    dense = _loss_of(source)
+    source = EvidenceSource(
+        pruned, [cohort], options, loss_needed=metric is None, compiled=model, seed=seed
+    )
+
+    def cost() -> float:
+        if metric is None:
+            return cast(float, source.loss())  # it must be there: loss_needed
+        return require_number("metric", metric(pruned))
+
+    dense = cost()
     losses: dict[str, dict[float, float]] = {name: {} for name in weights}
     known = _KnownScores(scorer, weights, source, update_weights)
     with progress("Sensitivity", total=len(weights) * len(wanted), quiet=not verbose) as advance:
         for name, sparsity in _pruned_alone(cohort, weights, known, wanted):
-            losses[name][sparsity] = _loss_of(source)
+            losses[name][sparsity] = cost()
             advance(f"Sensitivity, {name}")
     examples_used = 0 if source.taken is None else source.taken.count
-    return Sensitivity(model.name, type(scorer).__name__, examples_used, dense, losses)
+    measured = "loss" if metric is None else getattr(metric, "__name__", type(metric).__name__)
+    return Sensitivity(model.name, type(scorer).__name__, examples_used, dense, losses, measured)
 
 
 class _KnownScores:
@@ -174,10 +195,6 @@ def _pruned_alone(
             run_update([(alone, 0)], lambda step: cast(Evidence, known.evidence), variables)
             yield name, sparsity
             apply_update(alone, dense, variables)
-
-
-def _loss_of(source: EvidenceSource) -> float:
-    return cast(float, source.loss())  # it must be there: loss_needed
 
 
 def _checked_sparsities(sparsities: Sequence[float], structure: object) -> list[float]:

@@ -21,6 +21,7 @@ class Sensitivity:
         examples: number of examples that scores and losses are means over.
         dense_loss: mean loss of the model as it was given.
         losses: path of the weight -> sparsity, ascending -> mean loss; paths in the model's order.
+        measured: "loss", or the name of the metric that stands in its place.
 
     Example:
         >>> losses = {"a/kernel": {0.5: 1.25, 0.9: 1.5}, "b/kernel": {0.5: 2.0, 0.9: 4.0}}
@@ -38,6 +39,7 @@ class Sensitivity:
     examples: int
     dense_loss: float
     losses: dict[str, dict[float, float]]
+    measured: str = "loss"
 
     @property
     def sparsities(self) -> list[float]:
@@ -75,6 +77,7 @@ class Sensitivity:
             "model": self.model,
             "scorer": self.scorer,
             "examples": self.examples,
+            "measured": self.measured,
             "dense_loss": self.dense_loss,
             "sparsities": self.sparsities,
             "weights": weights,
@@ -84,7 +87,7 @@ class Sensitivity:
         """Return a PNG picture: one line a weight, or a heat map where there are many."""
         title = (
             f"{self.model}: one weight alone pruned by {self.scorer}\n"
-            f"dense loss {self.dense_loss:.4g}, {self.examples:,} examples"
+            f"dense {self.measured} {self.dense_loss:.4g}, {self.examples:,} examples"
         )
         increases = {path: self.increases(path) for path in self.losses}
         return sensitivity_plot.draw(title, increases, self.sparsities, self.ranking())
@@ -107,8 +110,9 @@ class Sensitivity:
             (path, *(f"{v:.4g}" for v in (*self.increases(path), self.mean_increase(path))))
             for path in self.ranking()
         ]
-        text = plain_text(table(("loss - dense loss at", *headings, "mean"), rows))
+        first = f"{self.measured} - dense {self.measured} at"
+        text = plain_text(table((first, *headings, "mean"), rows))
         return (
             f"Sensitivity of '{self.model}' to pruning one weight alone: {self.scorer}, "
-            f"{self.examples:,} examples, dense loss {self.dense_loss:.4g}\n\n{text}"
+            f"{self.examples:,} examples, dense {self.measured} {self.dense_loss:.4g}\n\n{text}"
         )

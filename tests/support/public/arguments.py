@@ -126,6 +126,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "one_shot.data": None,
+        "sensitivity.data": (world.x, world.y),
         "strip_pruning.model": world.pruned,
         "Block.from_config.config": {"height": 2, "width": 1},
         "ConstantSparsity.from_config.config": {"target_sparsity": 0.5},

@@ -85,6 +85,7 @@ TAKEN: dict[str, set[str]] = {
     "macs": _OR_NONE,
     "masks": {"{}"},
     "memory_budget": _POSITIVE,
+    "metric": _OR_NONE,
     "micro_batch": _COUNT,
     "min_kept": _COUNT,
     "model": _NOTHING,
