@@ -15,6 +15,7 @@ _TARGETS = (  # measure, key without the package's name, largest value aimed at
     ("bytes of all variables / unpruned", "variable_bytes_to_unpruned", 1.3),
 )
 _STRUCTURE_TARGETS = {"Unstructured()": 1.0, "Block(4, 1)": 1.0}  # update / np.partition
+_LAYERS_TARGETS = {"fit": 1.3, "load": 1.3}  # first fit and load, pruned / plain
 _HEADINGS = ("measure", "target", "tfprune", "tensorflow-model-optimization")
 
 
@@ -76,6 +77,25 @@ def structures(run: dict[str, Any]) -> str:
     headings = ("structure, sparsity", "target", "update / `np.partition`", "extra bytes a weight")
     about = f"`{run['command']}`, on {machine(run)}."
     return table(headings, rows) + f"\n{about}\n"
+
+
+def layers(run: dict[str, Any]) -> str:
+    """The table of models of many layers, and a line about it."""
+    rows = []
+    for key in (key for key in run if key.endswith("_layers")):
+        for measure in ("fit", "save", "load"):
+            figures = run[key][measure]
+            seconds = [f"{figures[which]['wall']:.2f}" for which in ("plain", "pruned")]
+            ratio, limit = figures["pruned_to_plain"]["wall"], _LAYERS_TARGETS.get(measure)
+            missed = ", **missed**" if limit is not None and ratio > limit else ""
+            aim = "" if limit is None else f"at most {limit:g}"
+            rows.append(
+                (f"{key.split('_')[0]} layers, {measure}", aim, f"{ratio:g}{missed}", *seconds)
+            )
+        made = [f"{run[key][measure]['wall']:.2f}" for measure in ("prune", "strip")]
+        rows.append((f"{key.split('_')[0]} layers, prune and strip", "", "", "", " + ".join(made)))
+    headings = ("model", "target", "pruned / plain", "plain, seconds", "pruned, seconds")
+    return table(headings, rows) + f"\n`{run['command']}`, on {machine(run)}.\n"
 
 
 def _figures(
