@@ -36,10 +36,10 @@ def test_what_is_no_model_is_refused(mlp):
 
 
 def test_a_schedule_given_as_a_number_is_refused(mlp):
-    with refuses(TypeError, "schedule=0.5"):
-        tfprune.prune(mlp, 0.5)
-    with refuses(TypeError, "schedule=0.5"):
-        tfprune.PrunedLayer(layers.Dense(3), 0.5)
+    with refuses(TypeError, "schedule='0.5'"):
+        tfprune.prune(mlp, "0.5")
+    with refuses(TypeError, "schedule=True"):
+        tfprune.PrunedLayer(layers.Dense(3), True)
 
 
 def test_misspelled_keywords_are_refused(mlp):

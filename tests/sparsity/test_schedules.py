@@ -159,8 +159,9 @@ def test_a_misspelled_keyword_is_refused():
         tfprune.PolynomialDecay(initial_sparsity=0, final_sparcity=0.5, begin_step=0, end_step=9)
 
 
-def test_a_number_or_a_class_is_no_schedule():
-    with pytest.raises(TypeError, match="schedule=0.5"):
-        as_schedule(0.5)
+def test_a_number_is_the_end_of_the_cubic_schedule_and_a_class_or_text_is_none():
+    assert as_schedule(0.5) == tfprune.PolynomialDecay(0.0, 0.5, begin=0.1, end=0.7)
+    with pytest.raises(TypeError, match="schedule='0.5'"):
+        as_schedule("0.5")
     with pytest.raises(TypeError, match="must be an instance"):
         as_schedule(tfprune.OneShot)

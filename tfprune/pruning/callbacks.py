@@ -25,7 +25,7 @@ from tfprune.wrapping.mask_update import (
     keep_highest,
 )
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
-from tfprune.wrapping.running_fit import arguments_of_fit
+from tfprune.wrapping.running_fit import arguments_of_fit, lay_out
 from tfprune.wrapping.shortfall import tell_ahead
 
 Logs = dict[str, float] | None
@@ -125,6 +125,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self._counter = StepCounter(self._own_optimizer(model))
         self._completed_before = self._counter()
         self._signs_before = self._counter.signs()
+        steps = self._steps_ahead()
+        for schedule in lay_out(layers, steps):
+            if self._options["verbose"]:
+                print(f"Pruning over {steps:,} steps: {schedule}")
         if all(layer.built for layer in layers):
             self.updater = self._make_updater(model)
             self._warn_if_too_short(self.updater)

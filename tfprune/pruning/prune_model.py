@@ -19,15 +19,16 @@ from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
-from tfprune.support.validation import require_model
+from tfprune.support.validation import require_model, require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 def prune(
     model: keras.Model,
-    schedule: Schedule | Callable[[int], float],
+    schedule: Schedule | Callable[[int], float] | float | None = None,
     *,
+    sparsity: float | None = None,
     scorer: str | Scorer = "magnitude",
     structure: Structure | StructureChoice = Unstructured(),
     distribution: str | distributions.Distribution | None = None,
@@ -41,8 +42,11 @@ def prune(
 
     Args:
         model: built Sequential, Functional or subclassed `keras.Model`.
-        schedule: `PolynomialDecay`, `ConstantSparsity`, `OneShot`, or a function
-            step -> sparsity in [0, 1).
+        schedule: a sparsity in [0, 1), `PolynomialDecay`, `ConstantSparsity`, `OneShot`, or a
+            function step -> sparsity in [0, 1). A number is the final sparsity of the cubic
+            schedule, which `UpdatePruningStep` lays out over the coming `fit`: from 10 % to 70 % of
+            its steps, in about 100 updates.
+        sparsity: the same number by name, in place of `schedule`.
         scorer: name or scorer object (see `tfprune.scorers`); larger scores are kept.
         structure: which weights are removed together: `Unstructured()`, `Block(h, w)`,
             `NofM(kept, m)` or `Channel(axis)`. A weight that it cannot be laid over stays dense.
@@ -74,7 +78,7 @@ def prune(
         ['PrunedLayer']
     """
     _require_plain_model(model)
-    schedule = as_schedule(schedule)
+    schedule = _one_schedule(schedule, sparsity)
     require_choice(structure)
     scorer = scorers.get(scorer)
     preferred = preferred_distribution(scorer)
@@ -101,6 +105,19 @@ def prune(
     options = {"scorer": scorer, "distribution": distribution}
     recipe = [{**options, **plan.arguments()} if plan.prunes else None for plan in plans]
     return wrap_by_recipe(model, recipe)
+
+
+def _one_schedule(
+    schedule: Schedule | Callable[[int], float] | float | None, sparsity: float | None
+) -> Schedule:
+    if sparsity is None:
+        return as_schedule(schedule)
+    if schedule is not None:
+        raise ValueError(
+            "`schedule` and `sparsity` exclude each other. "
+            f"Received: schedule={schedule!r}, sparsity={sparsity!r}."
+        )
+    return as_schedule(require_sparsity("sparsity", sparsity))
 
 
 def _require_plain_model(value: object) -> None:

@@ -12,9 +12,9 @@ from tfprune.pruning.step_counter import Counting, StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import Data, Loss
-from tfprune.support.validation import require_methods, require_model
+from tfprune.support.validation import require_integer, require_methods
 from tfprune.wrapping.added_state import NOT_BEGUN
-from tfprune.wrapping.cohorts import Cohort, cohorts_of
+from tfprune.wrapping.cohorts import Cohort, built_layers, cohorts_of
 from tfprune.wrapping.mask_update import (
     LiveVariables,
     UpdateOptions,
@@ -24,7 +24,8 @@ from tfprune.wrapping.mask_update import (
     run_update,
 )
 from tfprune.wrapping.optimizer_slots import reset_where_masked
-from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.wrapping.running_fit import lay_out
 from tfprune.wrapping.shortfall import notice_of, tell_shortfall
 
 
@@ -46,6 +47,7 @@ class PruningUpdater:
             its updates, an integer `keras.Variable` or a function that returns their number.
         completed: optimizer updates that were completed when this training began; those completed
             now by default.
+        steps: optimizer steps of the whole training, >= 1, for schedules in shares of it.
         data: examples for scorers that need evidence, in any form that `fit` takes; inputs alone
             will do for those that look at no loss. Arrays give other random examples at each
             update, a `tf.data.Dataset` is read from its beginning each time, a generator is read
@@ -81,6 +83,7 @@ class PruningUpdater:
         optimizer: Counting | None = None,
         *,
         completed: int | None = None,
+        steps: int | None = None,
         data: Data | None = None,
         loss: Loss = None,
         examples: int | None = 1000,
@@ -89,7 +92,10 @@ class PruningUpdater:
         verbose: bool = True,
     ):
         options = EvidenceOptions(data, loss, examples, verbose=verbose)
-        self._layers = _built_layers(model)
+        if steps is not None:
+            require_integer("steps", steps, minimum=1)
+        self._layers = built_layers(model)
+        lay_out(self._layers, steps)
         optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
         if optimizer is None:
             raise ValueError(f"Model '{model.name}' must be compiled, or an optimizer be passed.")
@@ -282,19 +288,3 @@ class PruningUpdater:
                 layer.pruning_step, keras.ops.convert_to_tensor(self.step, dtype="int32")
             )
         return missed
-
-
-def _built_layers(model: keras.Model) -> list[PrunedLayer]:
-    """Return the pruned layers of the model, or raise ValueError if it cannot be updated."""
-    layers = pruned_layers(require_model("model", model, built=False))
-    if not layers:
-        raise ValueError(
-            f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
-        )
-    unbuilt = [layer.name for layer in layers if not layer.built]
-    if unbuilt:
-        raise ValueError(
-            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a "
-            f"batch. Received: unbuilt layers {unbuilt}."
-        )
-    return layers

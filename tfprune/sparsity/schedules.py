@@ -3,23 +3,30 @@
 A schedule is a callable with one more question it can answer: when is the next update? Steps are
 optimizer updates completed, so step 0 is the state before the first update. Masks are updated at
 `begin_step`, `begin_step + frequency`, ..., and always at `end_step`, so that the last update
-lands on the final sparsity even where `frequency` does not divide the span.
+lands on the final sparsity even where `frequency` does not divide the span. In place of steps a
+schedule takes shares of a training; it asks for nothing until its steps are known.
 
 Source: Zhu & Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model
 compression", arXiv 1710.01878, equation 1.
 """
 
 import dataclasses
-from collections.abc import Callable
+import numbers
 
 import keras
 
-from tfprune.sparsity.update_steps import Schedule, next_in_span
+from tfprune.sparsity.update_steps import (
+    FAR,
+    FromFunction,
+    Schedule,
+    Spanned,
+    require_span,
+    set_defaults,
+)
 from tfprune.support.array_arguments import require_step
-from tfprune.support.configurable import Config, Configurable
+from tfprune.support.configurable import Configurable
 from tfprune.support.validation import (
     require_integer,
-    require_mapping,
     require_number,
     require_sparsity,
     require_text,
@@ -38,7 +45,7 @@ __all__ = [
 
 @keras.saving.register_keras_serializable("tfprune")
 @dataclasses.dataclass(frozen=True)
-class PolynomialDecay(Configurable):
+class PolynomialDecay(Spanned, Configurable):
     """Sparsity that rises fast at first and levels off: the cubic schedule of Zhu & Gupta.
 
     s_t = s_f + (s_i - s_f) (1 - (t - begin_step) / (end_step - begin_step))^power
@@ -50,7 +57,11 @@ class PolynomialDecay(Configurable):
         begin_step: optimizer step of the first mask update, >= 0.
         end_step: optimizer step of the last mask update, > `begin_step`.
         power: exponent, > 0; 3 in the paper.
-        frequency: optimizer steps between two mask updates (the paper's Δt), >= 1.
+        frequency: optimizer steps between two mask updates (the paper's Δt), >= 1. The default is
+            100 steps, or about 100 updates where `begin` and `end` are shares.
+        begin, end: the same as shares of a training, 0 <= begin < end <= 1, in place of steps:
+            `UpdatePruningStep` lays the schedule out over the coming `fit`. 0.1 and 0.7 where there
+            are no steps either.
 
     Raises:
         TypeError: for a step that is not an integer or a sparsity that is not a number.
@@ -60,26 +71,32 @@ class PolynomialDecay(Configurable):
         >>> schedule = PolynomialDecay(0.0, 0.8, begin_step=0, end_step=100, frequency=25)
         >>> [round(schedule(step), 4) for step in (0, 25, 50, 75, 100)]
         [0.0, 0.4625, 0.7, 0.7875, 0.8]
+        >>> laid_out = PolynomialDecay(0.0, 0.8, begin=0.2, end=0.7).over(1000)
+        >>> laid_out.begin_step, laid_out.end_step, laid_out.frequency
+        (200, 700, 5)
     """
 
     initial_sparsity: float
     final_sparsity: float
-    begin_step: int
-    end_step: int
+    begin_step: int | None = None
+    end_step: int | None = None
     power: float = 3
-    frequency: int = 100
+    frequency: int | None = None
+    begin: float | None = dataclasses.field(default=None, kw_only=True)
+    end: float | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_sparsity("initial_sparsity", self.initial_sparsity)
         require_sparsity("final_sparsity", self.final_sparsity)
-        require_integer("begin_step", self.begin_step, minimum=0)
-        require_integer("end_step", self.end_step, minimum=0)
-        require_integer("frequency", self.frequency, minimum=1)
-        if self.end_step <= self.begin_step:
-            raise ValueError(
-                "`end_step` must be greater than `begin_step`; use `OneShot` to prune in one "
-                f"step. Received: begin_step={self.begin_step}, end_step={self.end_step}."
-            )
+        if self.begin_step is None and self.end_step is None:
+            set_defaults(self, begin=0.1, end=0.7)
+        require_span(self, begin_step=None, end_step=None)
+        if self.is_open:
+            if self.frequency is not None:
+                require_integer("frequency", self.frequency, minimum=1)
+        else:
+            set_defaults(self, frequency=100)
+            self._require_steps()
         if self.initial_sparsity > self.final_sparsity:
             raise ValueError(
                 "`initial_sparsity` must be <= `final_sparsity`. Received: "
@@ -87,16 +104,24 @@ class PolynomialDecay(Configurable):
             )
         require_number("power", self.power, above=0.0)
 
+    def _require_steps(self) -> None:
+        begin = require_integer("begin_step", self.begin_step, minimum=0)
+        end = require_integer("end_step", self.end_step, minimum=0)
+        require_integer("frequency", self.frequency, minimum=1)
+        if end <= begin:
+            raise ValueError(
+                "`end_step` must be greater than `begin_step`; use `OneShot` to prune in one "
+                f"step. Received: begin_step={begin}, end_step={end}."
+            )
+
     def __call__(self, step: int) -> float:
-        progress = (require_step("step", step) - self.begin_step) / (
-            self.end_step - self.begin_step
-        )
+        require_step("step", step)
+        if self.begin_step is None or self.end_step is None:
+            return self.final_sparsity if step >= FAR else self.initial_sparsity
+        progress = (step - self.begin_step) / (self.end_step - self.begin_step)
         remaining = 1.0 - min(max(progress, 0.0), 1.0)
         drop = (self.initial_sparsity - self.final_sparsity) * remaining**self.power
         return self.final_sparsity + drop
-
-    def next_update(self, step: int) -> int | None:
-        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
     def with_final_sparsity(self, sparsity: float) -> "PolynomialDecay":
         """Return the same schedule ending at another sparsity (for per-layer rules)."""
@@ -110,7 +135,7 @@ class PolynomialDecay(Configurable):
 
 @keras.saving.register_keras_serializable("tfprune")
 @dataclasses.dataclass(frozen=True)
-class ConstantSparsity(Configurable):
+class ConstantSparsity(Spanned, Configurable):
     """One sparsity from `begin_step` on; masks follow the weights at every update.
 
     Args:
@@ -119,6 +144,7 @@ class ConstantSparsity(Configurable):
         end_step: optimizer step of the last mask update, >= `begin_step`; None (the default)
             goes on updating for as long as training lasts.
         frequency: optimizer steps between two mask updates, >= 1.
+        begin, end: as in `PolynomialDecay`; one of them will do.
 
     Raises:
         TypeError: for a step that is not an integer or a sparsity that is not a number.
@@ -134,19 +160,20 @@ class ConstantSparsity(Configurable):
     begin_step: int = 0
     end_step: int | None = None
     frequency: int = 100
+    begin: float | None = dataclasses.field(default=None, kw_only=True)
+    end: float | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_sparsity("target_sparsity", self.target_sparsity)
+        require_span(self, begin_step=0, end_step=None)
         require_integer("begin_step", self.begin_step, minimum=0)
         require_integer("frequency", self.frequency, minimum=1)
         if self.end_step is not None:
             require_integer("end_step", self.end_step, minimum=self.begin_step)
 
     def __call__(self, step: int) -> float:
-        return self.target_sparsity if require_step("step", step) >= self.begin_step else 0.0
-
-    def next_update(self, step: int) -> int | None:
-        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
+        first = FAR if self.is_open else self.begin_step
+        return self.target_sparsity if require_step("step", step) >= first else 0.0
 
     def with_final_sparsity(self, sparsity: float) -> "ConstantSparsity":
         """Return the same schedule at another sparsity (for per-layer rules)."""
@@ -161,6 +188,7 @@ class OneShot(Configurable):
     Args:
         sparsity: fraction in [0, 1).
         step: optimizer step of the only mask update, >= 0; 0 prunes before training.
+        begin: the same as a share of a training, in [0, 1], in place of `step`.
 
     Raises:
         TypeError: for a step that is not an integer or a sparsity that is not a number.
@@ -174,85 +202,34 @@ class OneShot(Configurable):
 
     sparsity: float
     step: int = 0
+    begin: float | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_sparsity("sparsity", self.sparsity)
         require_integer("step", self.step, minimum=0)
+        require_span(self, step=0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its step is a share of a training that is not known yet."""
+        return self.begin is not None
+
+    def over(self, training: int) -> "OneShot":
+        """Return it laid out over a training of so many optimizer steps."""
+        share = self.begin
+        return self if share is None else OneShot(self.sparsity, int(share * training))
 
     def __call__(self, step: int) -> float:
-        return self.sparsity if require_step("step", step) >= self.step else 0.0
+        first = FAR if self.is_open else self.step
+        return self.sparsity if require_step("step", step) >= first else 0.0
 
     def next_update(self, step: int) -> int | None:
-        return self.step if require_step("step", step) < self.step else None
+        first = FAR if self.is_open else self.step
+        return first if require_step("step", step) < first else None
 
     def with_final_sparsity(self, sparsity: float) -> "OneShot":
         """Return the same schedule at another sparsity (for per-layer rules)."""
         return dataclasses.replace(self, sparsity=require_sparsity("sparsity", sparsity))
-
-
-@keras.saving.register_keras_serializable("tfprune")
-@dataclasses.dataclass(frozen=True)
-class FromFunction(Configurable):
-    """A schedule from any function `step -> sparsity`.
-
-    A bare function passed as `schedule` means `FromFunction(function)`: masks are updated after
-    every optimizer step. Give a larger `frequency` to update less often.
-
-    Args:
-        function: callable, optimizer step (int) -> sparsity in [0, 1). To save the model, register
-            it with `keras.saving.register_keras_serializable`.
-        begin_step: optimizer step of the first mask update, >= 0.
-        end_step: optimizer step of the last mask update, >= `begin_step`; None goes on forever.
-        frequency: optimizer steps between two mask updates, >= 1.
-
-    Raises:
-        TypeError: if `function` is not callable, a step is not an integer, or the function
-            returns something that is no number.
-        ValueError: for a value outside its range, the function's results included.
-
-    Example:
-        >>> schedule = FromFunction(lambda step: min(0.9, step / 1000), frequency=10)
-        >>> schedule(500), schedule.next_update(500)
-        (0.5, 510)
-    """
-
-    function: Callable[[int], float]
-    begin_step: int = 0
-    end_step: int | None = None
-    frequency: int = 1
-
-    def __post_init__(self) -> None:
-        if not callable(self.function):
-            raise TypeError(
-                "`function` must be callable, step -> sparsity. "
-                f"Received: function={self.function!r} (of type {type(self.function).__name__})."
-            )
-        require_integer("begin_step", self.begin_step, minimum=0)
-        require_integer("frequency", self.frequency, minimum=1)
-        if self.end_step is not None:
-            require_integer("end_step", self.end_step, minimum=self.begin_step)
-
-    def __call__(self, step: int) -> float:
-        require_step("step", step)
-        return require_sparsity(f"schedule({step})", self.function(step))
-
-    def next_update(self, step: int) -> int | None:
-        return next_in_span(step, self.begin_step, self.end_step, self.frequency)
-
-    def get_config(self) -> Config:
-        return {
-            "function": keras.saving.serialize_keras_object(self.function),
-            "begin_step": self.begin_step,
-            "end_step": self.end_step,
-            "frequency": self.frequency,
-        }
-
-    @classmethod
-    def from_config(cls, config: Config) -> "FromFunction":
-        function = keras.saving.deserialize_keras_object(
-            require_mapping("config", config)["function"]
-        )
-        return cls(**{**config, "function": function})
 
 
 def final_sparsity(schedule: Schedule) -> float | None:
@@ -263,7 +240,7 @@ def final_sparsity(schedule: Schedule) -> float | None:
         0.5
     """
     if hasattr(schedule, "with_final_sparsity") and not isinstance(schedule, type):
-        return schedule(2**31)
+        return schedule(FAR)
     as_schedule(schedule)
     return None
 
@@ -272,14 +249,15 @@ def as_schedule(schedule: object, *, name: str = "schedule") -> Schedule:
     """Return `schedule` as a `Schedule`, wrapping a bare function.
 
     Args:
-        schedule: a schedule object, or a callable step -> sparsity.
+        schedule: a schedule object, a callable step -> sparsity, or a sparsity in [0, 1): the
+            cubic schedule up to it, from 10 % to 70 % of the coming training.
         name: of the argument, for the error.
 
     Returns:
         An object with `__call__` and `next_update`.
 
     Raises:
-        TypeError: for anything else, such as a number.
+        TypeError: for anything else, such as a class; ValueError for a number outside [0, 1).
 
     Example:
         >>> as_schedule(lambda step: 0.5)(3)
@@ -292,7 +270,10 @@ def as_schedule(schedule: object, *, name: str = "schedule") -> Schedule:
         return schedule
     if callable(schedule):
         return FromFunction(schedule)
+    if isinstance(schedule, numbers.Real) and not isinstance(schedule, bool):
+        return PolynomialDecay(0.0, require_sparsity(name, schedule))
     raise TypeError(
-        f"`{name}` must be a schedule such as `tfprune.ConstantSparsity(0.5)` or a function "
-        f"step -> sparsity. Received: {name}={schedule!r} (of type {type(schedule).__name__})."
+        f"`{name}` must be a sparsity, a schedule such as `tfprune.ConstantSparsity(0.5)`, or a "
+        "function step -> sparsity. "
+        f"Received: {name}={schedule!r} (of type {type(schedule).__name__})."
     )

@@ -22,8 +22,9 @@ def require_sparsity(name: str, value: object) -> float:
             f"Received: {name}={value!r} (of type {type(value).__name__})."
         )
     if not 0.0 <= float(value) < 1.0 or math.isnan(float(value)):
+        likely = f"; did you mean {float(value) / 100:g}?" if 1.0 < float(value) < 100.0 else "."
         raise ValueError(
-            f"`{name}` must be in [0, 1): a fraction, never a percentage. "
+            f"`{name}` must be in [0, 1): a fraction, never a percentage{likely} "
             f"Received: {name}={value!r}."
         )
     return float(value)

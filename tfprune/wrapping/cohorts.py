@@ -10,9 +10,10 @@ from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure
 from tfprune.support.by_identity import ByIdentity
+from tfprune.support.validation import require_model
 from tfprune.wrapping.added_state import PastScores
 from tfprune.wrapping.masking import PrunedWeight
-from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,3 +115,19 @@ def _unique(path: str, taken: set[str]) -> str:
         name = f"{path}#{number}"
     taken.add(name)
     return name
+
+
+def built_layers(model: keras.Model) -> list[PrunedLayer]:
+    """Return the pruned layers of a model; ValueError if there are none, or they are not built."""
+    layers = pruned_layers(require_model("model", model, built=False))
+    if not layers:
+        raise ValueError(
+            f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first."
+        )
+    unbuilt = [layer.name for layer in layers if not layer.built]
+    if unbuilt:
+        raise ValueError(
+            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a "
+            f"batch. Received: unbuilt layers {unbuilt}."
+        )
+    return layers
