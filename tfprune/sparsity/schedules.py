@@ -216,6 +216,7 @@ class OneShot(Configurable):
 
     def over(self, training: int) -> "OneShot":
         """Return it laid out over a training of so many optimizer steps."""
+        require_integer("training", training, minimum=1)
         share = self.begin
         return self if share is None else OneShot(self.sparsity, int(share * training))
 

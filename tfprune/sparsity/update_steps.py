@@ -98,6 +98,7 @@ class Spanned:
             >>> laid_out.begin_step, laid_out.end_step, laid_out.frequency
             (250, None, 1)
         """
+        require_integer("training", training, minimum=1)
         if not self.is_open:
             return self
         first = int((self.begin or 0.0) * training)
@@ -109,7 +110,7 @@ class Spanned:
     def next_update(self, step: int) -> int | None:
         """Return the first update step greater than `step`, None if there is none."""
         if self.is_open:
-            return FAR
+            return FAR if require_step("step", step) < FAR else None
         return next_in_span(step, self.begin_step, self.end_step, self.frequency)
 
 
@@ -128,8 +129,8 @@ def require_span(schedule: Any, **defaults: object) -> None:
             raise ValueError(
                 f"`{name}` must be a share of the training, in [0, 1]. Received: {name}={share!r}."
             )
-    if begin is not None and end is not None and begin >= end:
-        raise ValueError(f"`begin` must be < `end`. Received: begin={begin!r}, end={end!r}.")
+    if end is not None and (begin or 0.0) >= end:
+        raise ValueError(f"`end` must be > `begin`. Received: begin={begin!r}, end={end!r}.")
     given = {name: value for name, value in vars(schedule).items() if name in defaults}
     both = [f"{name}={value!r}" for name, value in given.items() if value != defaults[name]]
     if both:

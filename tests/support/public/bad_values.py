@@ -51,6 +51,7 @@ TAKEN: dict[str, set[str]] = {
     "axis": _INTEGER,
     "backup": {"None", "text"},
     "batch_size": _COUNT | _OR_NONE,
+    "begin": _SHARE | _OR_NONE,
     "begin_step": _WHOLE,
     "bits": _COUNT,
     "block_pooling_type": _NOTHING,
@@ -60,6 +61,7 @@ TAKEN: dict[str, set[str]] = {
     "damping": _POSITIVE,
     "data": _OR_NONE,
     "distribution": _OR_NONE,
+    "end": _OR_NONE,
     "end_step": _WHOLE | _OR_NONE,
     "evidence": _NOTHING,
     "examples": _COUNT | _OR_NONE,
@@ -118,7 +120,7 @@ TAKEN: dict[str, set[str]] = {
     "runs": _COUNT,
     "runtime": _NOTHING,
     "scale_free": _FLAG,
-    "schedule": _NOTHING,
+    "schedule": _SHARE,
     "scope": _NOTHING,
     "scorer": _NOTHING,
     "scores": {"{}"},
@@ -134,6 +136,7 @@ TAKEN: dict[str, set[str]] = {
     "sparsity_m_by_n": _OR_NONE,
     "stages": _COUNT,
     "step": _STEP,
+    "steps": _COUNT | _OR_NONE,
     "student": _NOTHING,
     "structure": _NOTHING,
     "structures": {"{}"},
@@ -143,6 +146,7 @@ TAKEN: dict[str, set[str]] = {
     "temperature": _POSITIVE,
     "threads": _COUNT,
     "to_prune": {"[]"},
+    "training": _COUNT,
     "trust_region": _POSITIVE,
     "unroll": _FLAG,
     "update": _OR_NONE,
@@ -155,7 +159,9 @@ TAKEN: dict[str, set[str]] = {
     "warmup": _WHOLE,
     "weights": {"{}"},
     "width": _COUNT,
+    "PolynomialDecay.frequency": _COUNT | _OR_NONE,
     "OneShot.step": _WHOLE,
+    "prune.sparsity": _SHARE | _OR_NONE,
     "PruningUpdater.data": {"None", "[]", "{}", "[object]"},  # not read if no scorer asks
     "UpdatePruningStep.data": {"None", "[]", "{}", "[object]"},
     "Block.group_scores.scores": _ARRAY,
@@ -182,7 +188,7 @@ def numpy_numbers(name: str, parameter: str) -> list[np.generic]:
     taken = taken_by(name, parameter) or set()
     if taken in (_ARRAY, set(BAD)) or not taken & {"0", "3"}:
         return []
-    if taken == _SHARE:
+    if taken - _OR_NONE == _SHARE:
         return [np.float32(0.5), np.float64(0.5)]
     found: list[np.generic] = [np.int64(3), np.uint8(3)]
     return [*found, np.float32(3.5)] if "1.5" in taken else found

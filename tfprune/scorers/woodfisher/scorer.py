@@ -143,6 +143,7 @@ class WoodFisher(Configurable):
 
         A block of B weights costs about 3 N B min(N, B), and a third more with an update.
         """
+        require_question(weights, evidence, "masks", "examples")
         counts = [int(np.count_nonzero(evidence.masks[name])) for name in weights]
         counts = [sum(counts)] if self.block_size == "model" else counts
         largest = np.inf if isinstance(self.block_size, str) else self.block_size
