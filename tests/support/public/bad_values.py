@@ -109,7 +109,7 @@ TAKEN: dict[str, set[str]] = {
     "probes": _COUNT | _OR_NONE,
     "pruned": _NOTHING,
     "pruning_policy": _OR_NONE,
-    "pruning_schedule": _NOTHING,
+    "pruning_schedule": _SHARE,
     "quantize": _OR_NONE,
     "quantizer": _OR_NONE,
     "refresh_batch_norm": _FLAG,
@@ -159,9 +159,10 @@ TAKEN: dict[str, set[str]] = {
     "warmup": _WHOLE,
     "weights": {"{}"},
     "width": _COUNT,
+    "PolynomialDecay.begin": _OR_NONE,  # beside steps
     "PolynomialDecay.frequency": _COUNT | _OR_NONE,
     "OneShot.step": _WHOLE,
-    "prune.sparsity": _SHARE | _OR_NONE,
+    "prune.sparsity": _OR_NONE,  # beside a schedule
     "PruningUpdater.data": {"None", "[]", "{}", "[object]"},  # not read if no scorer asks
     "UpdatePruningStep.data": {"None", "[]", "{}", "[object]"},
     "Block.group_scores.scores": _ARRAY,
