@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from scripts.studies.structured.presets import DENSE, stage_of
+from scripts.studies.structured.presets import BUDGETS, stage_of
 from tfprune.support.files import replacing
 
 PANELS = {
@@ -34,20 +34,22 @@ def write(results: dict[str, Any], file: Path) -> None:
     Raises:
         ValueError: if the file cannot be written.
     """
-    figure = Figure(figsize=(13, 4.4), dpi=120, layout="constrained")
-    panels = figure.subplots(1, len(PANELS) + 1, sharey=True)
-    dense = next(row for row in results["trained"] if row["method"] == DENSE)
+    dense, *trained = results["trained"]
+    count = len(PANELS) + bool(trained)
+    figure = Figure(figsize=(4.2 * count, 4.4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, count, sharex=True, sharey=True)
     for axes, (measure, title) in zip(panels, PANELS.items()):
         for name, label in results["labels"].items():
             rows = [row for row in results["rows"] if row["method"] == name]
             _line(axes, dense, rows, measure, label=label, color=COLOURS[name], marker="o")
         axes.set_title(title)
-    _trained(panels[-1], results, dense)
+    if trained:
+        _trained(panels[-1], results, dense)
+        panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
     for axes in panels:
         _finish(axes, dense)
     panels[0].set_ylabel("test accuracy")
-    panels[0].legend(frameon=False, fontsize=8, loc="upper left")
-    panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
     with replacing(file, name="--out") as new:
         figure.savefig(new, metadata={"Software": None})
 
@@ -93,6 +95,7 @@ def _finish(axes: Axes, dense: dict[str, Any]) -> None:
     axes.axhline(dense["accuracy"]["mean"], color="black", linewidth=0.8, linestyle=":")
     axes.set_xlabel("multiply-adds (dotted: dense)")
     axes.set_ylim(0, 1)
+    axes.set_xticks(BUDGETS)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(axis="y", color="#e2e2e2", linewidth=0.8)
