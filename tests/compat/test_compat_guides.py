@@ -147,3 +147,31 @@ def test_guide_4_two_zeros_in_every_four_weights():
     groups = np.moveaxis(kernel, -2, -1).reshape(-1, 4)
     assert (np.count_nonzero(groups, axis=1) <= 2).all()
     assert zeros(plain) == [0.5, 0.0]
+
+
+def test_a_loop_that_calls_the_callback_before_batches_and_after_epochs_is_enough(tmp_path):
+    """The custom training loop of the guide "Pruning comprehensive", in words of our own."""
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(20), keras.layers.Dense(5)])
+    schedule = tfmot.sparsity.keras.PolynomialDecay(0.0, 0.8, 0, 6, frequency=1)
+    pruned = tfmot.sparsity.keras.prune_low_magnitude(model, schedule)
+    pruned.optimizer = keras.optimizers.Adam()
+    masks = tfmot.sparsity.keras.UpdatePruningStep()
+    board = tfmot.sparsity.keras.PruningSummaries(log_dir=str(tmp_path))
+    masks.set_model(pruned)
+    board.set_model(pruned)
+    x, y = np.ones((4, 20), "float32"), np.ones((4, 5), "float32")
+    achieved = []
+    masks.on_train_begin()
+    for _ in range(3):
+        board.on_epoch_begin(epoch=-1)
+        for _ in range(2):
+            masks.on_train_batch_begin(batch=-1)
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((pruned(x, training=True) - y) ** 2)
+            gradients = tape.gradient(loss, pruned.trainable_variables)
+            pruned.optimizer.apply_gradients(zip(gradients, pruned.trainable_variables))
+        masks.on_epoch_end(batch=-1)
+        achieved.append(1.0 - np.mean(pruned.layers[0].pruned[0].mask.numpy()))
+    assert 0.0 < achieved[0] < achieved[1] < achieved[2] == pytest.approx(0.8)
+    stripped = tfmot.sparsity.keras.strip_pruning(pruned)
+    assert np.mean(np.array(stripped.layers[0].kernel) == 0.0) == pytest.approx(0.8)
