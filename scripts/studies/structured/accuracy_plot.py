@@ -45,7 +45,7 @@ def write(results: dict[str, Any], file: Path) -> None:
         axes.set_title(title)
     if trained:
         _trained(panels[-1], results, dense)
-        panels[-1].legend(frameon=False, fontsize=8, loc="lower right")
+        panels[-1].legend(frameon=False, fontsize=7, loc="lower right")
     for axes in panels:
         _finish(axes, dense)
     panels[0].set_ylabel("test accuracy")
@@ -55,18 +55,19 @@ def write(results: dict[str, Any], file: Path) -> None:
 
 
 def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None:
-    axes.set_title("Trained on")
+    axes.set_title("Trained on (taught: by the dense network)")
     names = dict.fromkeys(row["method"] for row in results["trained"] if row is not dense)
     longest = max((stage_of(name).epochs for name in names), default=0)
     for name in names:
         rows = [row for row in results["trained"] if row["method"] == name]
         stage = stage_of(name)
+        taught = ", taught" if stage.distilled else ""
         _line(
             axes,
             dense,
             rows,
             "accuracy",
-            label=f"{results['labels'][stage.choice]}, {stage.label}",
+            label=f"{results['labels'][stage.choice]}, {stage.epochs} ep.{taught}",
             color=COLOURS[stage.choice],
             marker="o",
             linestyle="-" if stage.distilled else "--",
