@@ -59,6 +59,8 @@ class StreamLSTM(layers.LSTM):
         ['hidden_state', 'cell_state']
     """
 
+    computes_as = layers.LSTM  # what changes is where states are kept, and how fast it is
+
     def build(self, sequences_shape, initial_state_shape=None):
         if self.stateful and not self.built:
             self.states = [

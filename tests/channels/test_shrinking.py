@@ -23,6 +23,47 @@ def test_the_smaller_model_computes_what_the_original_does_without_the_channels(
     assert max(float(np.abs(a - b).max()) for a, b in zip(whole, cut)) > 1e-4
 
 
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_nothing_is_frozen_that_is_understood(name):
+    model, _ = MODELS[name]()
+    plan = channels.plan(model, 0.5, scorer="random")
+    reasons = {reason for part in plan.groups for reason in part.reasons}
+    assert not plan.unknown
+    assert {reason for reason in reasons if not reason.startswith("the model returns")} == set()
+
+
+def test_layers_that_are_not_understood_are_named_with_the_reason():
+    inputs = keras.Input((6, 4))
+    x = layers.RNN(layers.LSTMCell(6), name="cells")(inputs)
+    x = layers.SpectralNormalization(layers.Dense(7), name="spectral")(layers.Dense(8)(x))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6)(x)))
+    plan = channels.plan(model, 0.5, scope="layer")
+    assert plan.unknown == {
+        "cells": "what RNN does with channels is not known",
+        "spectral": "what SpectralNormalization does with channels is not known",
+    }
+    assert "kept as it is: 'spectral', since what SpectralNormalization does" in str(plan)
+    alone = keras.Sequential([keras.Input((6, 4)), layers.RNN(layers.LSTMCell(6), name="r")])
+    with pytest.raises(ValueError, match=r"leaves every channel of .* \('r': what RNN does"):
+        channels.plan(alone, 0.5)
+
+
+def test_a_class_that_changes_the_loop_alone_says_what_it_computes():
+    class Loop(layers.LSTM):
+        def inner_loop(self, *args, **kwargs):
+            return super().inner_loop(*args, **kwargs)
+
+    class Declared(Loop):
+        computes_as = layers.LSTM
+
+    for kind, known in ((Loop, False), (Declared, True)):
+        inputs = keras.Input((6, 4))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6)(kind(8, name="loop")(inputs))))
+        plan = channels.plan(model, 0.5, scope="layer")
+        assert ("loop" in plan.unknown) is not known
+        assert [part.kept for part in plan.groups] == ([16] if known else []) + [3, 2]
+
+
 def test_the_smaller_model_loads_without_the_package(tmp_path):
     model, batch = MODELS["translation_with_attention"]()
     small = channels.prune(model, channels.plan(model, 0.5))

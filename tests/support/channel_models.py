@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from tests.support.channel_layers import LAYERS
+
 
 def _draws(*shape):
     return np.random.default_rng(0).normal(size=shape).astype("float32")
@@ -155,7 +157,7 @@ MODELS = {
         volumes,
         equations,
     )
-}
+} | LAYERS
 
 
 def unsettle(model, seed=0):

@@ -3,7 +3,7 @@
 import dataclasses
 import html
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -69,6 +69,7 @@ class ChannelPlan:
         scorer: name of what scored the channels.
         left_behind: layers that read what the bias or the normalization of a channel with zero
             kernels makes, and whose own bias cannot take it over.
+        unknown: layers with weights that are not understood and keep all channels -> why.
         latency: what was measured of the exported files of both, with a budget of latency.
     """
 
@@ -79,6 +80,7 @@ class ChannelPlan:
     after: Cost
     scorer: str
     left_behind: tuple[str, ...] = ()
+    unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
     latency: Latency | None = None
 
     @property
@@ -99,12 +101,19 @@ class ChannelPlan:
         lines = [text.rstrip(), self._totals()]
         if self.latency is not None:
             lines.append(str(self.latency))
+        lines += self._remarks()
+        return "\n".join(lines)
+
+    def _remarks(self) -> list[str]:
+        """Say what is not exact, and what is kept without a row of its own."""
+        lines = []
         if self.left_behind:
             lines.append(
                 f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
                 "leave behind, beside padding or without a bias to take it over"
             )
-        return "\n".join(lines)
+        lines += [f"kept as it is: '{name}', since {why}" for name, why in self.unknown.items()]
+        return lines
 
     def to_html(self, path: str | pathlib.Path) -> None:
         """Write the plan as a page: the width of every group before and after.
@@ -176,5 +185,6 @@ def made_plan(
         costs.of(removed),
         scorer,
         constants(reading, Kept(settled, removed)).inexact,
+        reading.book.unknown,
         latency,
     )

@@ -16,8 +16,9 @@ from tfprune.keras_graph.private_keras import (
     set_timestep_mask,
     timestep_mask,
 )
+from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
-from tfprune.support.by_identity import ByIdentity
+from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Nest, Tensor
 
 See = Callable[[Node, list[Tensor]], None]
@@ -58,9 +59,21 @@ def gated(
         if weight in changed
     ]
     tensors = [keras.ops.convert_to_tensor(item) for item in keras.tree.flatten(inputs)]
-    with keras.StatelessScope(state_mapping=mapping):
+    with keras.StatelessScope(state_mapping=[*mapping, *at_rest(reading.model)]):
         outputs = _run(reading, kept, reading.model, tensors, see)
     return [host_array(output) for output in outputs]
+
+
+def at_rest(model: keras.Model) -> list[tuple[keras.Variable, Tensor]]:
+    """Return the states of a model that are none of its weights, and zeros for them."""
+    own = each_once(model.weights)
+    states = [
+        state
+        for layer in flatten(model)
+        for state in keras.tree.flatten(getattr(layer, "states", None) or ())
+        if isinstance(state, keras.Variable) and state not in own
+    ]
+    return [(state, keras.ops.zeros(state.shape, state.dtype)) for state in each_once(states)]
 
 
 def _run(

@@ -31,6 +31,8 @@ from tfprune.support.validation import (
 )
 from tfprune.wrapping.pruned_layer import pruned_layers
 
+_TOLD = 3  # reasons in an error
+
 
 def plan(
     model: keras.Model,
@@ -144,10 +146,18 @@ def plan(
         text = f"latency_ms={latency_ms!r}" if budget is None else budget.text
         raise ValueError(
             f"The plan must remove at least one channel. Received: {text}, which leaves every "
-            f"channel of '{model.name}'."
+            f"channel of '{model.name}'{_why(groups, reading)}."
         )
     parts = list(map(GroupPlan, groups, scores, removed))
     return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency)
+
+
+def _why(groups: list[Group], reading: Reading) -> str:
+    """Return why channels stay, in at most three clauses."""
+    reasons = [reason for group in groups for reason in group.frozen if reason]
+    reasons += [f"'{name}': {why}" for name, why in reading.book.unknown.items()]
+    found = list(dict.fromkeys(reasons))[:_TOLD]
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _timed(

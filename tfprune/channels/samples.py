@@ -13,6 +13,8 @@ _LENGTH = 8  # where the model leaves one open
 def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Nest:
     """Return a batch in the nest that the model takes: normal numbers, integers 0 and 1.
 
+    It has `size` examples, or as many as the model asks for.
+
     Example:
         >>> random_inputs(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)])).shape
         (2, 8, 3)
@@ -20,7 +22,8 @@ def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Nest:
     draws = np.random.default_rng(seed)
 
     def draw(tensor: keras.KerasTensor) -> np.ndarray:
-        shape = (size, *(_LENGTH if length is None else length for length in tensor.shape[1:]))
+        number = size if tensor.shape[0] is None else tensor.shape[0]
+        shape = (number, *(_LENGTH if length is None else length for length in tensor.shape[1:]))
         if keras.backend.is_float_dtype(tensor.dtype):
             return draws.normal(size=shape).astype(tensor.dtype)
         return draws.integers(0, 2, shape).astype(tensor.dtype)

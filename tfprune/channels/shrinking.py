@@ -7,7 +7,7 @@ import numpy as np
 
 from tfprune.channels.channel_plan import ChannelPlan, signature
 from tfprune.channels.coupling.reading import Reading, read
-from tfprune.channels.gating import gated
+from tfprune.channels.gating import at_rest, gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.samples import random_inputs
@@ -121,7 +121,9 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
 
 def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
-    got = [host_array(value) for value in keras.tree.flatten(small(tensors, training=False))]
+    with keras.StatelessScope(state_mapping=at_rest(small)):
+        outputs = keras.tree.flatten(small(tensors, training=False))
+    got = [host_array(value) for value in outputs]
     if [value.shape for value in got] != [value.shape for value in wanted]:
         raise ValueError(
             "`small` must be the smaller model of this plan. Received: a model with outputs "

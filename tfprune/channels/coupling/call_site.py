@@ -70,6 +70,7 @@ class Book:
         resizes: layer -> how its config follows what is kept.
         opaque: weights of layers that are not understood, with the layers' names.
         products: kernels, and at how many places each call multiplies by them.
+        unknown: layers with weights that are not understood -> why, as a clause.
         contractions: labels of channels that are multiplied with each other (attention), and the
             multiply-adds for each.
     """
@@ -79,6 +80,7 @@ class Book:
     resizes: dict[Operation, Resize] = dataclasses.field(default_factory=dict)
     opaque: list[tuple[keras.Variable, str]] = dataclasses.field(default_factory=list)
     products: list[tuple[keras.Variable, int]] = dataclasses.field(default_factory=list)
+    unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     contractions: list[tuple[Labels, int]] = dataclasses.field(default_factory=list)
     _own: dict[tuple[Operation, object], Labels] = dataclasses.field(default_factory=dict)
 
@@ -142,8 +144,9 @@ class Site:
 
     @property
     def kind(self) -> str:
-        """Name of the class."""
-        return type(self.operation).__name__
+        """Name of the class, or of the class of Keras that it is derived from."""
+        classes = type(self.operation).__mro__
+        return next(kind for kind in classes if kind.__module__.startswith("keras.")).__name__
 
     @property
     def labelled(self) -> bool:
@@ -178,10 +181,23 @@ class Site:
     def tie(self, first: Labels, second: Labels) -> None:
         self.book.ledger.tie(first, second, self.name)
 
-    def owned(self, holder: keras.layers.Layer) -> list[OwnWeight]:
-        """Return the weights of a layer (or of its cell) with their axes; all of them are known."""
+    def note_unknown(self, why: Opaque) -> None:
+        """Write down that the layer is not understood, if it has weights."""
+        if getattr(self.operation, "weights", ()):
+            self.book.unknown.setdefault(self.name, str(why))
+
+    def owned(
+        self, holder: keras.layers.Layer, besides: Sequence[keras.Variable] = ()
+    ) -> list[OwnWeight]:
+        """Return the weights of a layer (or of its cell) with their axes; all of them are known.
+
+        Args:
+            holder: the layer, or its cell.
+            besides: weights that the caller knows.
+        """
         owned = own_weights(holder)
-        known = sum(math.prod(own.weight.shape) for own in owned)
+        known = sum(math.prod(weight.shape) for weight in besides)
+        known += sum(math.prod(own.weight.shape) for own in owned)
         if known != self.operation.count_params():
             raise Opaque("it has weights in another form (quantized, LoRA, or of its own)")
         return owned

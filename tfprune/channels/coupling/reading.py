@@ -105,6 +105,7 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
             raise Opaque("it returns tensors without a batch")
     except Opaque as unknown:
         book.back_to(mark)
+        site.note_unknown(unknown)
         for labels in inputs:
             book.ledger.freeze(labels, f"'{site.name}' reads it, and {unknown}")
         for weight in getattr(node.operation, "weights", ()):

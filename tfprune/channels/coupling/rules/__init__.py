@@ -26,8 +26,10 @@ def apply(site: Site) -> list[Labels]:
     rule = _rule(site)
     if rule is not None:
         return rule(site)
+    unknown = Opaque(f"what {type(site.operation).__name__} does with channels is not known")
     if site.labelled:
-        raise Opaque(f"what {site.kind} does with channels is not known")
+        raise unknown
+    site.note_unknown(unknown)
     return [unlabelled(shape) for shape in site.out_shapes]
 
 
@@ -54,13 +56,18 @@ def register(layer_class: type, rule: Rule) -> None:
 
 
 def _rule(site: Site) -> Rule | None:
-    """Return the rule of the class, or of the Keras class that it changes nothing of."""
+    """Return the rule of the class, or of the Keras class that it changes nothing of.
+
+    A class that changes how it computes, but not what, says so: `computes_as = keras.layers.LSTM`.
+    """
     for kind in type(site.operation).__mro__:
         if kind in _REGISTERED:
             return _REGISTERED[kind]
+        if vars(kind).get("computes_as") in kind.__mro__:
+            return _RULES.get(site.kind)
         if kind.__module__.startswith("keras."):
             return _RULES.get(kind.__name__)
-        if {"call", "build", "get_config", "__call__"} & vars(kind).keys():
+        if _CHANGING & vars(kind).keys():
             return None  # a class of the user's, which may do anything
     return None
 
@@ -77,6 +84,8 @@ def _time_distributed(site: Site) -> list[Labels]:
     return [labels[None] for labels in found]
 
 
+# Methods that a subclass may compute something else with.
+_CHANGING = {"call", "build", "get_config", "__call__", "inner_loop"}
 _REGISTERED: dict[type, Rule] = {}
 _RULES: dict[str, Rule] = {
     **elementwise.RULES,

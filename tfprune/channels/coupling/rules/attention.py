@@ -43,8 +43,10 @@ def _multi_head(site: Site) -> list[Labels]:
         if any(len(shape) > 2 for _, shape in site.argument(name)):
             site.book.ledger.freeze(heads, f"'{site.name}' has a mask for each head")
     if grouped:
-        # The projection back takes its width from the query.
-        site.tie(channels, site.vector(*sides["query"][0], -1))
+        # The projection back takes its width from the query, and Keras wants that of the value.
+        query_channels = site.vector(*sides["query"][0], -1)
+        site.tie(channels, query_channels)
+        site.tie(query_channels, site.vector(*sides["value"][0], -1))
 
     def change(config: dict[str, object], keeping: Keeping) -> None:
         if grouped:

@@ -154,7 +154,8 @@ def _apart(site: Site) -> list[Labels]:
     """Normalizations and slopes: each channel has numbers of its own."""
     labels, rank = site.inputs[0], len(site.shapes[0])
     for own in site.owned(site.operation):
-        if len(own.axes.reads) < len(own.weight.shape):
+        known = {mine for mine, _ in own.axes.reads}
+        if any(size > 1 and at not in known for at, size in enumerate(own.weight.shape)):
             raise Opaque("the axes of its weights are not known")
         for mine, at in own.axes.reads:
             axis = at % (rank + 1) - 1

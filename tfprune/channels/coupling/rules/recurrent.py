@@ -1,11 +1,13 @@
 """Recurrent layers, and the wrappers that call a layer at every step or in both directions."""
 
+import keras
 import numpy as np
 
 from tfprune.channels.coupling.call_site import Keeping, Opaque, Site, channel_axis, place
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules.elementwise import require_elementwise
 from tfprune.layer_classes.weight_axes import Operand
+from tfprune.support.by_identity import each_once
 
 _CELLS = {"SimpleRNN": "units", "LSTM": "units", "GRU": "units"}
 _CONVOLUTIONAL = {f"ConvLSTM{rank}D": "filters" for rank in (1, 2, 3)}
@@ -28,7 +30,10 @@ def _units(site: Site) -> Labels:
     size = (_CELLS | _CONVOLUTIONAL).get(site.kind)
     if size is None:
         raise Opaque(f"its cell is of class {type(getattr(layer, 'cell', layer)).__name__}")
-    owned = site.owned(layer if site.kind in _CONVOLUTIONAL else layer.cell)
+    # Keras does not track its own states; a class of one's own may have them among its weights.
+    tracked = each_once(layer.weights)
+    states = [item for item in keras.tree.flatten(layer.states or ()) if item in tracked]
+    owned = site.owned(layer if site.kind in _CONVOLUTIONAL else layer.cell, states)
     if site.kind in _CONVOLUTIONAL:
         # Behind the batch its inputs have steps first, which the channel axis is counted behind.
         labels, shape = site.inputs[0], site.shapes[0]
@@ -48,6 +53,9 @@ def _units(site: Site) -> Labels:
         for axis in own.axes.outputs:
             made = np.tile(units, own.axes.gates)
             site.weigh(own.weight, axis, made, makes=operand is not None)
+
+    for state in states:
+        site.weigh(state, 1 if _axis(site) == 0 else len(state.shape) - 1, units)
 
     def change(config: dict[str, object], keeping: Keeping) -> None:
         config[size] = keeping.count(units)

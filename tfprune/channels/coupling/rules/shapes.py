@@ -141,6 +141,56 @@ def _concatenate(site: Site) -> list[Labels]:
     return [place(first, rank, others[0])]
 
 
+def _stack(site: Site) -> list[Labels]:
+    """Tensors side by side along a new axis: what is at one place of each goes together."""
+    axis = site.operation.axis % (len(site.out_shapes[0]) + 1) - 1
+    if axis < 0:
+        raise Opaque("it moves the batch")
+    for labels in site.inputs[1:]:
+        site.tie(site.inputs[0], labels)
+    shape = np.broadcast_shapes(*(labels.shape for labels in site.inputs))
+    return [np.expand_dims(np.broadcast_to(site.inputs[0], shape), axis)]
+
+
+def _split(site: Site) -> list[Labels]:
+    """Parts along one axis. Where it is that of the channels, the numbers would have to follow."""
+    labels = site.inputs[0]
+    axis = site.operation.axis % (labels.ndim + 1) - 1
+    if axis < 0 or labels.shape[axis] > 1:
+        raise Opaque("it splits the batch" if axis < 0 else "it splits the channels")
+    return [labels] * len(site.out_shapes)
+
+
+def _pad(site: Site) -> list[Labels]:
+    labels = site.inputs[0]
+    widths = site.operation.pad_width
+    if len(widths) == 1:  # the same for all axes
+        widths = widths * (labels.ndim + 1)
+    for at, (before, after) in enumerate(widths):
+        if (before or after) and (at == 0 or labels.shape[at - 1] > 1):
+            raise Opaque("it pads the batch" if at == 0 else "it pads the channels")
+    return [labels]
+
+
+def _flip(site: Site) -> list[Labels]:
+    rank, axes = site.inputs[0].ndim + 1, site.operation.axis
+    chosen = range(rank) if axes is None else axes if isinstance(axes, tuple | list) else [axes]
+    labels = site.inputs[0]
+    for axis in chosen:
+        if axis % rank == 0:
+            raise Opaque("it turns the batch about")
+        if labels.shape[axis % rank - 1] > 1:
+            raise Opaque("it turns the channels about")
+    return [labels]
+
+
+def _move_axis(site: Site) -> list[Labels]:
+    rank = len(site.shapes[0]) + 1
+    numbered = np.empty(range(rank))  # each axis is as long as its number says
+    moved = np.moveaxis(numbered, site.operation.source, site.operation.destination)
+    return [site.inputs[0].transpose(_behind_batch(list(moved.shape)))]
+
+
 def _slice(site: Site) -> list[Labels]:
     """Indexing that takes channel axes whole."""
     labels = site.inputs[0]
@@ -198,4 +248,9 @@ RULES = {
     "Squeeze": _squeeze,
     "Concatenate": _concatenate,
     "GetItem": _slice,
+    "Stack": _stack,
+    "Split": _split,
+    "Pad": _pad,
+    "Flip": _flip,
+    "Moveaxis": _move_axis,
 }
