@@ -94,3 +94,39 @@ def test_class_weights_that_scores_do_not_see_are_told_of_once(mlp, data):
     assert len([w for w in seen if "class_weight" in str(w.message)]) == 1
     train("magnitude", tfprune.UpdatePruningStep(), weights)
     train("snip", tfprune.UpdatePruningStep((x, labels)), None)
+
+
+class Traced(keras.layers.Layer):
+    """Counts how often Python computes it."""
+
+    count = 0
+
+    def call(self, inputs):
+        self.count += 1
+        return inputs
+
+
+class OfOneLayer(keras.Model):
+    """Trains its last layer only, with an optimizer that knows no other."""
+
+    def train_step(self, data):
+        x, y = data
+        weights = self.layers[-1].trainable_variables
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("kind", [keras.Model, OfOneLayer])
+def test_a_step_of_keras_is_traced_once_though_its_optimizer_has_slots(kind, data):
+    inputs = keras.Input((6,))
+    traced = Traced()
+    outputs = keras.layers.Dense(3, name="out")(keras.layers.Dense(4)(traced(inputs)))
+    pruned = tfprune.prune(kind(inputs, outputs), tfprune.ConstantSparsity(0.5))
+    (traced,) = (layer for layer in pruned.layers if isinstance(layer, Traced))
+    before = traced.count
+    fit(pruned, data, optimizer="adam")
+    assert traced.count == before + (1 if kind is keras.Model else 2)
+    momenta = [v for v in pruned.optimizer.variables if "momentum" in v.path]
+    assert len(momenta) == (4 if kind is keras.Model else 2)

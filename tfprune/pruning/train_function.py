@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from tfprune.keras_graph.private_keras import sublayers
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import Tensor
 from tfprune.wrapping.mask_update import LiveVariables, Variables
@@ -31,6 +32,7 @@ def followed_by(
     """
 
     def step(iterator: Iterator[object]) -> object:
+        _build_optimizer(model)
         logs = train_function(iterator)
         update(LiveVariables())
         return logs
@@ -79,6 +81,21 @@ def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
     found: Any = step
     found.plain = plain
     return found
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    """Make what the optimizer remembers of each weight before Keras's step does.
+
+    TensorFlow traces a step that makes variables twice, and each of them in a condition: the first
+    step with Adam takes half the time without.
+    """
+    optimizer = model.optimizer
+    if optimizer is None or optimizer.built or type(model).train_step is not keras.Model.train_step:
+        return  # a step of the user's own may train other weights
+    strategy = getattr(model, "distribute_strategy", None)
+    several = strategy is not None and strategy.num_replicas_in_sync > 1
+    if not several and all(layer.built for layer in sublayers(model)):
+        optimizer.build(model.trainable_variables)
 
 
 class _JaxState:
