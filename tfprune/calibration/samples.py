@@ -34,7 +34,7 @@ def map_samples(function: Callable[[Elements], Result], elements: Elements) -> R
     outputs = tf.nest.map_structure(
         lambda value: tf.TensorSpec(value.shape, value.dtype), traced.structured_outputs
     )
-    return tf.map_fn(function, elements, fn_output_signature=outputs, parallel_iterations=1)
+    return tf.map_fn(traced, elements, fn_output_signature=outputs, parallel_iterations=1)
 
 
 def on_replicas(
