@@ -119,7 +119,7 @@ def run(
     agreement = compare(dense, pruned, stripped, files, examples)
 
     say("4. Measuring, both files in turns")
-    timings = tfprune.export.benchmark(files, threads=THREADS, runs=1000, warmup=50)
+    timings = tfprune.export.benchmark(files, threads=THREADS, runs=100)
     rows = [
         {
             "model": timing.name,
