@@ -3,7 +3,7 @@
 import textwrap
 
 from tests.support.helpers import run_python
-from tests.support.jax_session import run_on_jax
+from tests.support.jax_session import ENVIRONMENT, run_on_jax
 
 JAX_SESSION = """
     import sys
@@ -66,7 +66,7 @@ JAX_SESSION = """
 
 def test_jax_wraps_trains_updates_strips_saves_and_loads(tmp_path):
     path = str(tmp_path / "model.keras")
-    run_python(JAX_SESSION.replace("PATH", path), KERAS_BACKEND="jax")
+    run_python(JAX_SESSION.replace("PATH", path), **ENVIRONMENT)
 
 
 def test_jax_and_tensorflow_make_the_same_masks(capsys):

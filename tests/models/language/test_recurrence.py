@@ -7,7 +7,7 @@ from keras import layers
 
 from models.language.lstm import StreamLSTM
 from models.language.training import WordCrossEntropy
-from tests.support.helpers import run_python
+from tests.support.jax_session import run_on_jax
 
 
 class Loop(StreamLSTM):
@@ -38,16 +38,15 @@ def test_a_training_is_that_of_keras_with_its_loop_and_its_loss(jit):
         np.testing.assert_allclose(one, other, atol=2e-6)
 
 
-def test_a_training_on_jax_is_that_of_keras_too(tmp_path):
-    run_python(
+def test_a_training_on_jax_is_that_of_keras_too():
+    run_on_jax(
         """
         from tests.models.language.test_recurrence import (
             test_a_training_is_that_of_keras_with_its_loop_and_its_loss as test)
         import keras
         assert keras.config.backend() == "jax"
         test(True)
-        """,
-        KERAS_BACKEND="jax",
+        """
     )
 
 

@@ -21,8 +21,9 @@ def trained():
     """A model that knows the five sentences by heart, and its vocabularies."""
     keras.utils.set_random_seed(0)
     source, target = subwords.train(SOURCES, 20), subwords.train(TARGETS, 22)
-    model = encoder_decoder.seq2seq(32, source_vocabulary=20, target_vocabulary=22)
+    model = encoder_decoder.seq2seq(32, depth=1, source_vocabulary=20, target_vocabulary=22)
     model.compile(keras.optimizers.Adam(0.02), encoder_decoder.loss(), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # as a step that does it is traced twice
     reading = padded([[*source.encode(text), encoder_decoder.END] for text in SOURCES])
     writing = [target.encode(text) for text in TARGETS]
     before = padded([[encoder_decoder.START, *tokens] for tokens in writing])
@@ -71,8 +72,9 @@ def test_nothing_to_translate_is_no_translation(trained):
 def test_a_model_of_fixed_length_translates_what_fits(trained):
     model, source, target = trained
     longest = max(len(source.encode(text)) for text in SOURCES) + 1
+    vocabularies = {"source_vocabulary": 20, "target_vocabulary": 22}
     fixed = encoder_decoder.seq2seq(
-        32, source_vocabulary=20, target_vocabulary=22, source_length=longest, target_length=9
+        32, depth=1, **vocabularies, source_length=longest, target_length=9
     )
     fixed.set_weights(model.get_weights())
     assert translate(fixed, SOURCES, source, target) == TARGETS

@@ -9,6 +9,7 @@ from keras import layers
 
 from scripts.lab import sparse_weights
 from tests.support.helpers import run_python
+from tests.support.jax_session import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -67,7 +68,7 @@ TOGETHER = """
 
 def test_models_trained_together_are_those_trained_alone(tmp_path):
     code = TOGETHER.replace("ROOT", str(ROOT)).replace("FOLDER", str(tmp_path))
-    run_python(code, KERAS_BACKEND="jax")
+    run_python(code, **ENVIRONMENT)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.9])
