@@ -82,7 +82,7 @@ def test_a_noisy_clock_is_followed_to_a_plan_that_was_measured_within_the_budget
 def test_the_plan_says_what_was_measured(fake, tmp_path):
     model = network()
     plan = channels.plan(model, latency_ms=0.5 * milliseconds(model))
-    text = f"latency {plan.latency.before_ms:.3g} -> {plan.latency.after_ms:.3g} ms"
+    text = f"atency {plan.latency.before_ms:.3g} -> {plan.latency.after_ms:.3g} ms"
     assert text in str(plan) and "by hand" in str(plan)
     plan.to_html(tmp_path / "plan.html")
     assert text.replace(">", "&gt;") in (tmp_path / "plan.html").read_text(encoding="utf-8")

@@ -223,9 +223,17 @@ def test_models_without_a_graph_and_pruned_models_are_refused():
         channels.plan(tfprune.prune(residual(), tfprune.OneShot(0.5)), 0.5)
 
 
-def test_the_page_shows_every_group(tmp_path):
-    plan = channels.plan(residual(), 0.5)
+def test_the_page_shows_every_group_with_its_reasons_and_remarks(tmp_path):
+    inputs = keras.Input((6, 4))
+    x = layers.RNN(layers.LSTMCell(6), name="cells")(layers.Dense(8, name="a")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6, name="b")(x)), name="a<b")
+    plan = channels.plan(model, 0.5)
     plan.to_html(tmp_path / "plan.html")
     text = (tmp_path / "plan.html").read_text(encoding="utf-8")
-    assert all(name in text for name in ("stem, block", "last", "head"))
-    assert f"{plan.after.parameters:,}" in text
+    assert "Channels of a&lt;b" in text and f"{plan.after.parameters:,}" in text
+    assert "8 stay: &#x27;cells&#x27; reads it, and what RNN does" in text
+    assert "Kept as it is: &#x27;cells&#x27;, since what RNN does" in text
+    residual_plan = channels.plan(residual(), 0.5)
+    residual_plan.to_html(tmp_path / "plan.html")
+    text = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert all(f"<td>{name}</td>" in text for name in ("stem, block", "last", "head"))

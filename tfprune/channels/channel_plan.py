@@ -14,7 +14,7 @@ from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.kept import Cost, Costs, Kept
 from tfprune.channels.left_behind import constants
-from tfprune.channels.plan_page import Row, write
+from tfprune.channels.plan_page import Card, Row, write
 from tfprune.reports.tables import plain_text, table
 
 
@@ -98,15 +98,11 @@ class ChannelPlan:
         rows = [self._row(part) for part in self.groups]
         headings = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
         text = plain_text(table(headings, rows, texts=1))
-        lines = [text.rstrip(), self._totals()]
-        if self.latency is not None:
-            lines.append(str(self.latency))
-        lines += self._remarks()
-        return "\n".join(lines)
+        return "\n".join([text.rstrip(), self._totals(), *self._remarks()])
 
     def _remarks(self) -> list[str]:
-        """Say what is not exact, and what is kept without a row of its own."""
-        lines = []
+        """Say what was measured, what is not exact, and what is kept without a row of its own."""
+        lines = [] if self.latency is None else [str(self.latency)]
         if self.left_behind:
             lines.append(
                 f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
@@ -121,15 +117,32 @@ class ChannelPlan:
         Raises:
             ValueError: if the file cannot be written.
         """
+        remarks = [f"{line[0].upper()}{line[1:]}." for line in self._remarks()]
         rows = [
             Row(", ".join(part.group.layers), part.size, part.kept, self._notes(part))
             for part in self.groups
         ]
-        totals = self._totals() if self.latency is None else f"{self._totals()}; {self.latency}"
-        write(path, self.model, totals, rows)
+        write(path, self.model, self._cards(), [f"Scored by {self.scorer}.", *remarks], rows)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _cards(self) -> list[Card]:
+        before, after = dataclasses.asdict(self.before), dataclasses.asdict(self.after)
+        cards = [
+            Card(
+                f"{name.replace('_', '-')} left",
+                f"{value:,}",
+                f"{after[name]:,}",
+                after[name] / max(1, value),
+            )
+            for name, value in before.items()
+        ]
+        if self.latency is not None:
+            times = (self.latency.before_ms, self.latency.after_ms)
+            texts = [f"{time:.3g} ms" for time in times]
+            cards.append(Card("latency left", texts[0], texts[1], times[1] / times[0]))
+        return cards
 
     def _totals(self) -> str:
         before, after = self.before, self.after
@@ -141,7 +154,7 @@ class ChannelPlan:
         )
 
     def _notes(self, part: GroupPlan) -> str:
-        notes = [f"{count}: {reason}" for reason, count in part.reasons.items()]
+        notes = [f"{count} stay: {reason}" for reason, count in part.reasons.items()]
         return "; ".join(notes + [f"not exact: {part.group.blurred}"] * (not part.exact))
 
     def _row(self, part: GroupPlan) -> tuple[str, ...]:
