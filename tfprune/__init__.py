@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
-    from tfprune.pruning.callbacks import PruningSummaries, UpdatePruningStep
+    from tfprune.pruning.callbacks import UpdatePruningStep
     from tfprune.pruning.one_shot_pruning import one_shot
     from tfprune.pruning.prune_model import prune
     from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tfprune.pruning.updater import PruningUpdater
     from tfprune.reports.model_report import Report, report
     from tfprune.reports.one_shot_report import OneShotReport, StageResult
+    from tfprune.reports.tensorboard import PruningSummaries
     from tfprune.sparsity import distributions, masks, schedules, structures
     from tfprune.sparsity.schedules import ConstantSparsity, FromFunction, OneShot, PolynomialDecay
     from tfprune.sparsity.structures import Block, Channel, NofM, Unstructured
@@ -79,7 +80,7 @@ _NAMES = {
     "compression.distillation": ["distill"],
     "compression.quantization": ["quantize_aware"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
-    "pruning.callbacks": ["PruningSummaries", "UpdatePruningStep"],
+    "pruning.callbacks": ["UpdatePruningStep"],
     "pruning.one_shot_pruning": ["one_shot"],
     "pruning.prune_model": ["prune"],
     "pruning.sensitivity_analysis": ["Sensitivity", "sensitivity"],
@@ -87,6 +88,7 @@ _NAMES = {
     "pruning.updater": ["PruningUpdater"],
     "reports.model_report": ["Report", "report"],
     "reports.one_shot_report": ["OneShotReport", "StageResult"],
+    "reports.tensorboard": ["PruningSummaries"],
     "sparsity.schedules": ["ConstantSparsity", "FromFunction", "OneShot", "PolynomialDecay"],
     "sparsity.structures": ["Block", "Channel", "NofM", "Unstructured"],
     "targets.structures": ["structures_for"],

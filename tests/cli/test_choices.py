@@ -5,7 +5,7 @@ from tfprune.cli import choices
 from tfprune.export.run.bench import RUNTIMES
 from tfprune.scorers.protocol import needs_of
 from tfprune.sparsity import distributions, stages
-from tfprune.targets.target import MACHINES, QUANTIZE, TARGETS
+from tfprune.targets.target import DEVICES, MACHINES, QUANTIZE, TARGETS
 
 
 def test_scorers_and_those_that_need_no_data_are_the_registered_ones():
@@ -22,6 +22,7 @@ def test_distributions_and_spacings_are_all_that_there_are():
 def test_targets_machines_and_quantizations_are_those_of_the_exporter():
     assert choices.TARGETS == tuple(TARGETS)
     assert choices.MACHINES == tuple(MACHINES)
+    assert choices.DEVICES == tuple(DEVICES)
     assert (None, *choices.QUANTIZE) == QUANTIZE
 
 

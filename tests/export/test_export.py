@@ -54,6 +54,12 @@ def test_the_exported_weights_are_the_nonzero_values_of_the_model_bit_for_bit(tm
         assert any(np.array_equal(nonzeros, np.sort(values)) for values in stored)
 
 
+def test_a_device_will_do_for_the_target_and_a_name_without_an_ending_gets_one(tmp_path):
+    report = to_tflite(zero_out(mlp(), 0.9), tmp_path / "model", target="desktop")
+    assert (tmp_path / "model.tflite").is_file() and not (tmp_path / "model").exists()
+    assert "x86" in str(report)
+
+
 def test_blocked_weights_use_the_native_1x4_kernel(tmp_path):
     report = to_tflite(zero_out(mlp(), 0.9, block=4), tmp_path / "model.tflite")
     assert [entry.encoding for entry in report.encodings].count("native 1x4") == 2

@@ -130,3 +130,20 @@ def test_a_step_of_keras_is_traced_once_though_its_optimizer_has_slots(kind, dat
     assert traced.count == before + (1 if kind is keras.Model else 2)
     momenta = [v for v in pruned.optimizer.variables if "momentum" in v.path]
     assert len(momenta) == (4 if kind is keras.Model else 2)
+
+
+def test_history_has_the_sparsity_of_every_epoch(mlp, data):
+    pruned = tfprune.prune(mlp, tfprune.PolynomialDecay(0.0, 0.8, 0, 8, frequency=1))
+    pruned.compile("sgd", "mse")
+    history = pruned.fit(
+        *data, batch_size=16, epochs=3, verbose=0, callbacks=[tfprune.UpdatePruningStep()]
+    ).history
+    assert 0.0 < history["sparsity"][0] < history["sparsity"][1]
+    assert history["sparsity"][1] == history["sparsity"][2] == pytest.approx(0.8)
+
+
+def test_a_class_in_the_place_of_a_callback_is_one_clear_error(mlp, data):
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.5))
+    pruned.compile("sgd", "mse")
+    with pytest.raises(TypeError, match=r"write UpdatePruningStep\(\)"):
+        pruned.fit(*data, verbose=0, callbacks=[tfprune.UpdatePruningStep])

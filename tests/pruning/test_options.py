@@ -175,3 +175,10 @@ def test_nothing_is_said_where_groups_are_full_or_the_target_is_reached(mlp):
         tfprune.prune(dense_model(), HALF, structure=tfprune.NofM(2, 4))
         tfprune.prune(mlp, tfprune.OneShot(0.3), structure=tfprune.NofM(2, 4))
         tfprune.prune(mlp, HALF, structure=tfprune.NofM(2, 4), rules=[("hidden/.*", None)])
+
+
+def test_the_name_of_a_layer_is_a_rule_for_its_weights(mlp):
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.5), rules=[("out", None)])
+    assert [type(layer).__name__ for layer in pruned.layers] == ["PrunedLayer", "Dense"]
+    with pytest.raises(ValueError, match="must match at least one"):
+        tfprune.prune(mlp, tfprune.OneShot(0.5), rules=[("ou", None)])

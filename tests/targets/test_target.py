@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 from keras import layers
 
+import tfprune
 from tfprune.export.convert import requirements
 from tfprune.sparsity.structures import Block, Unstructured
 from tfprune.targets import structures, target
-from tfprune.targets.target import MACHINES, TARGETS
+from tfprune.targets.target import MACHINES, TARGETS, require_target
 
 
 def test_names_are_the_keys_and_kernels_are_those_of_a_machine():
@@ -50,3 +51,17 @@ def test_a_new_target_is_known_everywhere_by_its_entry(monkeypatch):
     requirements.check_options(**options, lower_conv3x3=False, batch_size=None)
     with pytest.raises(ValueError, match="`lower_conv3x3` must be False"):
         requirements.check_options(**options, lower_conv3x3=True, batch_size=1)
+
+
+@pytest.mark.parametrize(
+    "device, target",
+    [("phone", "arm64"), ("android", "arm64"), ("ios", "arm64"), ("browser", "wasm")],
+)
+def test_a_device_stands_for_its_target(device, target):
+    assert tfprune.structures_for(device) == tfprune.structures_for(target)
+    assert require_target(device) == target
+
+
+def test_an_unknown_device_is_refused_with_those_that_are_known():
+    with pytest.raises(ValueError, match="'size', 'phone'.*Received: target='toaster'"):
+        require_target("toaster")

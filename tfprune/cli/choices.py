@@ -20,6 +20,7 @@ SCORERS_WITHOUT_DATA = ("magnitude", "random")
 DISTRIBUTIONS = ("uniform", "erk", "global")
 SPACINGS = ("geometric", "linear")
 TARGETS = ("auto", "arm64", "wasm", "x86", "size")
+DEVICES = ("phone", "android", "ios", "browser", "desktop")  # each stands for a target
 MACHINES = ("arm64", "wasm", "x86")
 QUANTIZE = ("float16", "int8_weights", "dynamic", "int8")
 RUNTIMES = ("native", "wasm")

@@ -16,7 +16,7 @@ from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing
 from tfprune.support.tensors import Nest
-from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
+from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, require_target
 
 _CHECKED_EXAMPLES = 8
 
@@ -44,9 +44,11 @@ def to_tflite(
 
     Args:
         model: A built, stripped model on the TensorFlow backend.
-        path: The file to write, in a directory that exists.
-        target: Where it will run: "arm64" (phones), "wasm" (browsers), "x86", "auto" (any of
-            them), or "size" for the fewest bytes whatever the speed.
+        path: The file to write, in a directory that exists; ".tflite" is added to a name without
+            an ending.
+        target: Where it will run: "arm64" (also "phone", "android", "ios"), "wasm" ("browser"),
+            "x86" ("desktop"), "auto" (any of them), or "size" for the fewest bytes whatever the
+            speed.
         quantize: None for float32. "float16" and "int8_weights" store weights in fewer bits and
             compute in float32. "dynamic" stores int8 weights and multiplies in int8, "int8"
             computes in int8 throughout.
@@ -90,6 +92,8 @@ def to_tflite(
         sparse=sparse,
         batch_size=batch_size,
     )
+    target = require_target(target)
+    path = _with_ending(os.fspath(path))
     requirements.check_model(model)
     batch_size = None if batch_size is None else int(batch_size)  # one of NumPy's is no JSON
     plain = copies.to_float32(model)
@@ -160,6 +164,12 @@ def to_tflite(
             ),
         ),
     )
+
+
+def _with_ending(path: str) -> str:
+    """Return the path, with ".tflite" where its name has no ending."""
+    named = os.path.basename(path) and not os.path.isdir(path)
+    return f"{path}.tflite" if named and not os.path.splitext(path)[1] else path
 
 
 def _samples(

@@ -1,22 +1,19 @@
-"""Keras callbacks: mask updates during `fit`, and their record in TensorBoard."""
+"""The Keras callback that updates masks during `fit`."""
 
-import importlib.util
 import math
 import warnings
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfprune.calibration.source import EvidenceOptions
-from tfprune.keras_graph.private_keras import model_in_training, train_writer
+from tfprune.keras_graph.private_keras import model_in_training
 from tfprune.pruning.step_counter import Counting, StepCounter
 from tfprune.pruning.train_function import Step, after_training, followed_by, plain_function
 from tfprune.pruning.updater import PruningUpdater
 from tfprune.scorers.protocol import GRADIENTS, needs_of
-from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Data, Loss
-from tfprune.support.validation import require_integer, require_model
+from tfprune.support.validation import require_model
 from tfprune.wrapping.mask_update import (
     LiveVariables,
     UpdateOptions,
@@ -26,7 +23,7 @@ from tfprune.wrapping.mask_update import (
 )
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.running_fit import arguments_of_fit, lay_out
-from tfprune.wrapping.shortfall import tell_ahead
+from tfprune.wrapping.shortfall import masked_share, tell_ahead
 
 Logs = dict[str, float] | None
 
@@ -35,7 +32,8 @@ class UpdatePruningStep(keras.callbacks.Callback):
     """Keep the masks on schedule during training; `fit` of a pruned model needs it.
 
     Its place in the list of callbacks does not matter: in `fit` and `train_on_batch` masks are
-    updated inside the training step, before any callback sees the end of the batch. In a loop of
+    updated inside the training step, before any callback sees the end of the batch. The share of
+    the weights that are masked is the metric "sparsity" of every epoch. In a loop of
     your own, `keras.callbacks.CallbackList([UpdatePruningStep(optimizer=...)], model=model)` will
     do: masks are updated in `on_train_batch_end`. Updates that are due already when training begins
     are made before the first batch.
@@ -109,8 +107,14 @@ class UpdatePruningStep(keras.callbacks.Callback):
         # Of the optimizer at the start; None once it is at work.
         self._signs_before: tuple[float, ...] | None = None
 
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(require_model("model", model, built=False))
+    def set_model(self, model: keras.Model | None = None) -> None:
+        if isinstance(self, keras.Model):  # the class itself is in the list of callbacks
+            raise TypeError(
+                "`callbacks` must hold objects: write UpdatePruningStep(). "
+                "Received: callbacks=[UpdatePruningStep]."
+            )
+        model = require_model("model", model, built=False)
+        super().set_model(model)
         if not pruned_layers(model):
             raise ValueError(
                 f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first, or "
@@ -156,6 +160,8 @@ class UpdatePruningStep(keras.callbacks.Callback):
         self._inside_step = False
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if logs is not None:
+            logs["sparsity"] = masked_share(pruned_layers(self.model))
         if self._signs_before is None or not self.model.trainable_variables:
             return
         if self._counter.signs() == self._signs_before:
@@ -234,52 +240,3 @@ class UpdatePruningStep(keras.callbacks.Callback):
         given = arguments_of_fit(pruned_layers(self.model)) or {}
         epochs -= given.get("initial_epoch") or 0  # `epochs` is the number of the last one
         return math.ceil(steps * max(0, epochs) / self._counter.batches)
-
-
-class PruningSummaries(keras.callbacks.TensorBoard):
-    """TensorBoard, with the sparsity and the threshold of every pruned weight.
-
-    Writes, at the start and the end of every epoch, `<path>/sparsity` (fraction of masked weights)
-    and `<path>/threshold` (largest magnitude among the masked weights, 0 if there are none) against
-    the number of optimizer updates.
-
-    Args:
-        log_dir: folder for the event files, a non-empty string.
-        update_freq: as in `keras.callbacks.TensorBoard`.
-        **kwargs: further arguments of `keras.callbacks.TensorBoard`.
-
-    Raises:
-        ValueError: if `log_dir` is not a non-empty string.
-        ImportError: if TensorBoard is not installed.
-    """
-
-    def __init__(self, log_dir: str, update_freq: str | int = "epoch", **kwargs: object) -> None:
-        if not isinstance(log_dir, str) or not log_dir or "\0" in log_dir:
-            raise ValueError(
-                f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}."
-            )
-        if update_freq not in ("batch", "epoch"):
-            require_integer("update_freq", update_freq, minimum=1)
-        if importlib.util.find_spec("tensorboard") is None:
-            raise ImportError("PruningSummaries needs TensorBoard: pip install tensorboard")
-        super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        super().on_epoch_begin(epoch, logs)
-        self._write_pruning()
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        super().on_epoch_end(epoch, logs)
-        self._write_pruning()
-
-    def _write_pruning(self) -> None:
-        step = int(self.model.optimizer.iterations)
-        with train_writer(self).as_default():
-            for layer in pruned_layers(self.model):
-                for own in layer.pruned:
-                    removed = ~host_array(own.mask.value)
-                    magnitudes = np.abs(host_array(own.weight.value)[removed])
-                    threshold = float(magnitudes.max()) if magnitudes.size else 0.0
-                    path = own.weight.path
-                    self.summary.scalar(f"{path}/sparsity", float(removed.mean()), step=step)
-                    self.summary.scalar(f"{path}/threshold", threshold, step=step)

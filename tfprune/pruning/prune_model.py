@@ -56,10 +56,10 @@ def prune(
             all layers) or a function (see `tfprune.distributions`). None is what the scorer was
             made for: "uniform" unless the scorer says otherwise.
         rules: list of (regex, value), first match wins. The regex must match the whole path of a
-            weight, or the path from any "/" on: "conv1/.*" matches "my_model/conv1/kernel". The
-            value is None (stays dense), a final sparsity, or a schedule of its own. Ruled weights
-            do not take part in the distribution. Elements of a weight are pruned by a rule where
-            `structures_for` would leave it dense.
+            weight or part of it between slashes: "conv1" and "conv1/.*" match
+            "my_model/conv1/kernel". The value is None (stays dense), a final sparsity, or a
+            schedule of its own. Ruled weights do not take part in the distribution. Elements of a
+            weight are pruned by a rule where `structures_for` would leave it dense.
 
     Returns:
         The pruned model, of the same class (or a subclass of it, if subclassed).

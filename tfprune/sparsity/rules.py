@@ -16,7 +16,8 @@ class Rule:
     """A regex for paths, and what it gives the weights that it matches.
 
     Attributes:
-        pattern: must match the whole path of a weight, or the path from any "/" on.
+        pattern: must match names of a path that follow one another: the whole path of a weight, a
+            layer's name, or what comes after any "/".
         value: None (stays dense), a final sparsity, or a schedule.
     """
 
@@ -27,11 +28,17 @@ class Rule:
         """Return whether the rule is about the weight of this path.
 
         Example:
-            >>> Rule(re.compile("conv1/.*"), 0.5).matches("my_model/conv1/kernel")
-            True
+            >>> rules = [Rule(re.compile(regex), 0.5) for regex in ("conv1/.*", "conv1", "conv")]
+            >>> [rule.matches("my_model/conv1/kernel") for rule in rules]
+            [True, True, False]
         """
         starts = [0, *(match.end() for match in re.finditer("/", path))]
-        return any(self.pattern.fullmatch(path, start) for start in starts)
+        ends = [*(match.start() for match in re.finditer("/", path)), len(path)]
+        return any(
+            self.pattern.fullmatch(path, start, end)
+            for number, start in enumerate(starts)
+            for end in ends[number:]
+        )
 
 
 def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[str]) -> list[Rule]:

@@ -26,7 +26,7 @@ from tfprune.layer_classes.weight_axes import Operand, WeightAxes
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
 from tfprune.support.validation import require_one_of
-from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
+from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
 
 _IMAGE_CHANNELS = 4
 
@@ -40,7 +40,7 @@ class TargetStructures(Configurable):
     """The structure of each weight that is fast on a target; see `tfprune.structures_for`.
 
     Args:
-        target: one of `TARGETS`.
+        target: one of `TARGETS`, or a device that stands for one, such as "phone".
         quantize: one of `QUANTIZE`.
 
     Raises:
@@ -57,7 +57,7 @@ class TargetStructures(Configurable):
     quantize: str | None = None
 
     def __post_init__(self) -> None:
-        require_one_of("target", self.target, TARGETS)
+        object.__setattr__(self, "target", require_target(self.target))
         require_one_of("quantize", self.quantize, QUANTIZE)
 
     def for_weight(

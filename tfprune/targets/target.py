@@ -6,8 +6,10 @@ another way to run files, is a new field here and one place that reads it.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from tfprune.sparsity.structures import Block, Structure, Unstructured
+from tfprune.support.validation import require_one_of
 
 # What the converter quantizes; the arithmetic of the others is float32.
 INTEGER_ARITHMETIC = ("dynamic", "int8")
@@ -124,3 +126,29 @@ TARGETS: dict[str, Target] = {
 }
 
 MACHINES: dict[str, Target] = {name: each for name, each in TARGETS.items() if each.is_machine}
+
+DEVICES = {
+    "phone": "arm64",
+    "android": "arm64",
+    "ios": "arm64",
+    "browser": "wasm",
+    "desktop": "x86",
+}
+
+
+def require_target(value: object, targets: Mapping[str, Target] = TARGETS) -> str:
+    """Return the name of a target, which a device stands for as well.
+
+    Args:
+        value: name of a target, or "phone", "android", "ios", "browser" or "desktop".
+        targets: those that will do.
+
+    Raises:
+        TypeError, ValueError: for anything else.
+
+    Example:
+        >>> require_target("phone"), require_target("wasm")
+        ('arm64', 'wasm')
+    """
+    require_one_of("target", value, [*targets, *DEVICES])
+    return DEVICES.get(str(value), str(value))

@@ -9,11 +9,13 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from tfprune.sparsity import distributions
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.added_state import NOT_BEGUN, ModelNotice
 from tfprune.wrapping.cohorts import cohorts_of, plain_path
 from tfprune.wrapping.masking import PrunedWeight
@@ -91,6 +93,20 @@ def lack_of(layers: Sequence[PrunedLayer]) -> Shortfall | None:
             lack = Shortfall(asked, zeros / size, step, last_step(schedule), tuple(masks))
             missing.append((asked * size - zeros, lack))
     return max(missing, key=lambda pair: pair[0])[1] if missing else None
+
+
+def masked_share(layers: Sequence[PrunedLayer]) -> float:
+    """Return the fraction of the pruned weights that is masked, each weight counted once.
+
+    Example:
+        >>> masked_share([])
+        0.0
+    """
+    masks = ByIdentity((own.weight, own.mask) for layer in layers for own in layer.pruned)
+    sizes = [(int(np.prod(mask.shape)), mask) for mask in masks.values()]
+    kept = sum(int(keras.ops.count_nonzero(mask.value)) for _, mask in sizes)
+    total = sum(size for size, _ in sizes)
+    return 1.0 - kept / total if total else 0.0
 
 
 def is_short(schedule: Schedule, step: int) -> bool:

@@ -1,6 +1,7 @@
 """What a benchmark measures, and how its figures follow from the measurements."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +177,17 @@ def test_the_command_refuses_what_it_cannot_run_in_one_line(files, capsys, tmp_p
     assert "Mystery" in error_of(capsys, "bench", path)
     options = ("--runtime", "wasm", "--threads", "2")
     assert "`threads` must be 1" in error_of(capsys, "bench", files["small"], *options)
+
+
+def test_files_need_no_names(files, monkeypatch):
+    def times(files, **options):
+        return (np.ones((len(files), 3)),) * 2
+
+    monkeypatch.setattr(bench.native, "bench", times)
+    monkeypatch.setattr(bench.native, "load", lambda path, threads: (0.5, 7))
+    small, large = files.values()
+    assert [timing.name for timing in benchmark([small, large])] == [small, large]
+    (alone,) = benchmark(Path(small))
+    assert (alone.name, alone.ratio) == (small, 1.0)
+    with pytest.raises(TypeError, match="Received: paths=3"):
+        benchmark(3)

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
-from tfprune.cli.choices import QUANTIZE, TARGETS
+from tfprune.cli.choices import DEVICES, QUANTIZE, TARGETS
 from tfprune.support.files import require_writable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
     parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
     parser.add_argument(
         "--target",
-        choices=TARGETS,
+        choices=(*TARGETS, *DEVICES),
         default="auto",
         help="see above; default: %(default)s",
     )

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
-from tfprune.cli.choices import MACHINES
+from tfprune.cli.choices import DEVICES, MACHINES
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -32,7 +32,7 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
     parser.add_argument("file", metavar="FILE.tflite", help="any TFLite file")
     parser.add_argument(
         "--target",
-        choices=MACHINES,
+        choices=(*MACHINES, *DEVICES),
         default="arm64",
         help="where the file will run; default: %(default)s",
     )

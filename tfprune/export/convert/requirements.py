@@ -16,7 +16,7 @@ from tfprune.support.validation import (
     require_model,
     require_one_of,
 )
-from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS
+from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
@@ -40,7 +40,7 @@ def check_options(
     require_path("path", path)
     for name, flag in (("lower_conv3x3", lower_conv3x3), ("unroll", unroll), ("sparse", sparse)):
         require_flag(name, flag)
-    require_one_of("target", target, TARGETS)
+    target = require_target(target)
     require_one_of("quantize", quantize, QUANTIZE)
     if batch_size is not None:
         require_integer("batch_size", batch_size, minimum=1)

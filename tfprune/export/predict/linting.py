@@ -10,8 +10,7 @@ from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, delegation, verdicts
 from tfprune.export.predict.nchw import Setting
-from tfprune.support.validation import require_one_of
-from tfprune.targets.target import MACHINES, Target
+from tfprune.targets.target import MACHINES, Target, require_target
 
 # What reading a damaged model may raise that passed the checks on parsing.
 _DAMAGE_ERRORS = (
@@ -159,7 +158,7 @@ def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
         Traceback (most recent call last):
         ValueError: `path` must name a readable TFLite file. Received: ...
     """
-    require_one_of("target", target, MACHINES)
+    target = require_target(target, MACHINES)
     model, _ = flatbuffer.read(path)
     return coverage(model, os.fspath(path), MACHINES[target])
 

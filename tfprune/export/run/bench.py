@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -131,7 +131,12 @@ class Timing:
 
 
 def benchmark(
-    paths: Mapping[str, str | os.PathLike[str]],
+    paths: (
+        str
+        | os.PathLike[str]
+        | Sequence[str | os.PathLike[str]]
+        | Mapping[str, str | os.PathLike[str]]
+    ),
     *,
     threads: int = 1,
     runs: int = 50,
@@ -147,7 +152,8 @@ def benchmark(
     the files alternates (in WebAssembly one), and a fresh one per file for load time and memory.
 
     Args:
-        paths: Name to .tflite file, at least one; ratios are taken to the first.
+        paths: A .tflite file, several, or name to file; ratios are taken to the first. Files
+            without a name are called as they are.
         threads: Threads an inference may use, at least 1; in WebAssembly 1.
         runs: Timed turns of each file, at least 1.
         warmup: Untimed turns of each file before that, at least 0; in WebAssembly at least a
@@ -159,15 +165,11 @@ def benchmark(
         WebAssembly), integers zero.
 
     Raises:
-        TypeError: If `paths` is no mapping or a number is not an integer.
+        TypeError: If `paths` is none of these or a number is not an integer.
         ValueError: If another argument does not fit, a file cannot be read or run, or "wasm" lacks
             Node or LiteRT.js.
     """
-    if not isinstance(paths, Mapping):
-        raise TypeError(
-            f"`paths` must map names to files. Received: paths={paths!r} "
-            f"(of type {type(paths).__name__})."
-        )
+    paths = _named(paths)
     for name, path in paths.items():
         require_path(f"paths[{name!r}]", path)
     if not paths:
@@ -243,3 +245,16 @@ def median_interval(values: np.ndarray) -> tuple[float, float]:
         return 0.0, math.inf
     ordered = np.sort(values)
     return float(ordered[k - 1]), float(ordered[-k])
+
+
+def _named(paths: object) -> Mapping[str, str | os.PathLike[str]]:
+    if isinstance(paths, Mapping):
+        return paths
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    if isinstance(paths, bytes) or not isinstance(paths, Sequence):
+        raise TypeError(
+            "`paths` must be a file, a list of files, or map names to files. "
+            f"Received: paths={paths!r} (of type {type(paths).__name__})."
+        )
+    return {require_path("paths", path): path for path in paths}

@@ -5,7 +5,7 @@ from tfprune.compat.policy import PruneForLatencyOnXNNPack, PruningPolicy
 from tfprune.compat.pruning import prune_low_magnitude, prune_scope, strip_pruning
 from tfprune.compat.schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
 from tfprune.layer_classes.prunable import PrunableLayer
-from tfprune.pruning.callbacks import PruningSummaries
+from tfprune.reports.tensorboard import PruningSummaries
 
 __all__ = [
     "ConstantSparsity",

@@ -1,6 +1,6 @@
 """The callbacks."""
 
 from tfprune.compat.callbacks import UpdatePruningStep
-from tfprune.pruning.callbacks import PruningSummaries
+from tfprune.reports.tensorboard import PruningSummaries
 
 __all__ = ["PruningSummaries", "UpdatePruningStep"]
