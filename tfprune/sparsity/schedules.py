@@ -17,6 +17,7 @@ import keras
 
 from tfprune.sparsity.update_steps import (
     FAR,
+    BriefShares,
     FromFunction,
     Schedule,
     Spanned,
@@ -44,7 +45,7 @@ __all__ = [
 
 
 @keras.saving.register_keras_serializable("tfprune")
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class PolynomialDecay(Spanned, Configurable):
     """Sparsity that rises fast at first and levels off: the cubic schedule of Zhu & Gupta.
 
@@ -134,7 +135,7 @@ class PolynomialDecay(Spanned, Configurable):
 
 
 @keras.saving.register_keras_serializable("tfprune")
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ConstantSparsity(Spanned, Configurable):
     """One sparsity from `begin_step` on; masks follow the weights at every update.
 
@@ -181,8 +182,8 @@ class ConstantSparsity(Spanned, Configurable):
 
 
 @keras.saving.register_keras_serializable("tfprune")
-@dataclasses.dataclass(frozen=True)
-class OneShot(Configurable):
+@dataclasses.dataclass(frozen=True, repr=False)
+class OneShot(BriefShares, Configurable):
     """Prune once, at `step`, and never change the masks again.
 
     Args:

@@ -70,7 +70,17 @@ def is_open(schedule: object) -> TypeGuard[LaidOutLater]:
     return isinstance(schedule, LaidOutLater) and schedule.is_open
 
 
-class Spanned:
+class BriefShares:
+    """Mixin of dataclasses: `repr` leaves out keyword-only fields, the shares, that are None."""
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # a dataclass has it
+        pairs = [(f.name, getattr(self, f.name), f.kw_only) for f in fields]
+        shown = [f"{n}={value!r}" for n, value, only in pairs if not only or value is not None]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Spanned(BriefShares):
     """Mixin of schedules with begin_step, end_step and frequency, or `begin` and `end` as shares.
 
     As long as the length of the training is not known, the next update is `FAR`.
@@ -148,7 +158,7 @@ def set_defaults(schedule: object, **values: object) -> None:
 
 
 @keras.saving.register_keras_serializable("tfprune")
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class FromFunction(Spanned, Configurable):
     """A schedule from any function `step -> sparsity`.
 

@@ -100,7 +100,7 @@ TAKEN: dict[str, set[str]] = {
     "order": _NOTHING,
     "parameters": _OR_NONE,
     "path": {"text"},
-    "paths": _NOTHING,
+    "paths": {"text"},  # the name of a file
     "plan": _NOTHING,
     "per_update": _COUNT | _OR_NONE,
     "pooling": _NOTHING,
