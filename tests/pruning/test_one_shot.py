@@ -247,3 +247,38 @@ def test_several_inputs_reach_scores_and_batch_normalization(kind):
     arrays = kind(np.random.default_rng(n).normal(size=(16, 3)).astype("float32") for n in range(2))
     _, told = tfprune.one_shot(model, 0.5, "fisher", (arrays, np.ones((16, 1))), "mse")
     assert told.batch_norm_examples == 16
+
+
+class Scaled(keras.layers.Layer, tfprune.PrunableLayer):
+    """A layer of a class that nobody has told tfprune about, with the kernel of a Dense layer."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+    def get_prunable_weights(self):
+        return [self.kernel] if self.built else []
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def test_without_a_scorer_the_best_that_fits_is_taken_and_named(mlp, data):
+    def scorer_of(model, *arguments, **options):
+        return tfprune.one_shot(model, 0.5, None, *arguments, verbose=False, **options)
+
+    pruned, report = scorer_of(mlp)
+    assert (report.scorer, pruned.layers[0].distribution) == ("Magnitude", "uniform")
+    pruned, report = scorer_of(mlp, data[0])
+    assert (report.scorer, pruned.layers[0].distribution) == ("Reconstruction", "global")
+    pruned, _ = scorer_of(mlp, data[0], distribution="uniform")
+    assert pruned.layers[0].distribution == "uniform"
+    unknown = keras.Sequential([keras.Input((6,)), Scaled(5), keras.layers.Dense(3)])
+    assert scorer_of(unknown, data, loss="mse")[1].scorer == "Taylor"
+    assert scorer_of(unknown, data[0])[1].scorer == "Magnitude"

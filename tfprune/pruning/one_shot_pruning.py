@@ -9,7 +9,9 @@ import keras
 from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
+from tfprune.calibration.input_moments import moment_shapes
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
@@ -21,7 +23,12 @@ from tfprune.sparsity.rules import Rules, require_rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
 from tfprune.support.tensors import Data, Loss
-from tfprune.support.validation import require_callable, require_flag, require_seed
+from tfprune.support.validation import (
+    require_callable,
+    require_flag,
+    require_model,
+    require_seed,
+)
 from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.mask_update import LiveVariables, UpdateOptions, run_update
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -31,7 +38,7 @@ from tfprune.wrapping.shortfall import notice_of
 def one_shot(
     model: keras.Model,
     sparsity: float,
-    scorer: str | Scorer,
+    scorer: str | Scorer | None = None,
     data: Data | None = None,
     loss: Loss = None,
     *,
@@ -56,7 +63,10 @@ def one_shot(
     Args:
         model: built, plain model; it is not changed.
         sparsity: fraction of the weights to remove, in [0, 1).
-        scorer: name or scorer object (see `tfprune.scorers`).
+        scorer: name or scorer object (see `tfprune.scorers`). None is magnitude without data; with
+            data it is what has kept the most accuracy so far and fits the model, which the report
+            names: layer-wise reconstruction with one threshold over all layers, or Taylor where a
+            layer's inputs are not known to make its outputs and there are targets and a loss.
         data: calibration examples: (x, y) or (x, y, sample_weight) of arrays or nests of them, a
             batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches. Inputs
             alone will do for scorers that look at no loss, and None for those that look at weights
@@ -109,6 +119,8 @@ def one_shot(
     if on_stage is not None:
         require_callable("on_stage", on_stage)
     options = EvidenceOptions(data, loss, examples, memory_budget, verbose)
+    if scorer is None:
+        scorer, distribution = _best_for(model, options, distribution)
     scorer = scorers.get(scorer)
     schedule = Stages(sparsity, stages, spacing)
     _require_plain_rules(require_rules(rules))
@@ -166,6 +178,22 @@ def one_shot(
         parameters=left.size,
         nonzeros=left.nonzeros,
     )
+
+
+def _best_for(
+    model: keras.Model, options: EvidenceOptions, distribution: str | Distribution | None
+) -> tuple[str, str | Distribution | None]:
+    """Return the scorer that a model and its data allow, and the distribution to use it with."""
+    if options.data is None:
+        return "magnitude", distribution
+    prunable = prunable_weights(require_model("model", model))
+    try:
+        moment_shapes(model, {weight.path: weight for weight in prunable})
+    except ValueError:
+        loss = options.loss is not None or getattr(model, "loss", None) is not None
+        gradients = loss and keras.config.backend() == "tensorflow"
+        return ("taylor" if gradients else "magnitude"), distribution
+    return "reconstruction", "global" if distribution is None else distribution
 
 
 def _total(predictions: list[float | None]) -> float | None:

@@ -130,6 +130,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "one_shot.data": None,
+        "one_shot.scorer": "magnitude",
         "sensitivity.data": (world.x, world.y),
         "strip_pruning.model": world.pruned,
         "Block.from_config.config": {"height": 2, "width": 1},

@@ -123,6 +123,7 @@ TAKEN: dict[str, set[str]] = {
     "schedule": _SHARE,
     "scope": _NOTHING,
     "scorer": _NOTHING,
+    "one_shot.scorer": _OR_NONE,
     "scores": {"{}"},
     "seed": _WHOLE,
     "shape": {"[]"},
