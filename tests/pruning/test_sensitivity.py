@@ -258,3 +258,20 @@ def test_a_metric_takes_the_place_of_loss_and_data(mlp):
         tfprune.sensitivity(mlp, metric=lambda model: "good")
     with pytest.raises(ValueError, match="`data` must be given"):
         tfprune.sensitivity(mlp)
+
+
+def test_rules_prune_each_weight_as_far_as_it_bears(mlp, data):
+    found = tfprune.sensitivity(mlp, data, loss="mse", sparsities=(0.1, 0.3, 0.5, 0.9))
+    tolerance = max(0.0, found.increases(PATHS[0])[1]) + 0.001
+    rules = dict(found.rules(tolerance))
+    assert list(rules) == PATHS
+    for path, sparsity in rules.items():
+        increases = dict(zip(found.sparsities, found.increases(path)))
+        assert sparsity is None or increases[sparsity] <= tolerance
+        later = [s for s in found.sparsities if s > (sparsity or 0.0)]
+        assert not later or increases[later[0]] > tolerance
+    pruned = tfprune.prune(mlp, tfprune.OneShot(0.99), rules=found.rules(tolerance))
+    stripped = tfprune.strip_pruning(pruned)
+    zeros = 1.0 - np.count_nonzero(stripped.layers[0].kernel) / 120
+    assert zeros == pytest.approx(rules[PATHS[0]] or 0.0, abs=1 / 120)
+    assert [value for _, value in found.rules(1e9)] == [0.9, 0.9]

@@ -1,14 +1,16 @@
 """The result of sensitivity analysis: a table of losses, and its picture."""
 
 import dataclasses
+import itertools
 import os
+import re
 
 import numpy as np
 
 from tfprune.reports import sensitivity_plot
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.files import replacing
-from tfprune.support.validation import require_one_of
+from tfprune.support.validation import require_number, require_one_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,34 @@ class Sensitivity:
     def ranking(self) -> list[str]:
         """Return the paths, largest mean increase first; among equals in the model's order."""
         return sorted(self.losses, key=self.mean_increase, reverse=True)
+
+    def rules(self, tolerance: float = 0.01) -> list[tuple[str, float | None]]:
+        """Return rules for `tfprune.prune` that prune each weight as far as it bears alone.
+
+        Each weight gets the largest of the sparsities up to which no increase was above the
+        tolerance, None (it stays dense) where there is none. Pruned together, weights cost more
+        than each of them alone: take less than the loss that you can bear, and train on.
+
+        Args:
+            tolerance: largest increase of the loss by one weight, >= 0.
+
+        Raises:
+            TypeError, ValueError: if `tolerance` is no number, or negative.
+
+        Example:
+            >>> losses = {"a/kernel": {0.5: 1.25, 0.9: 1.5}, "b/kernel": {0.5: 2.0, 0.9: 4.0}}
+            >>> Sensitivity("m", "Magnitude", 64, 1.0, losses).rules(0.3)
+            [('a/kernel', 0.5), ('b/kernel', None)]
+        """
+        require_number("tolerance", tolerance, minimum=0.0)
+        found: list[tuple[str, float | None]] = []
+        for path, losses in self.losses.items():
+            borne = itertools.takewhile(
+                lambda pair: pair[1] - self.dense_loss <= tolerance, losses.items()
+            )
+            largest = max((sparsity for sparsity, _ in borne), default=0.0)
+            found.append((re.escape(path), largest or None))
+        return found
 
     def to_dict(self) -> dict[str, object]:
         """Return everything as plain values, for JSON; weights in the model's order."""

@@ -147,6 +147,7 @@ TAKEN: dict[str, set[str]] = {
     "temperature": _POSITIVE,
     "threads": _COUNT,
     "to_prune": {"[]"},
+    "tolerance": _POSITIVE | {"0"},
     "training": _COUNT,
     "trust_region": _POSITIVE,
     "unroll": _FLAG,
