@@ -194,6 +194,41 @@ def test_the_optimizer_is_let_go_of():
     assert zero.any() and not np.any(model.get_layer("norm").gamma.numpy()[zero] == 0)
 
 
+def test_a_loop_of_ones_own_will_do():
+    model = residual()
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), LOSS)
+    taylor = IterativeTaylor(model, 0.5, frequency=1, per_update=2)
+    callbacks = keras.callbacks.CallbackList([taylor], model=model)
+    callbacks.on_train_begin()
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        weights = model.trainable_variables
+        model.optimizer.apply(tape.gradient(loss, weights), weights)
+
+    for at in range(0, 64, 8):
+        callbacks.on_train_batch_begin(at)
+        step(X[at : at + 8], Y[at : at + 8])
+        callbacks.on_train_batch_end(at)
+    callbacks.on_train_end()
+    small = channels.prune(model, taylor.plan)
+    assert taylor.plan.removed.size == 10
+    assert np.allclose(small(X), model(X), rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_without_gradients_is_an_error():
+    class Elsewhere(keras.Model):
+        def train_step(self, data):
+            return {"loss": keras.ops.zeros(())}
+
+    inner = residual()
+    model = Elsewhere(inner.input, inner.output)
+    with pytest.raises(ValueError, match="must see the gradients of every batch"):
+        fit(model, IterativeTaylor(model, 0.5), 1)
+
+
 def test_scaled_losses_give_the_same_scores():
     scores = []
     for scaled in (False, True):

@@ -210,6 +210,27 @@ def test_bad_input_is_refused_in_one_line(options, message):
         channels.plan(residual(), **options)
 
 
+@pytest.mark.parametrize(
+    ("value", "options", "why"),
+    [
+        (0.005, {}, "of 40 that may go, less than one would"),
+        (0.5, {"rules": [(".*", None)]}, "a rule keeps '.*'; the model returns what 'head' makes"),
+    ],
+    ids=str,
+)
+def test_a_request_that_changes_nothing_is_an_error_that_says_why(value, options, why):
+    with pytest.raises(ValueError, match="must remove at least one channel") as error:
+        channels.plan(residual(), value, **options)
+    assert why in str(error.value)
+
+
+def test_a_rule_that_asks_for_what_cannot_go_is_an_error():
+    with pytest.raises(ValueError, match="'head/.*', 0.5.*the model returns what 'head' makes"):
+        channels.plan(residual(), 0.5, rules=[("head/.*", 0.5)])
+    plan = channels.plan(residual(), 0.5, rules=[(".*", 0.5)])  # where it can
+    assert [part.kept for part in plan.groups] == [8, 12, 10]
+
+
 def test_models_without_a_graph_and_pruned_models_are_refused():
     class Mine(keras.Model):
         def call(self, inputs):

@@ -188,6 +188,32 @@ def test_bad_input_is_refused_in_one_line(options, message):
         tfprune.distill(network(), network(9), **options)
 
 
+def test_hints_need_graphs_and_layers_with_one_output():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = layers.Dense(3, name="hidden")
+
+        def call(self, inputs):
+            return self.hidden(inputs)
+
+    mine = Mine()
+    mine(X)
+    with pytest.raises(ValueError, match="`hints` needs Sequential or Functional models"):
+        tfprune.distill(mine, network(9), hints=[("hidden", "hidden")])
+    inputs = keras.Input((4, 5))
+    states, *_ = layers.LSTM(3, return_state=True, name="several")(inputs)
+    model = keras.Model(inputs, states)
+    with pytest.raises(ValueError, match="layers with one output. Received: 'several'"):
+        tfprune.distill(model, keras.models.clone_model(model), hints=[("several", "several")])
+
+
+def test_a_model_does_not_teach_itself():
+    model = network()
+    with pytest.raises(ValueError, match="`teacher` must be another model than the student"):
+        tfprune.distill(model, model)
+
+
 def test_models_of_other_outputs_are_refused():
     other = keras.Sequential([keras.Input((5,)), layers.Dense(4)])
     with pytest.raises(ValueError, match="`teacher` must have the outputs of the student"):

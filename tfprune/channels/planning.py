@@ -10,7 +10,7 @@ from tfprune.channels.choosing.budgets import Choice, budget_of, require_one_giv
 from tfprune.channels.choosing.latency import Latency, Stopwatch, meet_latency
 from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
 from tfprune.channels.choosing.selection import Candidates, Limits
-from tfprune.channels.choosing.wishes import ruled_groups
+from tfprune.channels.choosing.wishes import require_plain, ruled_groups
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
@@ -29,7 +29,6 @@ from tfprune.support.validation import (
     require_one_of,
     require_seed,
 )
-from tfprune.wrapping.pruned_layer import pruned_layers
 
 _TOLD = 3  # reasons in an error
 
@@ -99,8 +98,7 @@ def plan(
         (4, 26)
     """
     require_model("model", model)
-    if pruned_layers(model):
-        raise ValueError(f"Model '{model.name}' is pruned: strip it first, with `shrink=True`.")
+    require_plain(model)
     require_one_of("scope", scope, ("global", "layer"))
     limits = Limits(
         require_integer("round_to", round_to, minimum=1),
@@ -146,18 +144,19 @@ def plan(
         text = f"latency_ms={latency_ms!r}" if budget is None else budget.text
         raise ValueError(
             f"The plan must remove at least one channel. Received: {text}, which leaves every "
-            f"channel of '{model.name}'{_why(groups, reading)}."
+            f"channel of '{model.name}': {_why(groups, reading, choice)}."
         )
     parts = list(map(GroupPlan, groups, scores, removed))
     return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency)
 
 
-def _why(groups: list[Group], reading: Reading) -> str:
-    """Return why channels stay, in at most three clauses."""
+def _why(groups: list[Group], reading: Reading, choice: Choice) -> str:
+    """Return why all channels stay: too little is asked for, or at most three reasons."""
+    if choice.most:
+        return f"of {choice.most} that may go, less than one would"
     reasons = [reason for group in groups for reason in group.frozen if reason]
     reasons += [f"'{name}': {why}" for name, why in reading.book.unknown.items()]
-    found = list(dict.fromkeys(reasons))[:_TOLD]
-    return f" ({'; '.join(found)})" if found else ""
+    return "; ".join(list(dict.fromkeys(reasons))[:_TOLD]) or "it makes none that could go"
 
 
 def _timed(

@@ -87,6 +87,11 @@ def distill(
     """
     require_model("student", student)
     require_model("teacher", teacher)
+    if teacher is student:
+        raise ValueError(
+            "`teacher` must be another model than the student, such as one from before it was "
+            f"pruned. Received: '{student.name}' for both."
+        )
     options = _Options(
         require_number("temperature", temperature, above=0.0),
         require_number("alpha", alpha, minimum=0.0, maximum=1.0),
@@ -220,13 +225,25 @@ def _pairs(
             )
         shapes = []
         for model, layer in zip((student, teacher), pair):
+            if graph_of(model) is None:
+                raise ValueError(
+                    f"`{name}` needs Sequential or Functional models, whose graphs show what "
+                    f"layers make. Received: {pair!r} for model '{model.name}' "
+                    f"(of type {type(model).__name__})."
+                )
             known = [found.name for found in model.layers]
-            if layer not in known or graph_of(model) is None:
+            if layer not in known:
                 raise ValueError(
                     f"`{name}` must name layers of both models. Received: {layer!r}, which is no "
                     f"layer of '{model.name}'; it has {', '.join(known[:8])}."
                 )
-            shapes.append(tuple(model.get_layer(layer).output.shape))
+            made = model.get_layer(layer).output
+            if not isinstance(made, keras.KerasTensor):
+                raise ValueError(
+                    f"`{name}` must name layers with one output. Received: {layer!r} of "
+                    f"'{model.name}', which has several."
+                )
+            shapes.append(tuple(made.shape))
         if len(shapes[0]) != len(shapes[1]) or shapes[0][1:-1] != shapes[1][1:-1]:
             raise ValueError(
                 f"`{name}` must pair layers whose outputs differ in their last axis at most. "

@@ -98,7 +98,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "structures": {"w": tfprune.Unstructured()},
         "target": "x86",
         "target_sparsity": 0.5,
-        "teacher": world.model,
+        "teacher": keras.models.clone_model(world.model),
         "to_prune": world.model,
         "weights": world.weights,
         "training": 100,

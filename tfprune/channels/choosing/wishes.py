@@ -2,10 +2,23 @@
 
 import dataclasses
 
+import keras
+
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.sparsity.rules import Rule, Rules, parse_rules, require_rules
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+
+def require_plain(model: keras.Model) -> None:
+    """Raise ValueError if a model has pruned layers."""
+    names = [layer.name for layer in pruned_layers(model)]
+    if names:
+        raise ValueError(
+            "`model` must be plain: strip it first, with `shrink=True`. Received: model "
+            f"'{model.name}', whose layers {', '.join(names[:3])} are pruned."
+        )
 
 
 def ruled_groups(
@@ -76,13 +89,23 @@ def _with_rules(
     others = [weight.path for weight in reading.model.weights]
     parsed = parse_rules(rules, paths, others)
     kept, shares = [], []
+    asked: dict[Rule, list[Group]] = {}
     for at, group in enumerate(groups):
         rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
         if rule is not None and rule.value is None:
             reason = f"a rule keeps '{rule.pattern.pattern}'"
             group = dataclasses.replace(group, frozen=tuple(r or reason for r in group.frozen))
+        elif rule is not None:
+            asked.setdefault(rule, []).append(group)
         kept.append(group)
         shares.append(_share(rule))
+    for rule, found in asked.items():
+        if rule.value and not any(group.removable.any() for group in found):
+            raise ValueError(
+                "A rule must be about channels that can go. Received: "
+                f"({rule.pattern.pattern!r}, {rule.value!r}), which asks it of '{found[0].name}': "
+                f"{found[0].frozen[0]}."
+            )
     return kept, shares
 
 

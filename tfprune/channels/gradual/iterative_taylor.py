@@ -27,7 +27,7 @@ import numpy as np
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.choosing.budgets import budget_of, require_one_given
 from tfprune.channels.choosing.selection import Limits
-from tfprune.channels.choosing.wishes import kept_groups
+from tfprune.channels.choosing.wishes import kept_groups, require_plain
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.gradual.gates import Gates, find_gates, scaling_axes
@@ -44,7 +44,6 @@ from tfprune.support.validation import (
     require_model,
     require_number,
 )
-from tfprune.wrapping.pruned_layer import pruned_layers
 from tfprune.wrapping.shortfall import PREFIX
 
 Logs = dict[str, float] | None
@@ -122,8 +121,7 @@ class IterativeTaylor(keras.callbacks.Callback):
                 f"hands out its gradients. Received: the backend {keras.backend.backend()!r}; "
                 "tfprune.channels.plan works on any."
             )
-        if pruned_layers(model):
-            raise ValueError(f"Model '{model.name}' is pruned: strip it first, with `shrink=True`.")
+        require_plain(model)
         fractions = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
         require_one_given(**fractions)
         budget = budget_of(fractions)
