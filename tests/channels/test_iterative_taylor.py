@@ -1,7 +1,5 @@
 """Iterative Taylor pruning: scores of gates from training itself, targets, and going on."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
@@ -9,37 +7,9 @@ import tensorflow as tf
 from keras import layers
 
 import tfprune
-from tests.support.jax_session import run_on_jax
+from tests.support.gate_networks import LOSS, OTHERS, X, Y, fit, parts, residual
 from tfprune import channels
 from tfprune.channels import IterativeTaylor
-
-X = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
-Y = np.random.default_rng(1).integers(0, 4, 64)
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-OTHERS = [("head/.*", None)]
-
-
-def residual(width=8):
-    """A stem and a block that are added up, and a layer without a normalization."""
-    inputs = keras.Input((8, 8, 3))
-    x = layers.Conv2D(width, 3, name="stem")(inputs)
-    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
-    y = layers.Conv2D(width, 3, use_bias=False, name="block", padding="same")(x)
-    x = layers.ReLU()(x + layers.BatchNormalization(name="second")(y))
-    x = layers.Conv2D(12, 3, activation="relu", name="last")(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(4, name="head")(x))
-
-
-def fit(model, taylor, epochs=2, optimizer=None, **options):
-    if not model.compiled:
-        model.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), LOSS)
-    options = {"batch_size": 8, "verbose": 0, "shuffle": False, **options}
-    return model.fit(X, Y, epochs=epochs, callbacks=[taylor], **options)
-
-
-def parts(plan):
-    return {part.group.name: part for part in plan.groups}
 
 
 def test_scores_are_the_squared_gradients_of_gates_added_up_over_a_group():
@@ -174,90 +144,6 @@ def test_a_fit_that_ends_before_the_target_says_so_once_with_numbers():
     assert "asked macs=0.5, " in message and "left after 1 update of 1 each" in message
 
 
-def test_a_student_loses_channels_while_it_learns():
-    student, teacher = residual(), residual()
-    distilled = tfprune.distill(student, teacher)
-    distilled.compile("adam", LOSS)
-    taylor = IterativeTaylor(student, 0.5, frequency=2, per_update=2)
-    fit(distilled, taylor)
-    small = channels.prune(student, taylor.plan)
-    assert taylor.plan.removed.size == 10
-    assert np.allclose(small(X), student(X), rtol=1e-4, atol=1e-5)
-
-
-def test_the_optimizer_is_let_go_of():
-    model = residual()
-    fit(model, IterativeTaylor(model, 0.5, frequency=1), 1)
-    assert "apply" not in vars(model.optimizer)
-    zero = model.get_layer("norm").gamma.numpy() == 0
-    model.fit(X, Y, verbose=0)
-    assert zero.any() and not np.any(model.get_layer("norm").gamma.numpy()[zero] == 0)
-
-
-def test_a_loop_of_ones_own_will_do():
-    model = residual()
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), LOSS)
-    taylor = IterativeTaylor(model, 0.5, frequency=1, per_update=2)
-    callbacks = keras.callbacks.CallbackList([taylor], model=model)
-    callbacks.on_train_begin()
-
-    @tf.function
-    def step(x, y):
-        with tf.GradientTape() as tape:
-            loss = LOSS(y, model(x, training=True))
-        weights = model.trainable_variables
-        model.optimizer.apply(tape.gradient(loss, weights), weights)
-
-    for at in range(0, 64, 8):
-        callbacks.on_train_batch_begin(at)
-        step(X[at : at + 8], Y[at : at + 8])
-        callbacks.on_train_batch_end(at)
-    callbacks.on_train_end()
-    small = channels.prune(model, taylor.plan)
-    assert taylor.plan.removed.size == 10
-    assert np.allclose(small(X), model(X), rtol=1e-4, atol=1e-5)
-
-
-def test_an_epoch_without_gradients_is_an_error():
-    class Elsewhere(keras.Model):
-        def train_step(self, data):
-            return {"loss": keras.ops.zeros(())}
-
-    inner = residual()
-    model = Elsewhere(inner.input, inner.output)
-    with pytest.raises(ValueError, match="must see the gradients of every batch"):
-        fit(model, IterativeTaylor(model, 0.5), 1)
-
-
-def test_scaled_losses_give_the_same_scores():
-    scores = []
-    for scaled in (False, True):
-        keras.utils.set_random_seed(0)
-        model = residual()
-        optimizer = keras.optimizers.SGD(0.0)
-        if scaled:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=64.0)
-        taylor = IterativeTaylor(model, 0.5, frequency=8)
-        fit(model, taylor, 1, optimizer)
-        scores.append(taylor.plan.groups[0].scores)
-    assert np.allclose(*scores, rtol=1e-4) and scores[0].any()
-
-
-def test_replicas_score_alike_by_their_shares_of_the_batches():
-    scores = []
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for scope, batch in ((strategy.scope, 8), (contextlib.nullcontext, 4)):
-        keras.utils.set_random_seed(0)
-        with scope():
-            model = residual()
-            model.compile(keras.optimizers.SGD(0.0), LOSS)
-        taylor = IterativeTaylor(model, 0.5, frequency=64 // batch)
-        fit(model, taylor, 1, batch_size=batch)
-        scores.append(taylor.plan.groups[0].scores)
-    # The loss of each of two replicas is halved: a quarter of the squares.
-    assert np.allclose(4 * scores[0], scores[1], rtol=1e-3) and scores[0].any()
-
-
 def test_what_is_not_trained_stays_with_the_reason():
     model = residual()
     model.get_layer("last").trainable = False
@@ -302,17 +188,3 @@ def test_models_that_cannot_be_cut_or_are_others_are_refused():
     other.compile("sgd", LOSS)
     with pytest.raises(ValueError, match="must be the one given to IterativeTaylor"):
         fit(other, IterativeTaylor(model, 0.5))
-
-
-def test_other_backends_are_refused_with_what_works_there():
-    code = """
-        import keras
-        from tfprune.channels import IterativeTaylor
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
-        try:
-            IterativeTaylor(model, 0.5)
-        except ValueError as error:
-            print(error)
-    """
-    shown = run_on_jax(code)
-    assert "must be used on the TensorFlow backend" in shown and "backend 'jax'" in shown
