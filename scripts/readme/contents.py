@@ -10,7 +10,14 @@ from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.lab import tables
 from scripts.readme import channels_tables, export_tables, fashion_table, saliency_tables
-from scripts.readme.core_table import core, distilled, embedding, layers, structures
+from scripts.readme.core_table import (
+    core,
+    distilled,
+    embedding,
+    layers,
+    reconstruction,
+    structures,
+)
 from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
@@ -77,6 +84,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "core": lambda read: core(read("bench_core")),
     "embedding": lambda read: embedding(read("bench_embedding")),
     "distill": lambda read: distilled(read("bench_distill")),
+    "reconstruction": lambda read: reconstruction(read("bench_reconstruction")),
     "layers": lambda read: layers(read("bench_layers")),
     "structures": lambda read: structures(read("bench_structures")),
     "one_shot": _one(tables.one_shot, "one_shot_table"),

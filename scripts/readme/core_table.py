@@ -98,6 +98,19 @@ def layers(run: dict[str, Any]) -> str:
     return table(headings, rows) + f"\n`{run['command']}`, on {machine(run)}.\n"
 
 
+def reconstruction(run: dict[str, Any]) -> str:
+    """The table of layer-wise reconstruction beside SparseGPT, and a line about it."""
+    rows = []
+    for size, layer in run["layers"].items():
+        spent = layer["milliseconds_an_output"]
+        for name, title in (("greedy", "tfprune, greedy"), ("sparsegpt", "SparseGPT")):
+            lost = [f"{100 * errors[name]:.2f}" for errors in layer["lost"].values()]
+            rows.append((f"{size} inputs, {title}", f"{spent[name]:g}", *lost))
+    sparsities = [f"lost at {float(s):.0%}, %" for s in next(iter(run["layers"].values()))["lost"]]
+    headings = ("layer", "ms an output", *sparsities)
+    return table(headings, rows) + f"\n`{run['command']}`, on {machine(run)}.\n"
+
+
 def _figures(
     measure: str, values: dict[str, Any], name: str, limit: float
 ) -> tuple[str, str, str, str]:
