@@ -6,7 +6,7 @@ samples are differentiated at once by `tf.vectorized_map`. The model runs in inf
 (seeds, recurrent states), so that a pass cannot change the model, wherever it is interrupted.
 
 On a ResNet-20 a chunk of 32 costs 7.5 processor milliseconds for one example's gradient, a compiled
-loop over single examples 12, an eager tape 111 (`scripts/bench/gradients.py`).
+loop over single examples 12, an eager tape 111 (`scripts/bench/scorers/gradients.py`).
 """
 
 from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scripts.bench.reconstruction import kept_of, lost, measured, problem, sparse_gpt
+from scripts.bench.scorers.reconstruction import kept_of, lost, measured, problem, sparse_gpt
 from tfprune.scorers.reconstruction.removal import remove_elements
 
 

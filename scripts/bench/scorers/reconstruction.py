@@ -1,6 +1,6 @@
 """Layer-wise reconstruction against SparseGPT: seconds a layer, and what is lost of its output.
 
-    OPENBLAS_NUM_THREADS=1 python -m scripts.bench.reconstruction
+    OPENBLAS_NUM_THREADS=1 python -m scripts.bench.scorers.reconstruction
 
 Layers of several numbers of inputs, which are correlated and not negative, as behind a ReLU.
 SparseGPT is written from the formulas of its paper (Frantar & Alistarh, ICML 2023, arXiv
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     sizes = " ".join(map(str, args.sizes))
     results = {
-        "command": "OPENBLAS_NUM_THREADS=1 python -m scripts.bench.reconstruction "
+        "command": "OPENBLAS_NUM_THREADS=1 python -m scripts.bench.scorers.reconstruction "
         f"--sizes {sizes} --rows {args.rows} --rounds {args.rounds}",
         "versions": measuring.versions(),
         "machine": measuring.machine(),

@@ -1,11 +1,11 @@
 """Time and memory of the inverse-Fisher diagonal, beside two published algorithms.
 
-    python -m scripts.bench.fisher --out scripts/results/bench_fisher.json
-    python -m scripts.bench.fisher --resnet50 --out scripts/results/bench_fisher.json
+    python -m scripts.bench.scorers.fisher --out scripts/results/bench_fisher.json
+    python -m scripts.bench.scorers.fisher --resnet50 --out scripts/results/bench_fisher.json
 
 Random float32 gradients in the shape of a ResNet-20 (d = 268,336), lambda = 1e-5. Processor seconds
 on one thread, rounds interleaved, medians. Ours computes in float64, the references (written from
-their formulas in `bench_fisher_references.py`) in float32. Where a reference computes only some of
+their formulas in `fisher_references.py`) in float32. Where a reference computes only some of
 the blocks (`--blocks`), its seconds are extrapolated in proportion, and the results say so.
 Figures measured elsewhere, on another machine, stand beside them under that name.
 
@@ -36,7 +36,7 @@ import scipy
 import threadpoolctl
 
 import tfprune
-from scripts.bench.fisher_references import dynamic, recursion
+from scripts.bench.scorers.fisher_references import dynamic, recursion
 from tfprune.scorers.woodfisher.scorer import inverse_fisher_diagonal
 
 THREADS = 1
@@ -92,7 +92,7 @@ def main() -> None:
         results.once("resnet50", lambda: resnet50(arguments.scratch))
         return
     results.head(
-        command=f"python -m scripts.bench.fisher --rounds {arguments.rounds} "
+        command=f"python -m scripts.bench.scorers.fisher --rounds {arguments.rounds} "
         f"--reference-rounds {arguments.reference_rounds} --blocks {arguments.blocks}",
         d=sum(RESNET20),
     )

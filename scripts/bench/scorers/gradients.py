@@ -1,6 +1,6 @@
 """Processor time of per-example gradients of a ResNet-20, beside a compiled and an eager loop.
 
-    python -m scripts.bench.gradients
+    python -m scripts.bench.scorers.gradients
 
 Random images; rounds of the three ways are interleaved. Tracing is measured apart, in fresh
 compilations. Writes JSON with the median processor milliseconds for one example's gradient.
@@ -61,7 +61,7 @@ def main() -> None:
     each = {n: 1e3 * statistics.median(s) / ways[n][0] for n, s in seconds.items()}
     first, compiled = (seconds[name] for name in list(ways)[::3])
     result = {
-        "command": f"python -m scripts.bench.gradients --examples {args.examples} "
+        "command": f"python -m scripts.bench.scorers.gradients --examples {args.examples} "
         f"--rounds {args.rounds}",
         "machine": measuring.machine(),
         "threads": measuring.threads(),

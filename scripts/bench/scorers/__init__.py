@@ -1,0 +1,1 @@
+"""What scores cost: gradients, the inverse Fisher, layer-wise reconstruction."""
