@@ -8,6 +8,7 @@ from keras import layers
 import tfprune
 from tfprune import channels, scorers
 from tfprune.channels.choosing import scoring
+from tfprune.channels.choosing.selection import Candidates, Limits, refine
 
 
 def residual():
@@ -91,6 +92,16 @@ def test_budgets_are_met_within_three_percent(budget, value):
         )
         assert after / before == pytest.approx(value, rel=0.03)
     assert small.count_params() == plan.after.parameters
+
+
+def test_where_no_group_alone_comes_nearer_to_a_budget_two_do():
+    groups = [Candidates(np.arange(8.0), np.ones(8, bool)) for _ in range(2)]
+
+    def cost(widths):
+        return 10 * widths[0] + 9 * widths[1]
+
+    assert refine([5, 5], groups, Limits(), cost, 94, 0.5) == [4, 6]  # from 95
+    assert refine([5, 5], groups, Limits(), cost, 85, 0.5) == [4, 5]
 
 
 def test_multiply_adds_are_those_counted_by_hand():

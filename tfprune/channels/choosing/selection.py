@@ -1,7 +1,8 @@
 """Which channels go: the lowest scores, down to a budget. Pure functions of arrays."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -143,7 +144,7 @@ def refine(
     budget: float,
     slack: float,
 ) -> list[int]:
-    """Return widths nearer to the budget: one group after another takes its next width.
+    """Return widths nearer to the budget: one or two groups at a time take their next width.
 
     For models so small that one channel is more than the tolerance.
 
@@ -159,13 +160,25 @@ def refine(
     improved = True
     while improved and distance > slack:
         improved = False
-        for at, group in enumerate(groups):
-            widths = limits.widths(group)
-            place = widths.index(best[at]) if best[at] in widths else -1
-            for near in (place - 1, place + 1):
-                if group.share is not None or place < 0 or not 0 <= near < len(widths):
-                    continue
-                trial = [*best[:at], widths[near], *best[at + 1 :]]
-                if (found := abs(cost(trial) - budget)) < distance:
-                    best, distance, improved = trial, found, True
+        for trial in _neighbours(best, groups, limits):
+            if (found := abs(cost(trial) - budget)) < distance:
+                best, distance, improved = trial, found, True
+                break
     return best
+
+
+def _neighbours(
+    kept: list[int], groups: Sequence[Candidates], limits: Limits
+) -> Iterator[list[int]]:
+    """Yield widths in which one group, and then two groups, have their next width."""
+    moves = []
+    for at, group in enumerate(groups):
+        widths = limits.widths(group)
+        if group.share is None and kept[at] in widths:
+            place = widths.index(kept[at])
+            near = [place - 1] * (place > 0) + [place + 1] * (place + 1 < len(widths))
+            moves += [(at, widths[next_place]) for next_place in near]
+    for first, second in [*((move, move) for move in moves), *itertools.combinations(moves, 2)]:
+        trial = list(kept)
+        trial[second[0]], trial[first[0]] = second[1], first[1]
+        yield trial
