@@ -18,6 +18,12 @@ def fixed_seeds():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def two_replicas():
+    """One strategy a process: TensorFlow numbers the collective operations of each from 100 on."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture
 def data():
     """64 examples of 6 features and their 3 targets."""

@@ -234,7 +234,7 @@ def test_second_derivatives_are_taken_in_the_precision_of_the_weights(data, poli
     assert report.nonzeros == 15 + round(0.5 * 15)
 
 
-def test_two_replicas_give_the_gradients_of_one(data):
+def test_two_replicas_give_the_gradients_of_one(data, two_replicas):
     def gradients():
         keras.utils.set_random_seed(0)
         layers = [keras.Input((6,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(3)]
@@ -244,7 +244,7 @@ def test_two_replicas_give_the_gradients_of_one(data):
         return [*evidence.per_example().values(), *evidence.mean().values()]
 
     alone = gradients()
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_replicas.scope():
         together = gradients()
     assert len(alone) == 4
     for one, other in zip(alone, together):

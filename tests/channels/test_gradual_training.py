@@ -83,10 +83,9 @@ def test_scaled_losses_give_the_same_scores():
     assert np.allclose(*scores, rtol=1e-4) and scores[0].any()
 
 
-def test_replicas_score_alike_by_their_shares_of_the_batches():
+def test_replicas_score_alike_by_their_shares_of_the_batches(two_replicas):
     scores = []
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for scope, batch in ((strategy.scope, 8), (contextlib.nullcontext, 4)):
+    for scope, batch in ((two_replicas.scope, 8), (contextlib.nullcontext, 4)):
         keras.utils.set_random_seed(0)
         with scope():
             model = residual()

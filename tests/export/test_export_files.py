@@ -117,8 +117,8 @@ def test_a_benchmark_refuses_bad_numbers(options, error, files):
         benchmark(files, **options)
 
 
-def test_a_benchmark_needs_a_mapping_with_a_file(files):
-    with pytest.raises(TypeError, match="`paths` must map"):
-        benchmark(files["dense"])
+def test_a_benchmark_needs_a_file(files):
+    with pytest.raises(TypeError, match="`paths` must be a file"):
+        benchmark(files["dense"].encode())
     with pytest.raises(ValueError, match="at least one"):
         benchmark({})

@@ -277,7 +277,7 @@ def test_a_custom_loop_needs_two_lines(mlp, data):
     assert updater.step == 16
 
 
-def test_two_replicas_hold_the_masks_of_one(data):
+def test_two_replicas_hold_the_masks_of_one(data, two_replicas):
     def train():
         keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(20, name="hidden")])
@@ -287,11 +287,10 @@ def test_two_replicas_hold_the_masks_of_one(data):
         pruned.fit(dataset, shuffle=False, verbose=0, callbacks=[tfprune.UpdatePruningStep()])
         return pruned
 
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with two_replicas.scope():
         two = train()
     mask = two.layers[0].pruned[0].mask
-    copies = [np.array(value) for value in strategy.experimental_local_results(mask.value)]
+    copies = [np.array(value) for value in two_replicas.experimental_local_results(mask.value)]
     assert len(copies) == 2 and np.array_equal(*copies)
     assert sparsity(two, "hidden") == 0.5
     one = train()

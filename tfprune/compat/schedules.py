@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import numbers
 from typing import Self
 
 import keras
@@ -263,6 +264,11 @@ def to_core(schedule: object, *, pattern_sparsity: float | None = None) -> sched
         core = schedule.to_core()
     elif isinstance(schedule, PruningSchedule):
         return CustomSchedule(schedule, pattern_sparsity)
+    elif isinstance(schedule, numbers.Real):
+        raise TypeError(
+            "`pruning_schedule` must be a schedule, such as ConstantSparsity(0.5, 0). "
+            f"Received: pruning_schedule={schedule!r} (of type {type(schedule).__name__})."
+        )
     else:
         core = schedules.as_schedule(schedule, name="pruning_schedule")
     if pattern_sparsity is None or not hasattr(core, "with_final_sparsity"):

@@ -109,7 +109,7 @@ TAKEN: dict[str, set[str]] = {
     "probes": _COUNT | _OR_NONE,
     "pruned": _NOTHING,
     "pruning_policy": _OR_NONE,
-    "pruning_schedule": _SHARE,
+    "pruning_schedule": _NOTHING,
     "quantize": _OR_NONE,
     "quantizer": _OR_NONE,
     "refresh_batch_norm": _FLAG,
