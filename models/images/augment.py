@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 
@@ -31,7 +30,7 @@ def augmented(
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
 
     Example:
-        >>> images = tf.data.Dataset.from_tensor_slices((np.ones((2, 8, 8, 1)), [3, 5]))
+        >>> images = tf.data.Dataset.from_tensor_slices((tf.ones((2, 8, 8, 1)), [3, 5]))
         >>> [(image.shape, int(label)) for image, label in augmented(images, crop=1)]
         [(TensorShape([8, 8, 1]), 3), (TensorShape([8, 8, 1]), 5)]
     """
@@ -46,83 +45,6 @@ def augmented(
 
     pairs = tf.data.Dataset.zip((dataset, draws))
     return pairs.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def training_batches(
-    x: np.ndarray,
-    y: np.ndarray,
-    batch_size: int,
-    *,
-    epochs: int,
-    first_epoch: int = 0,
-    crop: int = 0,
-    flip: bool = False,
-    seed: int = 0,
-) -> tf.data.Dataset:
-    """Batches of several epochs, each shuffled and augmented in its own way.
-
-    Epoch e depends on the seed and on e alone: a training taken up at `first_epoch` sees what an
-    uninterrupted one would see from there on. An epoch has `len(x) // batch_size` batches; the
-    examples that are left over differ from epoch to epoch. For `fit`, pass that number as
-    `steps_per_epoch`, `first_epoch` as `initial_epoch`, and `shuffle=False`, since Keras warns that
-    it does not shuffle a data set.
-
-    Args:
-        x: images, (n, height, width, channels).
-        y: labels, (n,).
-        batch_size: examples in a batch, from 1 to n.
-        epochs: epochs of the whole training, at least 1.
-        first_epoch: the first one to give, counted from 0, less than `epochs`.
-        crop: pixels by which an image moves at most, at least 0; see `augmented`.
-        flip: whether images are mirrored with probability 1/2.
-        seed: of all draws, at least 0.
-
-    Returns:
-        A data set of (images, labels), in which every batch has `batch_size` examples.
-
-    Raises:
-        ValueError: if an argument is out of its range.
-
-    Example:
-        >>> x, y = np.zeros((5, 8, 8, 1)), np.arange(5)
-        >>> len(list(training_batches(x, y, 2, epochs=3, first_epoch=1)))
-        4
-    """
-    _check(crop, flip, seed)
-    if len(x) != len(y):
-        raise ValueError(f"`y` must have a label an image. Received: {len(y)} for {len(x)}")
-    if not 1 <= batch_size <= len(x):
-        raise ValueError(
-            f"`batch_size` must be from 1 to {len(x)}, the number of examples. "
-            f"Received: batch_size={batch_size}"
-        )
-    if not 0 <= first_epoch < epochs:
-        raise ValueError(
-            f"`first_epoch` must be from 0 to `epochs` - 1. "
-            f"Received: first_epoch={first_epoch}, epochs={epochs}"
-        )
-    with tf.device("CPU"):  # tf.data reads them there, and an accelerator has no room to waste
-        images, labels = tf.constant(x), tf.constant(y)
-    steps = len(x) // batch_size
-
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=key)
-        batches = tf.data.Dataset.from_tensor_slices(
-            tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        )
-        return batches.enumerate().map(lambda step, chosen: batch_of(key, step, chosen))
-
-    def batch_of(key: tf.Tensor, step: tf.Tensor, chosen: tf.Tensor) -> tuple[Any, Any]:
-        batch = tf.gather(images, chosen)
-        if crop or flip:
-            draw = tf.random.experimental.stateless_fold_in(key, step + 1)
-            batch = _moved(batch, draw, crop=crop, flip=flip)
-        return batch, tf.gather(labels, chosen)
-
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_of)
-    total = steps * (epochs - first_epoch)
-    return dataset.apply(tf.data.experimental.assert_cardinality(total)).prefetch(tf.data.AUTOTUNE)
 
 
 def _check(crop: int, flip: bool, seed: int) -> None:

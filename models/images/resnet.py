@@ -183,33 +183,3 @@ def _convolution(x, channels: int, name: str, norm: str, strides: int = 1):
         name=name,
     )(x)
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
-
-
-def crop_and_flip(images: np.ndarray, seed: int) -> np.ndarray:
-    """Return the images as the pretrained weights saw them in training, before `normalize`.
-
-    Each is padded by 4 black pixels on every side, cropped to its size at a random place, and
-    mirrored with probability 1/2.
-
-    Args:
-        images: (n, height, width, 3) in [0, 1].
-        seed: of the places and the mirroring.
-
-    Returns:
-        Array of the same shape and dtype.
-
-    Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
-
-    Example:
-        >>> crop_and_flip(np.ones((2, 32, 32, 3), np.float32), seed=0).shape
-        (2, 32, 32, 3)
-    """
-    random = np.random.default_rng(seed)
-    height, width = images.shape[1:3]
-    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    cropped = np.empty_like(images)
-    for index, (row, column) in enumerate(random.integers(0, 9, (len(images), 2))):
-        cropped[index] = padded[index, row : row + height, column : column + width]
-    mirrored = random.random(len(images)) < 0.5
-    cropped[mirrored] = cropped[mirrored, :, ::-1]
-    return cropped

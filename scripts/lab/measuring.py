@@ -58,6 +58,23 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in ("keras", backend, *_ALL)}
 
 
+def where() -> str:
+    """Return the backend that trains, its version, and the device it computes on.
+
+    Example:
+        >>> where().split()[0] == keras.backend.backend()
+        True
+    """
+    backend = keras.backend.backend()
+    device = "CPU"
+    if backend == "jax":
+        import jax
+
+        device = jax.devices()[0].device_kind
+    version = importlib.metadata.version(backend)
+    return f"{backend} {version} on {'a CPU' if device.lower() == 'cpu' else f'an {device}'}"
+
+
 def runtime_versions() -> dict[str, str]:
     """Return the versions of what runs .tflite files."""
     import ai_edge_litert

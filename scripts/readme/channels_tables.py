@@ -131,7 +131,7 @@ def accuracy(run: Row) -> Table:
         f"{dense['multiply_adds']['mean']:,.0f} multiply-adds. Trained with SGD, momentum 0.9, "
         "from a learning rate of 0.05 to 0 on a cosine, batches of 128, cropped and mirrored. The "
         "published figures are of another, larger network that was trained far longer. "
-        f"`{run['command']}`; {_environment(run)}."
+        f"{_trained_on(run)} `{run['command']}`; {_environment(run)}."
     )
     return ["channels chosen by", *(heading(1 - s) for s in left)], rows, about
 
@@ -139,9 +139,8 @@ def accuracy(run: Row) -> Table:
 def recovery(run: Row) -> Table:
     """What each step brings back: the best choice, which is trained on, beside L1."""
     trained = [row for row in run["trained"] if row["method"] != DENSE]
-    removed = [record for record in run["records"] if record["method"] != DENSE]
     left = sorted({row["sparsity"] for row in run["rows"]})
-    columns = [(name, s) for s in left for name in (best_choice(removed), L1)]
+    columns = [(name, s) for s in left for name in (best_choice(run["records"]), L1)]
     rows = []
     for measure, title in _STEPS.items():
         found = {(row["method"], row["sparsity"]): row[measure] for row in run["rows"]}
@@ -205,6 +204,11 @@ def _marked(row: Row | None, measure: str, best: float) -> str:
 def _environment(run: Row) -> str:
     trained = [row for row in run.get("trained", []) if row["method"] != DENSE]
     return environment({**run, "rows": [*run["rows"], *trained]})
+
+
+def _trained_on(run: Row) -> str:
+    places = dict.fromkeys(record["on"] for record in run["records"])
+    return f"Trained and measured by {' and by '.join(places)}."
 
 
 def _versions(run: Row) -> str:

@@ -25,7 +25,8 @@ import numpy as np
 import tfprune
 from models import Dataset, load_resnet20
 from models.data import arrays
-from models.images.resnet import crop_and_flip, normalize
+from models.images.batches import crop_and_flip
+from models.images.resnet import normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
 from scripts.lab.measuring import Evaluator

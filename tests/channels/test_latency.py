@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from tfprune import channels
-from tfprune.channels import planning
+from tfprune.channels.choosing import stopwatch
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.kept import Costs
 
@@ -53,7 +53,7 @@ class FakeStopwatch:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(planning, "Stopwatch", FakeStopwatch)
+    monkeypatch.setattr(stopwatch, "Stopwatch", FakeStopwatch)
     return FakeStopwatch
 
 

@@ -7,7 +7,7 @@ from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.choosing.budgets import Choice, budget_of, require_one_given
-from tfprune.channels.choosing.latency import Latency, Stopwatch, meet_latency
+from tfprune.channels.choosing.latency import Latency, meet_latency
 from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
 from tfprune.channels.choosing.selection import Candidates, Limits
 from tfprune.channels.choosing.wishes import require_plain, ruled_groups
@@ -18,7 +18,7 @@ from tfprune.channels.kept import Costs, Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.surgery import cut
 from tfprune.export.convert.requirements import check_model
-from tfprune.scorers.protocol import Scorer, preferred_distribution
+from tfprune.scorers.protocol import Scorer
 from tfprune.sparsity.rules import Rules
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
@@ -47,7 +47,7 @@ def plan(
     macs: float | None = None,
     parameters: float | None = None,
     latency_ms: float | None = None,
-    normalize: bool | None = None,
+    normalize: bool = True,
     inexact: bool = False,
     examples: int | None = 1000,
     seed: int = 0,
@@ -76,8 +76,8 @@ def plan(
             of this machine. Plans are exported and timed, in turns with the original, until one
             fits, which takes a few seconds a plan; the plan says what was measured. On TensorFlow.
         normalize: divide scores by their group's mean before groups are compared, so that no layer
-            collapses because its weights are small. None: unless the scorer estimates changes of
-            the loss, which compare as they are.
+            loses nearly all of its channels. False compares them as they are, which estimates of
+            the loss allow, but which measures worse (see scripts/results).
         inexact: remove channels that a layer normalization sees, too: what it computes from the
             others changes. They stay by default.
         examples: most examples used, >= 2; None uses all there are.
@@ -106,8 +106,7 @@ def plan(
     )
     require_flag("inexact", inexact)
     require_seed("seed", seed)
-    if normalize is not None:
-        require_flag("normalize", normalize)
+    require_flag("normalize", normalize)
     fractions = {"sparsity": sparsity, "macs": macs, "parameters": parameters}
     require_one_given(**fractions, latency_ms=latency_ms)
     if latency_ms is not None:
@@ -121,8 +120,6 @@ def plan(
     groups, shares = ruled_groups(reading, settled, rules, inexact=inexact)
     options = EvidenceOptions(data, loss, examples, verbose=False)
     scores = score_groups(reading, settled, groups, scorer, options, seed)
-    if normalize is None:
-        normalize = preferred_distribution(scorer) != "global"
     compared = [
         _normalized(found, group) if normalize else found for found, group in zip(scores, groups)
     ]
@@ -163,6 +160,8 @@ def _timed(
     reading: Reading, settled: Settled, choice: Choice, latency_ms: float
 ) -> tuple[list[int], Latency]:
     """Return widths whose exported model takes so long, and what was measured of it."""
+    from tfprune.channels.choosing.stopwatch import Stopwatch  # all else goes without LiteRT
+
     with Stopwatch(reading.model) as stopwatch:
 
         def timed(widths: list[int]) -> Latency:

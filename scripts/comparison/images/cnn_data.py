@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import keras
+import numpy as np
+
 import models
 from models.data import prepared
-from models.images.augment import training_batches
-from models.images.resnet import MEAN, STD, normalize
+from models.images.batches import training_batches
+from models.images.resnet import normalize
 from scripts.comparison.images.cnn_presets import Preset
 from scripts.lab import fingerprints
 
@@ -34,8 +37,8 @@ class Images(Protocol):
     def epoch(self, seed: int, epoch: int) -> Any:
         """Return every training batch once, in an order that seed and epoch fix."""
 
-    def test(self) -> Any:
-        """Return batches of (images, labels) to measure with."""
+    def evaluate(self, model: keras.Model) -> dict[str, float]:
+        """Return loss and metrics of a compiled model on all test images."""
 
     def fingerprint(self) -> str:
         """Return what tells these images from others."""
@@ -79,16 +82,15 @@ class Small:
             flip=True,
             seed=seed,
         )
-        if self.preset.normalize:  # what is moved in from outside is black before
-            batches = batches.map(lambda images, labels: ((images - MEAN) / STD, labels))
-        return batches.take(self.steps)
+        return ((self._scaled(images), labels) for images, labels in batches)
 
-    def test(self) -> Any:
-        import tensorflow as tf
+    def evaluate(self, model: keras.Model) -> dict[str, float]:
+        x, y = self._scaled(self.images.x_test), self.images.y_test
+        return model.evaluate(x, y, batch_size=_EVALUATED, verbose=0, return_dict=True)
 
-        images = self.images.x_test
-        images = normalize(images) if self.preset.normalize else images
-        return tf.data.Dataset.from_tensor_slices((images, self.images.y_test)).batch(_EVALUATED)
+    def _scaled(self, images: np.ndarray) -> np.ndarray:
+        # After they were moved: what is moved in from outside is black.
+        return normalize(images) if self.preset.normalize else images
 
     def fingerprint(self) -> str:
         images = self.images
@@ -123,8 +125,8 @@ class ImageNet:
     def epoch(self, seed: int, epoch: int) -> Any:
         return self._batches("train", training=True, seed=seed * 10_000 + epoch).take(self.steps)
 
-    def test(self) -> Any:
-        return self._batches("validation")
+    def evaluate(self, model: keras.Model) -> dict[str, float]:
+        return model.evaluate(self._batches("validation"), verbose=0, return_dict=True)
 
     def fingerprint(self) -> str:
         return IMAGENET  # too large to read for this

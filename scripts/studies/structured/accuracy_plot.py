@@ -19,6 +19,7 @@ COLOURS = {
     "random": "#c9c9c9",
     "bn_scale": "#b08fd0",
     "taylor": "#1f4e86",
+    "taylor_normalized": "#2f9e77",
     "fisher": "#d1603d",
     "taylor_2": "#4c8bc9",
 }
@@ -56,9 +57,7 @@ def write(results: dict[str, Any], file: Path) -> None:
 
 def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None:
     axes.set_title("Trained on (taught: by the dense network)")
-    names = dict.fromkeys(row["method"] for row in results["trained"] if row is not dense)
-    longest = max((stage_of(name).epochs for name in names), default=0)
-    for name in names:
+    for name in dict.fromkeys(row["method"] for row in results["trained"] if row is not dense):
         rows = [row for row in results["trained"] if row["method"] == name]
         stage = stage_of(name)
         taught = ", taught" if stage.distilled else ""
@@ -71,7 +70,6 @@ def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None
             color=COLOURS[stage.choice],
             marker="o",
             linestyle="-" if stage.distilled else "--",
-            alpha=1.0 if stage.epochs == longest else 0.6,
         )
 
 

@@ -2,10 +2,11 @@
 
     python -m scripts.studies.structured resnet20
 
-Every choice of channels is measured at once and with batch normalization estimated again, on images
-that the seed chooses. The choice that does best then, L1 aside, and L1 are trained on for the same
-few epochs, with the dense network as teacher and without; the best one longer besides. A run that
-was stopped goes on from its last checkpoint. Writes a JSON file and, beside it, a PNG plot.
+Every choice of channels is measured at once, with batch normalization estimated again on images
+that the seed chooses, and after the same few epochs of training, with the dense network as teacher
+and without. The choice that does best then, L1 aside, and L1 are repeated with other seeds. A run
+that was stopped goes on from its last checkpoint. Writes a JSON file and, beside it, a PNG plot.
+`KERAS_BACKEND=jax` trains on an accelerator, without TensorFlow.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from scripts.studies.structured.presets import (
     PUBLISHED,
     Preset,
     Stage,
+    stage_of,
 )
 from scripts.studies.structured.runs import Experiment
 from tfprune.support.number_argument import number
@@ -38,65 +40,60 @@ from tfprune.support.number_argument import number
 PROGRAM = "structured"
 CHECKPOINTS = ROOT / "results" / PROGRAM
 SEEDS = (0, 1, 2)
-TRAINED = (0.5, 0.25)  # budgets after which the network is trained on
 MEASURES = ("parameters", "multiply_adds")
 
 
-def removals(preset: Preset, seeds: Sequence[int], best: str | None = None) -> list[Job]:
-    """Return what is removed at once: every choice with the first seed, two with the others.
+def removals(preset: Preset, seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
+    """Return what is removed at once.
 
     Args:
         preset: of the network.
         seeds: of the choice of images.
-        best: name of the best choice; None leaves the other seeds out.
+        names: of the choices of channels.
     """
-    jobs = []
-    for seed in seeds[: 1 if best is None else None]:
-        for name, choice in CHOICES.items():
-            if seed == seeds[0] or name in (best, L1):
-                options = {"choice": name, **choice.describe()}
-                seconds = choice.seconds + 30.0
-                jobs += [Job(name, 1 - macs, seed, options, seconds) for macs in BUDGETS]
-    return jobs
+    return [
+        Job(name, 1 - macs, seed, _options(name), CHOICES[name].seconds + 30.0)
+        for seed in seeds
+        for name in names
+        for macs in BUDGETS
+    ]
 
 
-def recoveries(preset: Preset, seeds: Sequence[int], best: str) -> list[Job]:
-    """Return the trainings of the best choice and of L1, then the long ones of the best one."""
-    jobs = []
-    for seed in seeds:
-        for macs in TRAINED:
-            for name in (best, L1):
-                for distilled in (True, False):
-                    jobs.append(_recovery(preset, name, macs, seed, preset.epochs, distilled))
-        if seed == seeds[0]:
-            jobs += [
-                _recovery(preset, best, macs, seed, preset.long_epochs, True) for macs in TRAINED
-            ]
-    return jobs
+def recoveries(preset: Preset, seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
+    """Return the trainings that follow the removals, with a teacher and without."""
+    return [
+        Job(
+            Stage(name, distilled, preset.epochs).method,
+            1 - macs,
+            seed,
+            {**_options(name), **preset.recovery(distilled)},
+            preset.epochs * preset.epoch_seconds * (macs + 0.3 * distilled),
+        )
+        for seed in seeds
+        for macs in BUDGETS
+        for name in names
+        for distilled in (True, False)
+    ]
 
 
-def _recovery(
-    preset: Preset, name: str, macs: float, seed: int, epochs: int, distilled: bool
-) -> Job:
-    options = {"choice": name, **CHOICES[name].describe(), **preset.describe()}
-    options |= {"epochs": epochs, "distilled": distilled}
-    seconds = epochs * preset.epoch_seconds * (macs + 0.3 * distilled)
-    return Job(Stage(name, distilled, epochs).method, 1 - macs, seed, options, seconds)
+def _options(name: str) -> dict[str, Any]:
+    return {"choice": name, **CHOICES[name].describe()}
 
 
 def best_choice(records: Sequence[Record]) -> str:
-    """Return the choice, L1 aside, that does best once batch normalization is estimated again.
+    """Return the choice, L1 aside, that does best once it was trained on with its teacher.
 
     Example:
-        >>> best_choice([{"method": name, "seed": 0, "accuracy_after": value}
+        >>> best_choice([{"method": f"{name}-distilled-2", "seed": 0, "accuracy": value}
         ...     for name, value in (("l1", 0.9), ("taylor", 0.8), ("random", 0.5))])
         'taylor'
     """
     found: dict[str, list[float]] = {}
-    first = records[0]["seed"]
-    for record in records:
-        if record["seed"] == first and record["method"] in {*CHOICES} - {L1}:
-            found.setdefault(record["method"], []).append(record["accuracy_after"])
+    trained = [record for record in records if "accuracy" in record and record["method"] != DENSE]
+    for record in trained:
+        stage = stage_of(record["method"])
+        if record["seed"] == trained[0]["seed"] and stage.distilled and stage.choice != L1:
+            found.setdefault(stage.choice, []).append(record["accuracy"])
     return max(found, key=lambda name: statistics.mean(found[name]))
 
 
@@ -107,7 +104,7 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
     at_once = ("accuracy_before", "accuracy_after", *MEASURES)
     return {
         "command": f"python -m scripts.studies.structured {settings['preset']}",
-        "versions": settings["versions"],
+        "versions": measuring.versions(),
         "labels": {name: choice.label for name, choice in CHOICES.items()},
         "published": PUBLISHED,
         "rows": experiments.aggregate(removed, at_once),
@@ -156,8 +153,6 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
     settings = {
         "preset": args.preset,
         "weights": weights and weights.name,
-        "threads": measuring.threads(),
-        "versions": measuring.versions(),
     }
 
     def work() -> None:
@@ -165,12 +160,14 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         images = load("cifar10", args.data_dir)
         folder = args.checkpoints / args.preset
         experiment = Experiment(preset, images, weights, folder, args.changed)
-        seconds = 10.0 + preset.dense_epochs * preset.epoch_seconds
-        dense = Job(DENSE, 0.0, 0, preset.describe(), seconds)
-        experiments.run_all([dense, *removals(preset, args.seeds)], results, experiment.run)
-        best = best_choice(results.records[1:])
-        further = [*recoveries(preset, args.seeds, best), *removals(preset, args.seeds, best)]
-        experiments.run_all(further, results, experiment.run)
+        first, *others = args.seeds
+        dense = Job(DENSE, 0.0, 0, preset.describe(), preset.dense_epochs * preset.epoch_seconds)
+        jobs = [dense, *removals(preset, [first], [*CHOICES])]
+        jobs += recoveries(preset, [first], preset.trained)
+        experiments.run_all(jobs, results, experiment.run)
+        repeated = (best_choice(results.records), L1)
+        jobs = [make(preset, others, repeated) for make in (removals, recoveries)]
+        experiments.run_all(sum(jobs, []), results, experiment.run)
         plot = out.with_suffix(".png")
         accuracy_plot.write(summarize(settings, results.records), plot)
         experiments.say(f"wrote {plot}")

@@ -10,7 +10,6 @@ import keras
 from models.images.resnet import small_image_resnet
 from tfprune.channels import BatchNormScale
 from tfprune.scorers import Fisher, Magnitude, Random, Taylor
-from tfprune.scorers.protocol import preferred_distribution
 
 BUDGETS = (0.5, 0.25, 0.75)  # multiply-adds that are left
 DENSE, L1 = "dense", "l1"
@@ -36,19 +35,18 @@ class Choice:
         scorer: seed -> scorer.
         examples: that it sees; 0 for none.
         seconds: expected on one core.
+        normalize: whether scores are divided by the mean of their group.
     """
 
     label: str
     scorer: Callable[[int], Any]
     examples: int = 0
     seconds: float = 0.0
-
-    def normalizes(self) -> bool:
-        """Return whether scores are divided by the mean of their group, as `plan` does."""
-        return preferred_distribution(self.scorer(0)) != "global"
+    normalize: bool = True
 
     def describe(self) -> dict[str, Any]:
-        return {"scorer": repr(self.scorer(0)), "examples": self.examples}
+        given = {"scorer": repr(self.scorer(0)), "examples": self.examples}
+        return {**given, "normalize": self.normalize}
 
 
 def _fixed(scorer: Any) -> Callable[[int], Any]:
@@ -59,12 +57,19 @@ CHOICES = {
     L1: Choice("L1 norm", _fixed(Magnitude())),
     "random": Choice("random", lambda seed: Random(seed=seed)),
     "bn_scale": Choice("batch normalization's scale", _fixed(BatchNormScale())),
-    "taylor": Choice("Taylor on gates", _fixed(Taylor(on="gates")), 1000, 15),
-    "fisher": Choice("diagonal Fisher", _fixed(Fisher()), 1000, 60),
+    "taylor_normalized": Choice("Taylor on gates", _fixed(Taylor(on="gates")), 1000, 15),
+    "taylor": Choice(
+        "Taylor on gates, not normalized", _fixed(Taylor(on="gates")), 1000, 15, normalize=False
+    ),
     # One Hessian-vector product a gate: fewer examples, in micro-batches of 32 as before.
     "taylor_2": Choice(
-        "Taylor on gates, second order", _fixed(Taylor(on="gates", order=2)), 64, 600
+        "second-order Taylor on gates, not normalized",
+        _fixed(Taylor(on="gates", order=2)),
+        64,
+        600,
+        normalize=False,
     ),
+    "fisher": Choice("diagonal Fisher, not normalized", _fixed(Fisher()), 1000, 60, False),
 }
 
 
@@ -76,9 +81,10 @@ class Preset:
         build: classes -> network with logits.
         weights: file of its weights in the folder of shared data; None trains it.
         dense_epochs: of that training.
+        dense_rate: learning rate of that training, at first.
         epochs: of what follows a removal.
-        long_epochs: of one such training of the best choice, for each of the budgets below 0.75.
-        learning_rate: at first; it ends at 0 on a cosine.
+        learning_rate: of that, at first; both end at 0 on a cosine.
+        trained: names of the choices that are trained on.
         batch_size: images a step.
         part: steps between checkpoints, at most.
         epoch_seconds: of the dense network on one core.
@@ -87,29 +93,44 @@ class Preset:
     build: Callable[..., keras.Model]
     weights: str | None
     dense_epochs: int = 0
-    epochs: int = 2
-    long_epochs: int = 12
+    dense_rate: float = 0.1
+    epochs: int = 12
     learning_rate: float = 0.05
+    trained: tuple[str, ...] = tuple(CHOICES)
     batch_size: int = 128
     part: int = 80
     epoch_seconds: float = 180.0
 
     def describe(self) -> dict[str, Any]:
-        names = ("dense_epochs", "learning_rate", "batch_size")
+        """Return what decides how the dense network comes out."""
+        names = ("dense_epochs", "dense_rate", "batch_size")
         return {name: getattr(self, name) for name in names}
+
+    def recovery(self, distilled: bool) -> dict[str, Any]:
+        """Return what decides how a training after a removal comes out."""
+        own = {"epochs": self.epochs, "learning_rate": self.learning_rate, "distilled": distilled}
+        return {**self.describe(), **own}
 
 
 PRESETS = {
     "resnet20": Preset(
         partial(small_image_resnet, 20), "resnet20_cifar10/resnet20_cifar10_keras.npz"
     ),
-    "resnet56": Preset(partial(small_image_resnet, 56), None, dense_epochs=80, epoch_seconds=540.0),
+    "resnet56": Preset(
+        partial(small_image_resnet, 56),
+        None,
+        dense_epochs=60,
+        dense_rate=0.2,
+        learning_rate=0.1,
+        trained=(L1, "bn_scale", "taylor", "taylor_normalized"),
+        batch_size=256,
+        epoch_seconds=540.0,
+    ),
     "tiny": Preset(  # shows in seconds that everything runs
         partial(small_image_resnet, 8, width=4),
         None,
-        1,
-        1,
-        2,
+        dense_epochs=1,
+        epochs=2,
         batch_size=16,
         part=2,
         epoch_seconds=1.0,

@@ -10,8 +10,9 @@ import numpy as np
 import tfprune
 from models import Dataset, training_batches
 from models.images import pretrained
-from models.images.resnet import MEAN, STD, crop_and_flip, normalize
-from scripts.lab import fingerprints
+from models.images.batches import crop_and_flip
+from models.images.resnet import normalize
+from scripts.lab import fingerprints, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
@@ -72,7 +73,10 @@ class Experiment:
     _kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, job: Job) -> dict[str, Any]:
-        """Return what a job measured."""
+        """Return what a job measured, and where it ran."""
+        return {**self._measured(job), "on": measuring.where()}
+
+    def _measured(self, job: Job) -> dict[str, Any]:
         if job.method == DENSE:
             model, spent = self._dense()
             return {"accuracy": self._accuracy(model), **self._size(model), **spent}
@@ -90,7 +94,7 @@ class Experiment:
         model = student
         if job.options["distilled"]:
             model = tfprune.distill(student, self._dense()[0], temperature=4.0, alpha=0.7)
-        spent = self._train(model, job, job.options["epochs"], job.seed)
+        spent = self._train(model, job, job.options["epochs"], job.options["learning_rate"])
         return {"accuracy": self._accuracy(student), **self._size(student), **spent}
 
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:
@@ -102,7 +106,8 @@ class Experiment:
                 model = pretrained.load(self.weights, "the network", lambda arrays: model)
             else:
                 job = Job(DENSE, 0.0, 0, self.preset.describe())
-                spent = self._train(model, job, self.preset.dense_epochs, 0)
+                epochs, rate = self.preset.dense_epochs, self.preset.dense_rate
+                spent = self._train(model, job, epochs, rate)
             self._kept[DENSE] = model, spent
         return self._kept[DENSE]
 
@@ -111,7 +116,7 @@ class Experiment:
         model = self._dense()[0]
         name = job.options["choice"]
         key, choice = (name, job.seed), CHOICES[name]
-        options: dict[str, Any] = {"macs": 1 - job.sparsity, "normalize": choice.normalizes()}
+        options: dict[str, Any] = {"macs": 1 - job.sparsity, "normalize": choice.normalize}
         code = self._made_by()["code"]
         file = self.folder / f"{self.images.name}-scores-{name}-{job.seed}-{code}.npy"
         if key not in self._kept and file.exists():
@@ -129,14 +134,15 @@ class Experiment:
                     np.save(opened, self._kept[key].scores)
         return channels.prune(model, plan)
 
-    def _train(self, model: keras.Model, job: Job, epochs: int, seed: int) -> dict[str, float]:
+    def _train(self, model: keras.Model, job: Job, epochs: int, rate: float) -> dict[str, float]:
         """Train a model for so many epochs, from its last checkpoint; return what that took."""
-        size, images = self.preset.batch_size, self.images
+        size, images, seed = self.preset.batch_size, self.images, job.seed
         steps = len(images.x_train) // size
         part = max(n for n in range(1, min(self.preset.part, steps) + 1) if steps % n == 0)
         keras.utils.set_random_seed(seed)
-        optimizer = _optimizer(self.preset.learning_rate, epochs * steps)
-        model.compile(optimizer, _loss(), jit_compile=False)  # XLA is slower on a CPU
+        optimizer = _optimizer(rate, epochs * steps)
+        # XLA is slower than TensorFlow on a CPU, and all that JAX has.
+        model.compile(optimizer, _loss(), jit_compile=keras.backend.backend() != "tensorflow")
         file = self.folder / f"{images.name}-{job.method}-{job.sparsity:g}-{seed}.npz"
         settings = {**job.key, **job.options, "steps": epochs * steps}
         checkpoint = Checkpoint(file, settings, self._made_by(), changed=self.changed)
@@ -148,12 +154,13 @@ class Experiment:
                 size,
                 epochs=epochs,
                 first_epoch=done // steps,
+                first_step=done % steps,
                 crop=4,
                 flip=True,
                 seed=seed,
-            ).map(lambda x, y: ((x - MEAN) / STD, y))
+            )
             model.fit(
-                batches.skip(done % steps),
+                ((normalize(x), y) for x, y in batches),
                 epochs=epochs * steps // part,
                 initial_epoch=done // part,
                 steps_per_epoch=part,
@@ -191,7 +198,8 @@ def _optimizer(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm), warmup_target=learning_rate, warmup_steps=warm
     )
-    return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    # With this momentum, 1e-4 in the gradient, as the given weights were trained.
+    return keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=1e-3)
 
 
 def _loss() -> keras.losses.Loss:

@@ -1,11 +1,10 @@
 """models/images/augment.py: what is moved, how far, and that it can be repeated."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import augmented, training_batches
+from models import augmented
 
 # Every pixel its own number, none of them the 0 that is padded.
 IMAGES = np.arange(1, 1 + 40 * 6 * 5 * 2, dtype="float32").reshape(40, 6, 5, 2)
@@ -37,10 +36,6 @@ def moves(dataset, crop):
 def dataset(batch_size=None):
     examples = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
     return examples if batch_size is None else examples.batch(batch_size)
-
-
-def labels_of(batches):
-    return [labels.tolist() for _, labels in batches.as_numpy_iterator()]
 
 
 def same(first, second):
@@ -79,63 +74,6 @@ def test_types_of_images_are_kept():
     assert augmented(bytes_).element_spec == bytes_.element_spec
 
 
-def test_an_epoch_has_every_example_once_in_an_order_of_its_own():
-    batches = labels_of(training_batches(IMAGES, LABELS, 8, epochs=2))
-    assert [len(batch) for batch in batches] == [8] * 10
-    first, second = np.ravel(batches[:5]).tolist(), np.ravel(batches[5:]).tolist()
-    assert sorted(first) == sorted(second) == list(range(40)) and first != second
-
-
-def test_examples_left_over_by_whole_batches_are_dropped():
-    batches = training_batches(IMAGES, LABELS, 12, epochs=2)
-    assert len(batches) == 6
-    assert [len(batch) for batch in labels_of(batches)] == [12] * 6
-    assert len({*sum(labels_of(batches)[:3], [])}) == 36
-
-
-def test_batches_of_training_are_augmented_anew_in_each_epoch():
-    found = moves(training_batches(IMAGES, LABELS, 8, epochs=2, crop=1, flip=True), 1)
-    assert set(found) == {(r, c, m) for r in range(3) for c in range(3) for m in (False, True)}
-    assert found[:40] != found[40:]
-    plain = moves(training_batches(IMAGES, LABELS, 8, epochs=1), 0)
-    assert plain == [(0, 0, False)] * 40
-
-
-def test_a_training_taken_up_sees_what_an_uninterrupted_one_would():
-    def make(**options):
-        return training_batches(IMAGES, LABELS, 8, epochs=3, crop=2, flip=True, **options)
-
-    assert same(make(seed=5, first_epoch=2), make(seed=5).skip(10))
-    assert not same(make(seed=6), make(seed=5))
-
-
-def test_fit_takes_an_epoch_at_a_time_and_resumes():
-    def trained(first_epoch, model):
-        batches = training_batches(IMAGES, LABELS, 12, epochs=3, first_epoch=first_epoch, crop=1)
-        model.fit(
-            batches,
-            epochs=3 if first_epoch else 2,
-            initial_epoch=first_epoch,
-            steps_per_epoch=3,
-            shuffle=False,
-            verbose=0,
-        )
-        return model
-
-    def fresh():
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((6, 5, 2)), keras.layers.Flatten()])
-        model.add(keras.layers.Dense(1))
-        model.compile(keras.optimizers.SGD(1e-8), "mse")
-        return model
-
-    resumed = trained(2, trained(0, fresh()))
-    whole = fresh()
-    batches = training_batches(IMAGES, LABELS, 12, epochs=3, crop=1)
-    whole.fit(batches, epochs=3, steps_per_epoch=3, shuffle=False, verbose=0)
-    np.testing.assert_array_equal(resumed.layers[-1].kernel, whole.layers[-1].kernel)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -148,20 +86,3 @@ def test_fit_takes_an_epoch_at_a_time_and_resumes():
 def test_impossible_augmentation_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         augmented(dataset(), **options)
-    with pytest.raises(ValueError, match=message):
-        training_batches(IMAGES, LABELS, 8, epochs=1, **options)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((LABELS, 0), {"epochs": 1}, "`batch_size` must be from 1 to 40"),
-        ((LABELS, 41), {"epochs": 1}, "Received: batch_size=41"),
-        ((LABELS[:9], 2), {"epochs": 1}, "`y` must have a label an image. Received: 9 for 40"),
-        ((LABELS, 2), {"epochs": 2, "first_epoch": 2}, "`first_epoch` must be from 0 to `epochs`"),
-        ((LABELS, 2), {"epochs": 0}, "Received: first_epoch=0, epochs=0"),
-    ],
-)
-def test_impossible_batches_are_refused(arguments, options, message):
-    with pytest.raises(ValueError, match=message):
-        training_batches(IMAGES, *arguments, **options)

@@ -1,5 +1,7 @@
 """scripts/studies/structured, with a ResNet-8 of width 4 on random images."""
 
+import contextlib
+import dataclasses
 import json
 import shlex
 import shutil
@@ -15,6 +17,7 @@ from scripts.studies.structured.presets import BUDGETS, CHOICES, L1, PRESETS, st
 from tfprune.scorers import Fisher
 
 TINY = PRESETS["tiny"]
+TRAINED = (L1, "bn_scale")
 
 
 @pytest.fixture(scope="module")
@@ -35,51 +38,65 @@ def content(folder):
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.fixture(scope="module")
+@contextlib.contextmanager
 def few():
     """Two choices of channels and one budget in place of all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "BUDGETS", (0.5,))
-        patch.setattr(command, "TRAINED", (0.5,))
-        patch.setattr(command, "CHOICES", {name: CHOICES[name] for name in (L1, "bn_scale")})
+        patch.setattr(command, "CHOICES", {name: CHOICES[name] for name in TRAINED})
+        patch.setitem(PRESETS, "tiny", dataclasses.replace(TINY, trained=TRAINED))
         yield
 
 
 @pytest.fixture(scope="module")
-def finished(few, images, tmp_path_factory):
+def finished(images, tmp_path_factory):
     """The folder of a whole run."""
     folder = tmp_path_factory.mktemp("structured")
-    assert command.main(arguments(folder), load=lambda name, where: images) == 0
+    with few():
+        assert command.main(arguments(folder), load=lambda name, where: images) == 0
     return folder
 
 
-def test_all_choices_are_removed_at_once_with_the_first_seed_and_two_with_the_others():
-    first = command.removals(TINY, [3, 4])
-    assert [(job.method, job.sparsity) for job in first] == [
-        (name, 1 - macs) for name in CHOICES for macs in BUDGETS
+def test_every_choice_is_removed_at_once_to_every_budget():
+    jobs = command.removals(TINY, [3, 4], [*CHOICES])
+    assert [(job.seed, job.method, job.sparsity) for job in jobs] == [
+        (seed, name, 1 - macs) for seed in (3, 4) for name in CHOICES for macs in BUDGETS
     ]
-    every = command.removals(TINY, [3, 4], "taylor")
-    assert every[: len(first)] == first
-    assert {(job.method, job.seed) for job in every[len(first) :]} == {("l1", 4), ("taylor", 4)}
 
 
-def test_the_best_choice_and_l1_are_trained_alike_and_the_best_one_longer_once():
-    jobs = command.recoveries(PRESETS["resnet20"], [0, 1], "taylor")
-    stages = [(job.seed, job.sparsity, stage_of(job.method)) for job in jobs]
-    for seed in (0, 1):
-        for sparsity in (0.5, 0.75):
-            found = {s for at, removed, s in stages if (at, removed) == (seed, sparsity)}
-            short = {(s.choice, s.distilled) for s in found if s.epochs == 2}
-            assert short == {(name, how) for name in ("taylor", L1) for how in (True, False)}
-    long = [(seed, s.choice, s.distilled) for seed, _, s in stages if s.epochs == 12]
-    assert long == [(0, "taylor", True)] * 2
+def test_choices_are_trained_alike_with_a_teacher_and_without():
+    jobs = command.recoveries(PRESETS["resnet20"], [0, 1], ["taylor", L1])
+    stages = [(job.seed, job.sparsity, *vars(stage_of(job.method)).values()) for job in jobs]
+    assert sorted(stages) == sorted(
+        (seed, 1 - macs, name, distilled, 12)
+        for seed in (0, 1)
+        for macs in BUDGETS
+        for name in ("taylor", L1)
+        for distilled in (True, False)
+    )
+
+
+def test_the_best_choice_and_l1_are_repeated_with_the_other_seeds(images, tmp_path, monkeypatch):
+    def measured(self, job):
+        accuracy = {"taylor": 0.9, L1: 0.95}.get(job.options.get("choice"), 0.5)
+        names = ("accuracy",) if "epochs" in job.options else ("accuracy_before", "accuracy_after")
+        names = ("accuracy",) if job.method == "dense" else names
+        return {**dict.fromkeys(names, accuracy), "parameters": 1, "multiply_adds": 1}
+
+    monkeypatch.setattr(runs.Experiment, "run", measured)
+    seeds = [*arguments(tmp_path)[:1], "--seeds", "3", "4", *arguments(tmp_path)[3:]]
+    assert command.main(seeds, load=lambda name, where: images) == 0
+    records = content(tmp_path)["records"]
+    assert {r["options"]["choice"] for r in records if r["seed"] == 3} == {*CHOICES}
+    repeated = [r["options"]["choice"] for r in records if r["seed"] == 4]
+    assert {*repeated} == {"taylor", L1} and len(repeated) == 2 * len(BUDGETS) * 3
 
 
 def test_records_hold_accuracies_and_the_multiply_adds_that_were_asked_for(finished):
     found = content(finished)
     methods = [record["method"] for record in found["records"]]
-    trained = [f"{c}-{how}-1" for c in ("bn_scale", L1) for how in ("distilled", "tuned")]
-    assert methods == ["dense", L1, "bn_scale", *trained, "bn_scale-distilled-2"]
+    trained = [f"{name}-{how}-2" for name in TRAINED for how in ("distilled", "tuned")]
+    assert methods == ["dense", *TRAINED, *trained]
     dense, *others = found["records"]
     for record in others:
         assert record["multiply_adds"] == pytest.approx(0.5 * dense["multiply_adds"], rel=0.03)
@@ -92,11 +109,10 @@ def test_tables_of_the_run_can_be_made(finished):
     run = content(finished)
     headings, rows, about = channels_tables.accuracy(run)
     assert headings == ["channels chosen by", "50 %"] and f"`{run['command']}`" in about
-    assert ["L1 norm, 1 epoch"] == [row[0] for row in rows if row[0] == "L1 norm, 1 epoch"]
+    assert ["L1 norm, 2 epochs"] == [row[0] for row in rows if row[0] == "L1 norm, 2 epochs"]
     headings, rows, _ = channels_tables.recovery(run)
     assert headings[1:] == ["batch normalization's scale, 50 % left", "L1 norm, 50 % left"]
-    assert rows[-1][0] == "then 2 epochs with the dense network as teacher"
-    assert rows[-1][1] and not rows[-1][2]  # L1 is not trained for long
+    assert rows[-1][0] == "then 2 epochs with the dense network as teacher" and all(rows[-1])
 
 
 def test_the_plot_is_a_png_beside_the_results(finished):
@@ -106,7 +122,8 @@ def test_the_plot_is_a_png_beside_the_results(finished):
 def test_a_finished_run_started_again_computes_nothing(finished, images, monkeypatch):
     before = (finished / "results.json").read_bytes()
     monkeypatch.setattr(runs.Experiment, "run", None)
-    assert command.main(arguments(finished), load=lambda name, where: images) == 0
+    with few():
+        assert command.main(arguments(finished), load=lambda name, where: images) == 0
     assert (finished / "results.json").read_bytes() == before
 
 
@@ -115,7 +132,8 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
 ):
     dense, long = "cifar10-dense-0-0.npz", "cifar10-bn_scale-distilled-2-0.5-0.npz"
     shutil.copy(finished / "checkpoints" / "tiny" / dense, tmp_path)
-    (job,) = (j for j in command.recoveries(TINY, [0], "bn_scale") if "-2" in j.method)
+    taught = (j for j in command.recoveries(TINY, [0], ["bn_scale"]) if j.options["distilled"])
+    job = next(job for job in taught if job.sparsity == 0.5)
     write, written = runs.Checkpoint.on_epoch_end, []
 
     def stop_once(self, epoch, logs=None):
@@ -157,4 +175,5 @@ def test_missing_weights_end_in_one_line(images, tmp_path, capsys):
 
 def test_choices_say_what_they_are():
     described = CHOICES["fisher"].describe()
-    assert described == {"scorer": repr(Fisher()), "examples": 1000}
+    assert described == {"scorer": repr(Fisher()), "examples": 1000, "normalize": False}
+    assert CHOICES["taylor_normalized"].normalize and not CHOICES["taylor"].normalize

@@ -93,7 +93,7 @@ TAKEN: dict[str, set[str]] = {
     "model": _NOTHING,
     "momentum": _SHARE,
     "name": {"None", "text", "NUL"},
-    "normalize": _FLAG | _OR_NONE,
+    "normalize": _FLAG,
     "on": _NOTHING,
     "on_stage": _OR_NONE,
     "optimizer": _OR_NONE,

@@ -6,22 +6,11 @@ original's latency, as it was measured first, divided by the median speed-up ove
 """
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Callable
-from types import TracebackType
-
-import keras
-import numpy as np
 
 from tfprune.channels.choosing.budgets import Choice
 from tfprune.channels.choosing.selection import TOLERANCE, search
-from tfprune.export.run import runtime
-from tfprune.export.run.bench import median_interval
-from tfprune.export.tflite import to_tflite
 
-_RUNS, _WARM_UP = 50, 5  # turns of each file that are timed, and that are not
-_TICK = 1e-9  # seconds; the clock of processor time may stand still over a very short inference
 _INSIDE = 0.1  # of a bracket: the next plan is at least this far from its ends
 
 
@@ -50,57 +39,6 @@ class Latency:
             f"latency {self.before_ms:.3g} -> {self.after_ms:.3g} ms "
             f"({self.speed_up:.2f} times as fast, {self.low:.2f} to {self.high:.2f}), {self.how}"
         )
-
-
-class Stopwatch:
-    """Times smaller models beside the original, as files that `to_tflite` writes.
-
-    Args:
-        model: the original, on the TensorFlow backend.
-
-    Raises:
-        ValueError: if the model cannot be exported.
-    """
-
-    def __init__(self, model: keras.Model):
-        self._before_ms: float | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="tfprune-")
-        try:
-            to_tflite(model, self._path("before"))
-        except BaseException:
-            self._folder.cleanup()
-            raise
-
-    def __enter__(self) -> "Stopwatch":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._folder.cleanup()
-
-    def __call__(self, small: keras.Model) -> Latency:
-        """Return the latency of both."""
-        to_tflite(small, self._path("after"))
-        paths = [self._path(name) for name in ("before", "after")]
-        wall, processor = runtime.bench(paths, threads=1, runs=_RUNS, warmup=_WARM_UP)
-        ratios = processor[0] / np.maximum(processor[1], _TICK)
-        if self._before_ms is None:
-            self._before_ms = 1e3 * float(np.median(wall[0]))
-        speed_up = float(np.median(ratios))
-        return Latency(
-            self._before_ms,
-            self._before_ms / speed_up,
-            speed_up,
-            *median_interval(ratios),
-            f"processor time of one inference in LiteRT, 1 thread, {_RUNS} runs in turns",
-        )
-
-    def _path(self, name: str) -> str:
-        return os.path.join(self._folder.name, f"{name}.tflite")
 
 
 def meet_latency(
