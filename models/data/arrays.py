@@ -2,8 +2,11 @@
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +41,9 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     Args:
         name: one of `names()`.
         data_dir: folder with prepared TFDS data sets (it holds `fashion_mnist/<version>`), or with
-            a folder `tfds` of them. None: the folder named by TFDS_DATA_DIR, then
+            a folder `tfds` of them, or with a file `<name>.npz` of x_train, y_train, x_test and
+            y_test (images of bytes), as Keras keeps MNIST: that one needs neither TFDS nor
+            TensorFlow. None: the folder named by TFDS_DATA_DIR, then
             `../shared/data/tfds` beside the checkout, then TFDS's own folder, whichever has the
             data set; else it is downloaded into TFDS's folder. "digits" is embedded in
             scikit-learn and uses no folder.
@@ -72,8 +77,29 @@ def _load_digits(data_dir: str | os.PathLike[str] | None) -> Dataset:
 
 
 def _load_images(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
-    (x_train, y_train), (x_test, y_test) = _load_tfds(name, data_dir)
+    file = None if data_dir is None else Path(data_dir).expanduser() / f"{name}.npz"
+    splits = _load_file(file) if file and file.is_file() else _load_tfds(name, data_dir)
+    (x_train, y_train), (x_test, y_test) = (
+        (np.asarray(images, "float32") / np.float32(255), np.asarray(labels, "int32"))
+        for images, labels in splits
+    )
     return Dataset(name, 10, x_train, y_train, x_test, y_test)
+
+
+def _load_file(file: Path) -> list[tuple[Any, Any]]:
+    """(images, labels) of both splits of an .npz file."""
+    try:
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            splits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} must hold x_train, y_train, x_test and y_test ({error})") from error
+    for images, labels in splits:
+        if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"{file} must hold images of bytes, (n, height, width, channels), and a label for "
+                f"each. Received: {images.dtype} {images.shape} and labels {labels.shape}"
+            )
+    return splits
 
 
 _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
@@ -86,7 +112,7 @@ _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
 
 def _load_tfds(
     name: str, data_dir: str | os.PathLike[str] | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[tuple[Any, Any]]:
     """(images, labels) of the train and the test split of a TFDS image classification set."""
     folder = prepared_folder(name, data_dir)
     import tensorflow_datasets as tfds
@@ -102,7 +128,4 @@ def _load_tfds(
         )
     except Exception as error:  # TFDS raises a dozen unrelated types for I/O, network and format
         raise ValueError(failure(name, folder, error)) from error
-    return [
-        (np.asarray(images, "float32") / np.float32(255), np.asarray(labels, "int32"))
-        for images, labels in splits
-    ]
+    return splits

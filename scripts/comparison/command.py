@@ -79,6 +79,7 @@ def run_family(
         "threads": measuring.threads(),
         "versions": measuring.versions(),
     }
+    settings |= {"device": device} if (device := measuring.accelerator()) else {}
     training.leave_gpu_to_backend()
     module = MODULES[family.name]
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))

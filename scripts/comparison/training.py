@@ -6,6 +6,7 @@ footprint                       after it
 has_gpu, leave_gpu_to_backend   where it runs
 """
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,8 +94,8 @@ def has_gpu() -> bool:
 
 
 def leave_gpu_to_backend() -> None:
-    """Keep TensorFlow, which reads the data, from taking a GPU's memory where JAX computes."""
-    if keras.backend.backend() != "tensorflow":
+    """Keep TensorFlow, if it reads the data, from taking a GPU's memory where JAX computes."""
+    if keras.backend.backend() != "tensorflow" and importlib.util.find_spec("tensorflow"):
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")

@@ -58,6 +58,16 @@ def versions() -> dict[str, str]:
     return found | {name: importlib.metadata.version(name) for name in ("keras", backend, *_ALL)}
 
 
+def accelerator() -> str | None:
+    """Return the name of the accelerator that JAX computes on; None for a CPU and TensorFlow."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    device = jax.devices()[0]
+    return None if device.platform == "cpu" else device.device_kind
+
+
 def where() -> str:
     """Return the backend that trains, its version, and the device it computes on.
 
@@ -65,14 +75,9 @@ def where() -> str:
         >>> where().split()[0] == keras.backend.backend()
         True
     """
-    backend = keras.backend.backend()
-    device = "CPU"
-    if backend == "jax":
-        import jax
-
-        device = jax.devices()[0].device_kind
-    version = importlib.metadata.version(backend)
-    return f"{backend} {version} on {'a CPU' if device.lower() == 'cpu' else f'an {device}'}"
+    backend, device = keras.backend.backend(), accelerator()
+    place = "a CPU" if device is None else f"an {device}"
+    return f"{backend} {importlib.metadata.version(backend)} on {place}"
 
 
 def runtime_versions() -> dict[str, str]:

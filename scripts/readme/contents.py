@@ -75,7 +75,7 @@ def _mobilenet(read: Read) -> str:
 
 
 # Large and sparse against small and dense: the results of each family.
-FILES = {"cnn": "cnn_cpu", "lstm": "lstm_paper", "nmt": "nmt_cpu"}
+FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_cpu"}
 
 TABLES: dict[str, Callable[[Read], str]] = {
     "gains": lambda read: with_caption(gains(read)),

@@ -249,3 +249,37 @@ def test_the_own_folder_of_tfds_is_searched(folder, monkeypatch):
     shutil.move(folder, folder.parent / "tensorflow_datasets")
     assert prepared.prepared_folder("imagenet2012", None) == folder.parent / "tensorflow_datasets"
     assert len(arrays.load("mnist").x_train) == 5
+
+
+def small_file(folder, **changes):
+    images, labels = PHOTO, np.arange(5)
+    found = {"x_train": images, "y_train": labels, "x_test": images[:2], "y_test": labels[:2]}
+    np.savez(folder / "mnist.npz", **{**found, **changes})
+
+
+def test_images_in_one_file_need_no_tfds(tmp_path, monkeypatch):
+    small_file(tmp_path)
+    monkeypatch.setattr(arrays, "_load_tfds", None)
+    found = arrays.load("mnist", tmp_path)
+    np.testing.assert_array_equal(found.x_train, PHOTO / np.float32(255))
+    assert found.x_test.shape == (2, 40, 40, 3) and found.y_test.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": PHOTO / 255}, "must hold images of bytes.* Received: float64"),
+        ({"y_test": np.arange(3)}, r"Received: uint8 \(2, 40, 40, 3\) and labels \(3,\)"),
+        ({"x_test": PHOTO[0]}, r"Received: uint8 \(40, 40, 3\)"),
+    ],
+)
+def test_a_file_of_other_arrays_is_refused(changes, message, tmp_path):
+    small_file(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        arrays.load("mnist", tmp_path)
+
+
+def test_a_damaged_file_of_images_is_named(tmp_path):
+    (tmp_path / "mnist.npz").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="mnist.npz must hold x_train, y_train, x_test and y_test"):
+        arrays.load("mnist", tmp_path)
