@@ -92,7 +92,9 @@ def _load_file(file: Path) -> list[tuple[Any, Any]]:
         with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             splits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} must hold x_train, y_train, x_test and y_test ({error})") from error
+        raise ValueError(
+            f"{file} must hold x_train, y_train, x_test and y_test ({error})"
+        ) from error
     for images, labels in splits:
         if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != images.shape[:1]:
             raise ValueError(
@@ -110,9 +112,7 @@ _LOADERS: dict[str, Callable[[str | os.PathLike[str] | None], Dataset]] = {
 }
 
 
-def _load_tfds(
-    name: str, data_dir: str | os.PathLike[str] | None
-) -> list[tuple[Any, Any]]:
+def _load_tfds(name: str, data_dir: str | os.PathLike[str] | None) -> list[tuple[Any, Any]]:
     """(images, labels) of the train and the test split of a TFDS image classification set."""
     folder = prepared_folder(name, data_dir)
     import tensorflow_datasets as tfds
