@@ -95,6 +95,18 @@ def test_keras_knows_the_classes_where_both_are_imported_and_nothing_heavy_comes
     assert run(code).splitlines() == ["", "tfprune.wrapping.pruned_layer", "True set()"]
 
 
+def test_modules_that_need_no_keras_import_none_and_leave_the_classes_for_later():
+    code = f"""
+        import sys
+        import tfprune.export.predict.linting, tfprune.export.run.bench, tfprune.reports.tables
+        print("keras" in sys.modules)
+
+        import keras
+        print(type(keras.saving.load_model({str(GOLDEN)!r}).layers[0]).__module__)
+    """
+    assert run(code).splitlines() == ["False", "tfprune.wrapping.pruned_layer"]
+
+
 def test_keras_knows_the_classes_after_the_import_of_any_module():
     code = f"""
         from tfprune.schedules import PolynomialDecay
@@ -136,6 +148,18 @@ def test_work_waits_for_the_outermost_import_and_is_done_once(package, capsys):
     assert capsys.readouterr().out.split() == ["first"]
     assert sys.meta_path == finders
     assert "exec_module" not in vars(module.__loader__)
+
+
+def test_work_waits_until_it_can_be_done(package, capsys):
+    done = []
+    finders = list(sys.meta_path)
+    ready = lambda: "waited.first" in sys.modules  # noqa: E731
+    after_import(lambda name: name.startswith("waited."), lambda: done.append(1), ready=ready)
+    importlib.import_module("waited.second")
+    assert done == []
+    importlib.import_module("waited.first")
+    assert done == [1]
+    assert sys.meta_path == finders
 
 
 def test_work_waits_on_where_an_import_fails(package, capsys):

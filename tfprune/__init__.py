@@ -107,7 +107,6 @@ _MODULES = {
     "scorers": "scorers",
     "structures": "sparsity.structures",
 }
-_WITHOUT_KERAS = {f"{__name__}.{module}" for module in ("__main__", "cli", "support")}
 
 
 def __getattr__(name: str) -> Any:
@@ -124,10 +123,9 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-def _needs_classes(module: str) -> bool:
-    """Whether Keras must know the classes of this package once the module is imported."""
-    own = module.startswith(f"{__name__}.") and module.count(".") == 1
-    return module == "keras" or own and module not in _WITHOUT_KERAS
+def _is_part(module: str) -> bool:
+    """Whether a module is Keras, or one of this package, which may import Keras in turn."""
+    return module == "keras" or module.startswith(f"{__name__}.")
 
 
 def _register_classes() -> None:
@@ -139,7 +137,7 @@ def _register_classes() -> None:
 if "keras" in sys.modules:
     _register_classes()
 else:
-    after_import(_needs_classes, _register_classes)
+    after_import(_is_part, _register_classes, ready=lambda: "keras" in sys.modules)
 sys.meta_path.insert(
     0,
     SecondNames(

@@ -7,7 +7,7 @@ from tests.support.cli_runner import json_of
 from tfprune import channels, cli
 from tfprune.channels import planning
 from tfprune.cli.commands import finetuning
-from tfprune.cli.commands.data import load
+from tfprune.cli.data.sources import load
 
 
 @pytest.fixture(scope="module")

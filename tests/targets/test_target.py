@@ -32,9 +32,7 @@ def test_sparse_kernels_pay_where_their_costs_say(name, structure, expected):
 
 
 def test_a_new_target_is_known_everywhere_by_its_entry(monkeypatch):
-    made = dataclasses.replace(
-        TARGETS["x86"], name="riscv", kernels_of="riscv", matrices=Block(8, 1)
-    )
+    made = dataclasses.replace(TARGETS["x86"], name="riscv", kernels_of="riscv", block=8)
     monkeypatch.setitem(target.TARGETS, "riscv", made)
     layer = layers.Dense(3)
     layer.build((None, 16))

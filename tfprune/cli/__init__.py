@@ -92,12 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _outcome(args: argparse.Namespace) -> "Outcome":
-    """What the command gives; Keras is imported now."""
+    """What the command gives; Keras is imported now, if it reads Keras models."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():  # the native part of TensorFlow prints lines when it is loaded and started
-        import keras
+    if args.needs_keras:
+        with silenced():  # the native part of TensorFlow prints lines when it is loaded
+            import keras
 
-        keras.ops.zeros(1)
+            keras.ops.zeros(1)
     with warnings.catch_warnings(), _results_only(args.json):
         warnings.showwarning = _show_warning
         return args.run(args)

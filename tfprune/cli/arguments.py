@@ -39,7 +39,8 @@ def add_command(
         common: parser of the options that all commands have.
         **options: `name`; `check`, which is called with the arguments first, raises ValueError for
             what cannot work and needs no Keras; `run`, which is called next and returns an
-            `Outcome`; `summary` (one line), `description` and `example`.
+            `Outcome`; `summary` (one line), `description` and `example`; `needs_keras`, True unless
+            it is given: whether Keras is imported before `run`.
 
     Returns:
         Its parser.
@@ -53,7 +54,9 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(check=options["check"], run=options["run"])
+    parser.set_defaults(
+        check=options["check"], run=options["run"], needs_keras=options.get("needs_keras", True)
+    )
     return parser
 
 

@@ -58,7 +58,12 @@ class _Imported(Loader):
         module.__spec__ = self._own  # the import system has put the spec of the second name there
 
 
-def after_import(awaited: Callable[[str], bool], action: Callable[[], None]) -> None:
+def after_import(
+    awaited: Callable[[str], bool],
+    action: Callable[[], None],
+    *,
+    ready: Callable[[], bool] = lambda: True,
+) -> None:
     """Do something once, when the first import of an awaited module is complete.
 
     Awaited modules that it imports in turn are part of it: the action finds none half imported.
@@ -67,21 +72,25 @@ def after_import(awaited: Callable[[str], bool], action: Callable[[], None]) -> 
         awaited: absolute name of a module -> whether to wait for it. None that has been imported
             already counts.
         action: what to do. An error that it raises is one of the import.
+        ready: whether to do it already; where not, the next import of an awaited module asks again.
 
     Example:
         >>> after_import(lambda name: name == "this", lambda: print("imported"))
         >>> import this
         The Zen of Python...imported
     """
-    sys.meta_path.insert(0, _Waiting(awaited, action))
+    sys.meta_path.insert(0, _Waiting(awaited, action, ready))
 
 
 class _Waiting(MetaPathFinder):
     """Finds a module as the other finders do, and calls `action` when it has been executed."""
 
-    def __init__(self, awaited: Callable[[str], bool], action: Callable[[], None]):
+    def __init__(
+        self, awaited: Callable[[str], bool], action: Callable[[], None], ready: Callable[[], bool]
+    ):
         self._awaited = awaited
         self._action = action
+        self._ready = ready
         self._busy = False
 
     def find_spec(
@@ -109,7 +118,7 @@ class _Waiting(MetaPathFinder):
                 execute(module)
             finally:
                 self._busy = False
-            if self in sys.meta_path:
+            if self in sys.meta_path and self._ready():
                 sys.meta_path.remove(self)
                 self._action()
 

@@ -7,9 +7,12 @@ another way to run files, is a new field here and one place that reads it.
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.validation import require_one_of
+
+if TYPE_CHECKING:
+    from tfprune.sparsity.structures import Structure
 
 # What the converter quantizes; the arithmetic of the others is float32.
 INTEGER_ARITHMETIC = ("dynamic", "int8")
@@ -45,8 +48,6 @@ class Costs:
 _X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8_dense=0.02, int8_blocks=0.18)
 _WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8_dense=0.053, int8_blocks=0.8)
 
-_BLOCKS_OF_4, _BLOCKS_OF_16 = Block(4, 1), Block(16, 1)
-
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -62,11 +63,12 @@ class Target:
         mixes_widths: Whether operators may mix float16 and float32 constants.
         takes_free_shapes: Whether its runtime takes files whose batch is free.
         in_webassembly: Whether files are run in WebAssembly before they are written.
-        matrices: The structure of fully connected weights in float32 arithmetic.
-        integer_matrices: The same where weights are multiplied as integers.
+        block: Inputs of a fully connected weight that its kernels take together in float32
+            arithmetic; 1 for single weights.
+        integer_block: The same where weights are multiplied as integers.
 
     Example:
-        >>> TARGETS["x86"].pays_from(Block(4, 1))
+        >>> TARGETS["x86"].pays_from(TARGETS["x86"].matrices)
         0.82
     """
 
@@ -77,15 +79,25 @@ class Target:
     mixes_widths: bool = True
     takes_free_shapes: bool = True
     in_webassembly: bool = False
-    matrices: Structure = _BLOCKS_OF_4
-    integer_matrices: Structure = _BLOCKS_OF_16
+    block: int = 4
+    integer_block: int = 16
 
     @property
     def is_machine(self) -> bool:
         """Whether it is one kind of machine, whose kernels can be named."""
         return self.kernels_of == self.name
 
-    def pays_from(self, structure: Structure) -> float:
+    @property
+    def matrices(self) -> "Structure":
+        """The structure of fully connected weights in float32 arithmetic."""
+        return _columns(self.block)
+
+    @property
+    def integer_matrices(self) -> "Structure":
+        """The same where weights are multiplied as integers."""
+        return _columns(self.integer_block)
+
+    def pays_from(self, structure: "Structure") -> float:
         """The sparsity from which on a large fully connected weight is faster sparse than dense.
 
         Args:
@@ -97,10 +109,10 @@ class Target:
         """
         if self.costs is None:
             return 0.0
-        costs: dict[Structure, tuple[float, float]] = {
-            _BLOCKS_OF_4: (self.costs.dense, self.costs.blocks),
-            _BLOCKS_OF_16: (self.costs.int8_dense, self.costs.int8_blocks),
-            Unstructured(): (self.costs.dense, self.costs.rows),
+        costs: dict["Structure", tuple[float, float]] = {
+            _columns(4): (self.costs.dense, self.costs.blocks),
+            _columns(16): (self.costs.int8_dense, self.costs.int8_blocks),
+            _columns(1): (self.costs.dense, self.costs.rows),
         }
         dense, sparse = costs[structure]
         return math.ceil(100 * (1 - dense / sparse)) / 100
@@ -121,7 +133,7 @@ TARGETS: dict[str, Target] = {
             in_webassembly=True,
         ),
         Target("x86", "x86", _X86, sparse_convolutions=False),
-        Target("size", "arm64", None, sparse_convolutions=False, matrices=Unstructured()),
+        Target("size", "arm64", None, sparse_convolutions=False, block=1),
     )
 }
 
@@ -134,6 +146,13 @@ DEVICES = {
     "browser": "wasm",
     "desktop": "x86",
 }
+
+
+def _columns(block: int) -> "Structure":
+    """Blocks of that many inputs."""
+    from tfprune.sparsity.structures import Block, Unstructured  # Keras, not needed to read files
+
+    return Unstructured() if block == 1 else Block(block, 1)
 
 
 def require_target(value: object, targets: Mapping[str, Target] = TARGETS) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from tfprune.cli.commands import models
-from tfprune.cli.commands.classification import Task
-from tfprune.cli.commands.data import Data
+from tfprune.cli.data.sources import Data
+from tfprune.cli.data.task import Task
 from tfprune.compression.distillation import distill
 from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune

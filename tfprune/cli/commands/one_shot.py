@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from tfprune.cli.commands import finetuning
-from tfprune.cli.commands.classification import Task
+from tfprune.cli.data.task import Task
 from tfprune.pruning.one_shot_pruning import one_shot
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning

@@ -3,17 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-import keras
 import numpy as np
-
-from tfprune.keras_graph.rebuilding import outer_layers
-from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.support.arrays import host_array
-from tfprune.support.by_identity import ByIdentity
-from tfprune.wrapping.cohorts import plain_path
-from tfprune.wrapping.pruned_layer import pruned_layers
-
-_INPUTS = -2  # the input axis of a kernel in Keras; a weight of rank 1 has one axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,24 +45,6 @@ def held(name: str, nonzero: np.ndarray, pattern: tuple[int, int], axis: int) ->
     rows = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, short)])
     counts = np.count_nonzero(rows.reshape(-1, size), axis=1)
     return Held(name, counts.size, int(np.count_nonzero(counts > kept)))
-
-
-def of_model(model: keras.Model, pattern: tuple[int, int]) -> Iterator[Held]:
-    """Each prunable weight of a Keras model; masked values count as zeros."""
-    masks = ByIdentity(
-        (own.weight, own.mask) for layer in pruned_layers(model) for own in layer.pruned
-    )
-    seen: ByIdentity[keras.Variable, None] = ByIdentity()
-    for layer in outer_layers(model):
-        for weight in prunable_weights(layer):
-            if weight in seen:
-                continue
-            seen[weight] = None
-            nonzero = host_array(weight.value) != 0
-            mask = masks.get(weight)
-            if mask is not None:
-                nonzero = np.logical_and(nonzero, host_array(mask.value))
-            yield held(plain_path(layer, weight.path), nonzero, pattern, _INPUTS)
 
 
 def of_file(path: str, pattern: tuple[int, int]) -> Iterator[Held]:

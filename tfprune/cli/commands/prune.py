@@ -5,8 +5,8 @@ from typing import Any
 
 from tfprune import scorers
 from tfprune.cli.commands import finetuning, models, one_shot
-from tfprune.cli.commands.classification import task_for
-from tfprune.cli.commands.data import load
+from tfprune.cli.data.sources import load
+from tfprune.cli.data.task import task_for
 from tfprune.cli.terminal import Outcome
 from tfprune.reports.model_report import report
 from tfprune.sparsity import structures

@@ -13,8 +13,8 @@ from tfprune.channels.channel_plan import ChannelPlan
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune, verify
 from tfprune.cli.commands import finetuning, models
-from tfprune.cli.commands.classification import Task, task_for
-from tfprune.cli.commands.data import load
+from tfprune.cli.data.sources import load
+from tfprune.cli.data.task import Task, task_for
 from tfprune.cli.terminal import Outcome
 from tfprune.export.run.bench import benchmark
 from tfprune.export.tflite import to_tflite

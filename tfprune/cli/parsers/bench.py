@@ -19,6 +19,7 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         name="bench",
         check=check,
         run=run,
+        needs_keras=False,
         summary="Measure the latency of .tflite files in LiteRT on this machine.",
         description=(
             "Files take turns (A B A B ...), so that a busy machine slows all of them alike.\n"

@@ -39,8 +39,9 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise ValueError unless there is such a file."""
-    if files.require_file(args.file, *files.MODELS, ".tflite") != ".tflite":
+    """Raise ValueError unless there is such a file; tell whether Keras is needed to read it."""
+    args.needs_keras = files.require_file(args.file, *files.MODELS, ".tflite") != ".tflite"
+    if args.needs_keras:
         files.require_model(args.file)
 
 

@@ -18,6 +18,7 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         name="lint",
         check=check,
         run=run,
+        needs_keras=False,
         summary="Tell which layers of a .tflite file run on sparse kernels, and why others do not.",
         description=(
             "Reads any .tflite file, without running it. The table has a row for each layer\n"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples
-from tfprune.cli.commands.data import Data
+from tfprune.cli.data.sources import Data
 
 _FEW = 32  # examples that show what the model gives
 

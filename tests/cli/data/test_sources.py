@@ -11,8 +11,8 @@ from keras import layers
 
 from tests.support.cli_runner import error_of, json_of
 from tfprune.cli.arguments import data_source
-from tfprune.cli.commands import data
-from tfprune.cli.commands.classification import task_for
+from tfprune.cli.data import sources
+from tfprune.cli.data.task import task_for
 
 FUNCTIONS = """
 import types
@@ -85,7 +85,7 @@ def test_prune_trains_on_the_examples_of_a_file(folder, capsys, how):
 def test_a_fifth_is_held_out_where_no_examples_are_for_tests(folder):
     x, y = examples(50)
     np.savez(folder / "examples.npz", x=x, y=y)
-    first, again = (data.load(("file", "examples.npz"), None) for _ in range(2))
+    first, again = (sources.load(("file", "examples.npz"), None) for _ in range(2))
     assert (first.train.count, first.test.count) == (40, 10)
     assert np.array_equal(first.test.x, again.test.x)
     together = np.concatenate([first.train.x, first.test.x])
@@ -105,7 +105,7 @@ def test_a_fifth_is_held_out_where_no_examples_are_for_tests(folder):
     ],
 )
 def test_functions_of_the_current_folder_give_examples_in_any_form(folder, name, train, test):
-    found = data.load(data_source(f"own_data:{name}"), None)
+    found = sources.load(data_source(f"own_data:{name}"), None)
     assert (found.train.count, found.test.count) == (train, test)
     few = found.test.x["second"] if name == "inputs_by_name" else found.test.x
     assert np.array_equal(few.argmax(axis=1), found.test.y)
@@ -169,8 +169,8 @@ def test_labels_may_be_one_hot_or_columns_or_one_for_each_position():
     model = keras.Sequential(parts)
 
     def labels(targets, model=model):
-        part = data.Examples(x, targets)
-        return task_for(model, data.Data("d", part, part)).data.train.y
+        part = sources.Examples(x, targets)
+        return task_for(model, sources.Data("d", part, part)).data.train.y
 
     for targets in (y, y[:, None], np.eye(6)[y], y.astype("float32")):
         assert np.array_equal(labels(targets), y)
@@ -183,17 +183,17 @@ def test_models_with_several_outputs_are_told_that_one_is_needed():
     x, y = examples(20)
     inputs = keras.Input((6,))
     model = keras.Model(inputs, [layers.Dense(6)(inputs), layers.Dense(6)(inputs)])
-    part = data.Examples(x, y)
+    part = sources.Examples(x, y)
     with pytest.raises(ValueError, match="the model must give one output, of shape"):
-        task_for(model, data.Data("d", part, part))
+        task_for(model, sources.Data("d", part, part))
 
 
 def test_weights_of_examples_reach_training():
     x, y = examples(20)
     batches = tf.data.Dataset.from_tensor_slices((x, y, np.arange(20.0))).batch(5)
-    part = data.ExampleSource(batches).take(None)
-    assert len(data.Data("d", part, part).training) == 3
-    assert len(data.Data("d", dataclasses.replace(part, sample_weight=None), part).training) == 2
+    part = sources.ExampleSource(batches).take(None)
+    assert len(sources.Data("d", part, part).training) == 3
+    assert len(sources.Data("d", dataclasses.replace(part, sample_weight=None), part).training) == 2
 
 
 def test_names_need_the_package_that_knows_them(folder, capsys, monkeypatch):
@@ -208,7 +208,7 @@ def test_names_need_the_package_that_knows_them(folder, capsys, monkeypatch):
 
 def test_digits_need_no_checkout(monkeypatch):
     monkeypatch.setitem(sys.modules, "models", None)
-    digits = data.load(("set", "digits"), None)
+    digits = sources.load(("set", "digits"), None)
     assert digits.train.x.shape == (1437, 8, 8, 1) and digits.train.x.max() == 1.0
 
 
@@ -243,7 +243,7 @@ def prepared(tmp_path_factory):
 @pytest.mark.parametrize("inside", [False, True])
 def test_named_sets_come_from_the_given_folder_of_tensorflow_datasets(prepared, inside):
     folder, images = prepared
-    found = data.load(("set", "fashion_mnist"), str(folder / "tfds" if inside else folder))
+    found = sources.load(("set", "fashion_mnist"), str(folder / "tfds" if inside else folder))
     assert found.train.x.dtype == np.float32
     assert np.array_equal(np.unique(found.train.x * 255), np.unique(images))
     assert sorted(found.test.y) == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -252,12 +252,12 @@ def test_named_sets_come_from_the_given_folder_of_tensorflow_datasets(prepared, 
 def test_named_sets_without_what_is_needed_are_refused_by_name(prepared):
     folder, _ = prepared
     with pytest.raises(ValueError, match="--data mnist: it must have a split 'train'"):
-        data.load(("set", "mnist"), str(folder))
+        sources.load(("set", "mnist"), str(folder))
     record = next((folder / "tfds" / "fashion_mnist").rglob("*test*.tfrecord*"))
     whole = record.read_bytes()
     record.write_bytes(whole[:100])
     with pytest.raises(ValueError, match="TensorFlow Datasets cannot read it: DataLossError"):
-        data.load(("set", "fashion_mnist"), str(folder))
+        sources.load(("set", "fashion_mnist"), str(folder))
     record.write_bytes(whole)
 
 

@@ -1,0 +1,1 @@
+"""Examples that the command line is given, and what a model makes of them."""
