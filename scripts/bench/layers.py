@@ -69,7 +69,7 @@ def measured(layers: int, rounds: int) -> dict[str, Any]:
             for side, (model, callbacks) in sides.items():
                 for part, pair in use(model, callbacks, folder).items():
                     found[side][part].append(pair)
-            *seconds, _ = seconds_of(lambda: tfprune.strip_pruning(pruned))
+            *seconds, _ = seconds_of(lambda: tfprune.strip_pruning(pruned, compile=False))
             own["strip"].append((seconds[0], seconds[1]))
             keras.backend.clear_session()
     result: dict[str, Any] = {part: median(pairs[skip:]) for part, pairs in own.items()}

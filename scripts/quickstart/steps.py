@@ -109,7 +109,7 @@ def run(
     log = SparsityLog(schedule)
     callbacks = [tfprune.UpdatePruningStep(), log]
     sparse_accuracy = train(pruned, data, recipe, recipe.pruning_epochs, callbacks)
-    stripped = tfprune.strip_pruning(pruned)
+    stripped = tfprune.strip_pruning(pruned, compile=False)
 
     say("3. Writing and checking the TFLite files")
     files = {"dense": out / "dense.tflite", "sparse": out / "sparse.tflite"}

@@ -1,7 +1,5 @@
 """prune and verify: the smaller model of a plan, and how far it is from the original."""
 
-import warnings
-
 import keras
 import numpy as np
 
@@ -12,7 +10,7 @@ from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.samples import random_inputs
 from tfprune.channels.surgery import cut
-from tfprune.keras_graph.copying import also_known, custom_classes
+from tfprune.keras_graph.compiling import compile_like
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Nest
 from tfprune.support.validation import require_model
@@ -44,8 +42,7 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
     """
     reading, kept = _matched(model, plan)
     small = cut(reading, kept, constants(reading, kept).values)
-    if model.compiled:
-        _compile_like(model, small)
+    compile_like(model, small, "The smaller model")
     return small
 
 
@@ -132,16 +129,3 @@ def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> f
     scale = max(float(np.abs(value).max()) for value in wanted)
     worst = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted))
     return worst / scale if scale else worst
-
-
-def _compile_like(model: keras.Model, small: keras.Model) -> None:
-    try:
-        with also_known(custom_classes(model)):
-            small.compile_from_config(model.get_compile_config())
-    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:200]
-        warnings.warn(
-            f"The smaller model of '{model.name}' has to be compiled again: its compile settings "
-            f"cannot be written down ({reason}).",
-            stacklevel=3,
-        )

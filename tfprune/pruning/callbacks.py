@@ -8,6 +8,7 @@ import keras
 
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.keras_graph.private_keras import model_in_training
+from tfprune.layer_classes.summaries import leave_out_added
 from tfprune.pruning.step_counter import Counting, StepCounter
 from tfprune.pruning.train_function import Step, after_training, followed_by, plain_function
 from tfprune.pruning.updater import PruningUpdater
@@ -121,6 +122,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
                 f"Model '{model.name}' has no pruned layers: wrap it with tfprune.prune first, or "
                 "leave UpdatePruningStep out."
             )
+        leave_out_added(model)  # one that was loaded, too
 
     def on_train_begin(self, logs: Logs = None) -> None:
         model = self.model

@@ -11,6 +11,7 @@ import keras
 
 from tfprune.keras_graph.rebuilding import outer_layers, rebuild, uncompiled
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config, remember, remembered
+from tfprune.layer_classes.summaries import leave_out_added
 from tfprune.support.configurable import Config
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 from tfprune.wrapping.shortfall import notice_of
@@ -48,6 +49,7 @@ def wrap_by_recipe(model: keras.Model, recipe: list[Config | None]) -> keras.Mod
     layers = pruned_layers(pruned)
     if layers:
         notice_of(layers)  # so that one that is saved speaks for all
+        leave_out_added(pruned)
     return pruned
 
 

@@ -6,6 +6,7 @@ import keras
 
 from tfprune.channels.shrinking import prune as prune_channels
 from tfprune.channels.zeros import plan_zeros
+from tfprune.keras_graph.compiling import compile_like
 from tfprune.keras_graph.rebuilding import outer_layers, rebuild
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.scorers.protocol import Evidence, needs_of
@@ -23,7 +24,7 @@ from tfprune.wrapping.shortfall import is_short, tell_shortfall
 
 
 def strip_pruning(
-    model: keras.Model, *, keep_masks: bool = False, shrink: bool = False
+    model: keras.Model, *, keep_masks: bool = False, shrink: bool = False, compile: bool = True
 ) -> keras.Model:
     """Return a plain Keras model with exact zeros where the masks are, of the same class and names.
 
@@ -37,10 +38,11 @@ def strip_pruning(
         shrink: remove the channels that are zero in all layers that make them, as masks of
             `structure=tfprune.Channel()` leave them, with what depends on them. The model must have
             a graph (Sequential or Functional).
+        compile: compile the model as `model` is, with a fresh optimizer of the same settings. False
+            does not, and a .keras file of it is smaller by the optimizer's state.
 
     Returns:
-        A model that shares nothing with `model` and needs no tfprune to be loaded. Compile it again
-        to train or evaluate it.
+        A model that shares no variable with `model` and needs no tfprune to be loaded.
 
     Raises:
         TypeError: if `model` is not a `keras.Model` or a flag no bool.
@@ -49,8 +51,9 @@ def strip_pruning(
 
     Warns:
         UserWarning: once, with numbers, if the model has fewer zeros than its schedule asks for at
-            its end; with `shrink`, naming the layers that cannot take over what the bias or the
-            normalization of a removed channel leaves behind, so that outputs differ a little.
+            its end; if its compile settings cannot be written down; with `shrink`, naming the
+            layers that cannot take over what the bias or the normalization of a removed channel
+            leaves behind, so that outputs differ a little.
 
     Example:
         >>> import tfprune
@@ -64,11 +67,14 @@ def strip_pruning(
     require_model("model", model, built=False)
     require_flag("keep_masks", keep_masks)
     require_flag("shrink", shrink)
+    require_flag("compile", compile)
     wrappers = pruned_layers(model)
     if not wrappers:
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
     masked = _masked_values(wrappers)
     stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
+    if compile:
+        compile_like(model, stripped, "The stripped model")
     if shrink:
         stripped = _shrunk(stripped)
     if keep_masks:

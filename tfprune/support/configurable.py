@@ -26,3 +26,13 @@ class Configurable:
     @classmethod
     def from_config(cls, config: Config) -> Self:
         return cls(**require_mapping("config", config))
+
+
+def untracked(value: object) -> object:
+    """Return a plain list where Keras has put a list into one that it tracks.
+
+    Example:
+        >>> untracked([1, 2]), untracked("a")
+        ([1, 2], 'a')
+    """
+    return list(value) if isinstance(value, list) else value

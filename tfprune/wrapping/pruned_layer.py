@@ -15,6 +15,7 @@ import numpy as np
 
 from tfprune import scorers
 from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.layer_classes.summaries import counted
 from tfprune.scorers.protocol import Scorer, preferred_distribution
 from tfprune.sparsity import contract, distributions
 from tfprune.sparsity.contract import Structure, StructureChoice
@@ -22,7 +23,7 @@ from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
-from tfprune.support.configurable import Config
+from tfprune.support.configurable import Config, untracked
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import (
@@ -180,6 +181,10 @@ class PrunedLayer(keras.layers.Wrapper):
         scores = [variable for kept in past for variable in (kept.values, kept.known)]
         return [*masks, self.pruning_step, *scores] if masks else []
 
+    @property
+    def weights(self) -> list[keras.Variable]:
+        return counted(super().weights, self.added if self.pruned else ())
+
     def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
         if not self.built:
             # A symbolic call builds every kind of layer, those that create state in `call` too.
@@ -265,9 +270,9 @@ class PrunedLayer(keras.layers.Wrapper):
         serialize = keras.saving.serialize_keras_object
         return {
             "layer": serialize(self.layer),
-            "schedule": serialize(_plain(self.schedule)),
+            "schedule": serialize(untracked(self.schedule)),
             "scorer": serialize(self.scorer),
-            "structure": serialize(_plain(self.structure)),
+            "structure": serialize(untracked(self.structure)),
             "distribution": serialize(self.distribution),
             "quantizer": serialize(self.quantizer),
             "name": self.name,
@@ -291,8 +296,3 @@ def pruned_layers(model: keras.layers.Layer) -> list[PrunedLayer]:
         []
     """
     return [layer for layer in flatten(model) if isinstance(layer, PrunedLayer)]
-
-
-def _plain(value: object) -> object:
-    """Return the list itself where Keras has put it into a list that it tracks."""
-    return list(value) if isinstance(value, list) else value

@@ -128,6 +128,7 @@ TAKEN: dict[str, set[str]] = {
     "seed": _WHOLE,
     "shape": {"[]"},
     "shrink": _FLAG,
+    "compile": _FLAG,
     "size": _COUNT,
     "spacing": _NOTHING,
     "small": _NOTHING,

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> Outcome:
     model = models.load(args.model, args.modules, args.allow_lambda)
     wrapped = bool(pruned_layers(model))
     if wrapped:
-        model = strip_pruning(model)
+        model = strip_pruning(model, compile=False)
     with progress(f"Exporting {args.model}", quiet=args.json):
         written = to_tflite(
             model,

@@ -56,7 +56,7 @@ def prune_gradually(
         verbose=False,  # one progress bar at a time
     )
     _fit(pruned, task, args, "Pruning", [updates], teacher_of(model, args))
-    stripped = strip_pruning(pruned)
+    stripped = strip_pruning(pruned, compile=False)
     return stripped, {
         **_description(task, args),
         "end_step": end_step,

@@ -28,7 +28,7 @@ def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) 
     """
     pruned = prune(model, OneShot(sparsity), **options)
     PruningUpdater(pruned, keras.optimizers.SGD()).begin()  # makes the update that is due at step 0
-    return strip_pruning(pruned)
+    return strip_pruning(pruned, compile=False)
 
 
 def prune_in_stages(
@@ -74,4 +74,4 @@ def prune_in_stages(
         teacher = finetuning.teacher_of(model, args)
         after = accuracies["accuracy_after"]
         training = finetuning.recover(pruned, task, args, after, teacher)
-    return strip_pruning(pruned), report, accuracies, training
+    return strip_pruning(pruned, compile=False), report, accuracies, training
