@@ -11,9 +11,9 @@ from scripts.lab.tables import Table, environment
 from tfprune.reports import measures
 
 MEASURES = (
-    "compression rate: a / a*, space saving: (a - a*) / a, with a = bytes of the largest dense "
-    "model's parameters in float32 and a* = bytes of this model's as values and, where pruned, bit "
-    "mask (Cheng et al., arXiv 1710.09282). No speed-up: no inference is timed here."
+    "compression rate: bytes of the largest dense model's parameters in float32 / bytes of this "
+    "model's as values and, where pruned, bit mask; space saving: 1 - the inverse of that (Cheng "
+    "et al., arXiv 1710.09282). No speed-up: no inference is timed here."
 )
 _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 

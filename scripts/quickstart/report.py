@@ -21,15 +21,15 @@ HEADINGS = (
     "bytes",
     "bytes, gzip",
     "latency, ms",
-    f"speed-up {measures.SPEED_UP}",
+    "speed-up",
 )
 
 COMPARED_HEADINGS = (
     "counted",
-    "dense, a",
-    "sparse, a*",
-    f"compression rate {measures.COMPRESSION_RATE}",
-    f"space saving {measures.SPACE_SAVING}",
+    "dense",
+    "sparse",
+    "compression rate",
+    "space saving",
 )
 
 PAGE = Template("""<!DOCTYPE html>
@@ -115,7 +115,7 @@ def cells(results: dict[str, Any]) -> list[list[str]]:
 def compared(results: dict[str, Any]) -> list[dict[str, Any]]:
     """What the sparse model saves, one entry for each way of counting.
 
-    a and a* are sizes of the dense and of the sparse model, s and s* latencies in one round.
+    "a" and "a_star" are sizes of the dense and of the sparse model.
     """
     dense, sparse = results["table"]
     sizes = (
@@ -157,7 +157,7 @@ def latency(results: dict[str, Any]) -> str:
     threads = results["threads"]
     return (
         f"one image in LiteRT on {threads} thread{'s' if threads > 1 else ''}, both files in "
-        f"turns; {measures.SPEED_UP} is the median over the rounds of dense over sparse latency"
+        "turns; speed-up is the median over the rounds of dense over sparse latency"
     )
 
 

@@ -220,7 +220,7 @@ def test_export_prints_nothing(tmp_path, capfd):
 
 def test_the_report_prints_a_table_and_goes_to_json(tmp_path):
     report = to_tflite(zero_out(mlp(), 0.9), tmp_path / "model.tflite")
-    assert "dense" in str(report) and "densify" in str(report)
+    assert "dense" in report.table() and "densify" in report.table()
     values = json.loads(json.dumps(report.to_dict()))
     assert values["bytes"] == report.bytes
     assert values["encodings"][0]["sparsity"] == pytest.approx(0.9, abs=0.05)

@@ -1,25 +1,32 @@
-"""What an export did, as numbers and as a table."""
+"""What an export did, as numbers and as tables."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
 from tfprune.export.encode.sparse import EncodedTensor
-from tfprune.export.predict.linting import Coverage
+from tfprune.export.predict.linting import Coverage, LayerCoverage
 from tfprune.reports import measures
+from tfprune.reports.tables import plain_text, short_table, table
 
-_A, _A_STAR = "dense float32 file", "file written"
-_GZIP = measures.formulas(f"bytes of the {_A} after gzip", f"bytes of the {_A_STAR} after gzip")
+_DENSE, _WRITTEN = "dense float32 file", "file written"
+_GZIP = measures.formulas(
+    f"bytes of the {_DENSE} after gzip", f"bytes of the {_WRITTEN} after gzip"
+)
 _FORMULAS = {
-    **measures.formulas(f"bytes of the {_A}", f"bytes of the {_A_STAR}"),
+    **measures.formulas(f"bytes of the {_DENSE}", f"bytes of the {_WRITTEN}"),
     **{f"gzip_{name}": formula for name, formula in _GZIP.items()},
-    "speed_up": f"{measures.SPEED_UP}: {measures.NOT_TIMED}",
+    "speed_up": measures.NOT_TIMED,
 }
+_HEADINGS = ("layer", "shape", "sparsity", "bytes stored", "multiply-adds", "kernel")
+_SHOWN = 10  # layers in what is printed
+_REASONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """The outcome of `to_tflite`.
+    """The outcome of `to_tflite`; `print` shows the verdict first, `.table()` has everything.
 
     Attributes:
         path: The file that was written.
@@ -59,22 +66,22 @@ class ExportReport:
 
     @property
     def compression_rate(self) -> float:
-        """a / a* of `dense_bytes` and `bytes`."""
+        """`dense_bytes` / `bytes`."""
         return measures.compression_rate(self.dense_bytes, self.bytes)
 
     @property
     def space_saving(self) -> float:
-        """(a - a*) / a of `dense_bytes` and `bytes`; < 0 if the file is larger."""
+        """1 - `bytes` / `dense_bytes`; < 0 if the file is larger."""
         return measures.space_saving(self.dense_bytes, self.bytes)
 
     @property
     def gzip_compression_rate(self) -> float:
-        """a / a* of `dense_gzip_bytes` and `gzip_bytes`."""
+        """`dense_gzip_bytes` / `gzip_bytes`."""
         return measures.compression_rate(self.dense_gzip_bytes, self.gzip_bytes)
 
     @property
     def gzip_space_saving(self) -> float:
-        """(a - a*) / a of `dense_gzip_bytes` and `gzip_bytes`; < 0 if the file is larger."""
+        """1 - `gzip_bytes` / `dense_gzip_bytes`; < 0 if the file is larger."""
         return measures.space_saving(self.dense_gzip_bytes, self.gzip_bytes)
 
     def to_dict(self) -> dict[str, object]:
@@ -93,18 +100,21 @@ class ExportReport:
         }
 
     def __str__(self) -> str:
+        return _short_text(self)
+
+    def table(self) -> str:
+        """Return every weight, every layer and every note, as text."""
         width = max([40, *(len(entry.name) + 1 for entry in self.encodings)])
         kind = f", {self.quantize}" if self.quantize else ""
         lines = [
             self.path,
             f"  {'bytes':<32}{'raw':>12}{'gzip':>12}",
-            f"  {f'a, {_A}':<32}{self.dense_bytes:>12,}{self.dense_gzip_bytes:>12,}",
-            f"  {f'a*, {_A_STAR}{kind}':<32}{self.bytes:>12,}{self.gzip_bytes:>12,}",
-            f"  {f'compression rate {measures.COMPRESSION_RATE}':<32}"
-            f"{self.compression_rate:>12.2f}{self.gzip_compression_rate:>12.2f}",
-            f"  {f'space saving {measures.SPACE_SAVING}':<32}"
-            f"{self.space_saving:>12.2%}{self.gzip_space_saving:>12.2%}",
-            f"  speed-up {measures.SPEED_UP}: {measures.NOT_TIMED}",
+            f"  {_DENSE:<32}{self.dense_bytes:>12,}{self.dense_gzip_bytes:>12,}",
+            f"  {f'{_WRITTEN}{kind}':<32}{self.bytes:>12,}{self.gzip_bytes:>12,}",
+            f"  {'compression rate':<32}{self.compression_rate:>12.2f}"
+            f"{self.gzip_compression_rate:>12.2f}",
+            f"  {'space saving':<32}{self.space_saving:>12.2%}{self.gzip_space_saving:>12.2%}",
+            f"  speed-up: {measures.NOT_TIMED}",
         ]
         if self.encodings:
             lines += [
@@ -120,7 +130,7 @@ class ExportReport:
         lines += [f"  {line}" for line in str(self.coverage).splitlines()]
         lines += [f"  rewritten: {sentence}" for sentence in self.rewrites]
         lines.append(f"  largest output difference: {self.largest_difference:.1e} of the scale")
-        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+        return "\n".join(lines + [f"  note: {note}" for note in (*self.notes, measures.NOTE)])
 
 
 def theory_bytes(encodings: tuple[EncodedTensor, ...]) -> int:
@@ -129,3 +139,88 @@ def theory_bytes(encodings: tuple[EncodedTensor, ...]) -> int:
     values = sum(np.dtype(entry.dtype).itemsize * entry.nonzeros for entry in sparse)
     weights = sum(int(np.prod(entry.shape)) for entry in sparse)
     return values + -(-weights // 8)
+
+
+def _short_text(report: ExportReport) -> str:
+    """Return the verdict, the ten layers with the most multiply-adds, and the notes."""
+    layers = _leading_layers(report)
+    left_out = len(report.coverage.layers) - len(layers)
+    shown = short_table(
+        report.path,
+        _verdict_lines(report),
+        table(_HEADINGS, [_layer_cells(report, layer) for layer in layers]),
+        list(_remarks(report)),
+        f"{left_out} smaller layers are not shown; " if left_out else "",
+    )
+    return plain_text(shown)
+
+
+def _layer_cells(report: ExportReport, layer: LayerCoverage) -> tuple[str, ...]:
+    """Return a layer's row under `_HEADINGS`."""
+    stored = {entry.name: entry for entry in report.encodings}.get(layer.name)
+    return (
+        layer.name,
+        "x".join(map(str, layer.shape)),
+        f"{layer.sparsity:.2%}",
+        f"{stored.encoded_bytes:,} of {stored.dense_bytes:,}" if stored else "as dense",
+        f"{layer.multiply_adds / max(1, report.coverage.multiply_adds):.1%}",
+        layer.kernel,
+    )
+
+
+def _leading_layers(report: ExportReport) -> list[LayerCoverage]:
+    """Return the ten layers with the most multiply-adds, most first."""
+    return sorted(report.coverage.layers, key=lambda layer: -layer.multiply_adds)[:_SHOWN]
+
+
+def _verdict_lines(report: ExportReport) -> list[tuple[str, str]]:
+    """Return five lines, each a word and what there is to say about it."""
+    found = report.coverage
+    sizes = f"{report.dense_bytes:,} bytes dense -> {report.bytes:,}"
+    gzip = f"{report.dense_gzip_bytes:,} -> {report.gzip_bytes:,}"
+    return [
+        ("size", f"{sizes} ({measures.in_words(report.compression_rate)}); after gzip {gzip}"),
+        (
+            "sparse kernels",
+            f"{found.sparse_share:.1%} of the multiply-adds, {found.sparse_layers} of "
+            f"{len(found.layers)} layers ({found.target})",
+        ),
+        ("speed", f"{_expected(report)}; not measured here"),
+        ("difference", f"at most {report.largest_difference:.1e} of the outputs' scale to Keras"),
+        ("next", _advice(report)),
+    ]
+
+
+def _expected(report: ExportReport) -> str:
+    """What kernels alone let expect; how much, only a measurement tells."""
+    found = report.coverage
+    if found.defects:
+        return f"does not run correctly on {found.target}"
+    if not found.sparse_layers:
+        return "expected as that of the dense file"
+    return f"expected faster than the dense file on {found.target}"
+
+
+def _advice(report: ExportReport) -> str:
+    found = report.coverage
+    if found.defects:
+        return f"do not ship it: {found.defects[0]}"
+    if not any(layer.sparsity for layer in found.layers):
+        return "prune the model first: tfprune.prune or tfprune.one_shot"
+    if found.sparse_layers:
+        return "time it on the device: tfprune.export.benchmark, or `tfprune bench DENSE SPARSE`"
+    if not report.encodings:
+        return "compare it: no zero is left out of this file, see the notes"
+    if report.target == "size":
+        return "nothing: it is as small as asked; name the target if speed counts, too"
+    return (
+        "for speed too, prune with structure=tfprune.structures_for(target), and see below why "
+        "layers stay dense"
+    )
+
+
+def _remarks(report: ExportReport) -> Iterator[str]:
+    yield from (f"Defect: {defect}" for defect in report.coverage.defects)
+    for reason, count in list(report.coverage.blockers.items())[:_REASONS]:
+        yield f"Not on a sparse kernel, {count} layer{'s' * (count > 1)}: {reason}"
+    yield from (f"Note: {note}" for note in report.notes)

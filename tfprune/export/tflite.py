@@ -67,7 +67,7 @@ def to_tflite(
 
     Returns:
         Sizes, encodings, which layers run on sparse kernels, and the largest difference found;
-        `print` shows them as a table.
+        `print` shows a verdict and the ten largest layers, `.table()` all of them.
 
     Raises:
         TypeError: If `model` is no Keras model, `path` no path, a flag no bool or `batch_size` no

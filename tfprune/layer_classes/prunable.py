@@ -147,6 +147,18 @@ def explain_skip(layer: keras.layers.Layer) -> str:
     return f"{kind} is unknown: implement tfprune.PrunableLayer or call tfprune.register_prunable"
 
 
+def may_hide_weights(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer without prunable weights may hold some that cannot be reached.
+
+    Example:
+        >>> may_hide_weights(keras.layers.ReLU())
+        False
+    """
+    known = type(require_layer("layer", layer)).__module__.startswith("keras.")
+    in_table = any(_entry(part) is not None for part in flatten(layer))
+    return bool(layer.weights) and (in_table or not known)
+
+
 def flatten(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return the layer and all its sublayers, each once.
 

@@ -4,7 +4,8 @@
 
 a and a* are the sizes of the original and of the compressed model, s and s* their running times.
 A ratio means nothing without what was counted, so every report says it beside the number, in words
-made by `formulas`: parameters and nonzero parameters, bytes of a file, latency of an inference.
+made by `formulas`: parameters and nonzero parameters, bytes of a file, latency of an inference. The
+symbols above are the survey's; what is printed has words, and the symbols once, in `NOTE`.
 
 Counted in parameters, a* those that are not zero, the space saving is the sparsity. A speed-up is
 measured and never follows from the other two: where nothing was timed, reports say `NOT_TIMED`.
@@ -16,7 +17,12 @@ arXiv 1710.09282, on the evaluation of compressed models. Time and memory O(1).
 import math
 import numbers
 
-COMPRESSION_RATE, SPACE_SAVING, SPEED_UP = "a / a*", "(a - a*) / a", "s / s*"
+NOTE = (
+    "Compression rate, space saving and speed-up compare with the dense original: a / a*, "
+    "(a - a*) / a and s / s* of Cheng et al., arXiv 1710.09282."
+)
+
+_ALIKE = 0.005  # differences that two digits do not show
 
 NOT_TIMED = (
     "not measured, and not to be inferred from zeros or bytes; `tfprune bench` times .tflite files"
@@ -114,13 +120,31 @@ def formulas(a: str, a_star: str) -> dict[str, str]:
 
     Example:
         >>> formulas("parameters", "nonzero parameters")["compression_rate"]
-        'a / a*, with a = parameters and a* = nonzero parameters'
+        'parameters / nonzero parameters'
     """
-    counted = f"with a = {a} and a* = {a_star}"
     return {
-        "compression_rate": f"{COMPRESSION_RATE}, {counted}",
-        "space_saving": f"{SPACE_SAVING}, {counted}",
+        "compression_rate": f"{a} / {a_star}",
+        "space_saving": f"1 - {a_star} / {a}",
     }
+
+
+def in_words(rate: float, smaller: str = "smaller", large: str = "large") -> str:
+    """Return a ratio of original over compressed in words.
+
+    Args:
+        rate: as `compression_rate` or `speed_up` return it, > 0.
+        smaller: what a rate above 1 means.
+        large: what a rate below 1 means more of.
+
+    Example:
+        >>> in_words(6.9), in_words(0.8), in_words(2.0, "faster", "slow")
+        ('6.90 times smaller', '1.25 times as large', '2.00 times faster')
+    """
+    if math.isinf(rate):
+        return "nothing left"
+    if abs(rate - 1) < _ALIKE:
+        return f"as {large}"
+    return f"{rate:.2f} times {smaller}" if rate >= 1 else f"{1 / rate:.2f} times as {large}"
 
 
 def _require_sizes(a: float, a_star: float) -> None:

@@ -9,32 +9,37 @@ Sources: `tfprune.reports.measures` for compression rate and space saving,
 import dataclasses
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from tfprune.keras_graph.rebuilding import outer_layers
-from tfprune.layer_classes.prunable import explain_skip, prunable_weights
-from tfprune.reports import html_page, storage, tables
+from tfprune.layer_classes.prunable import explain_skip, may_hide_weights, prunable_weights
+from tfprune.reports import storage, tables, verdict
+from tfprune.reports.pages import model_page
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
+from tfprune.sparsity import distributions
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.validation import require_flag, require_model
 from tfprune.wrapping.cohorts import plain_path
 from tfprune.wrapping.masking import PrunedWeight
-from tfprune.wrapping.pruned_layer import pruned_layers
-from tfprune.wrapping.shortfall import tell_shortfall
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.shortfall import asked_at_end, lack_of, tell_shortfall
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 
+_SHOWN = 10  # weights in what is printed
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `tfprune.report` found; `print` shows it as a table.
+    """What `tfprune.report` found; `print` shows the verdict first, `.table()` has everything.
 
     Attributes:
         model: name of the model.
@@ -42,6 +47,8 @@ class Report:
         skipped: its other layers.
         prunable: totals over the prunable weights.
         parameters: totals over all weights of the model, trainable or not.
+        asked: sparsity that its schedules end at, over the weights that have one; None if none has.
+        shortfall: what its masks lack of that, in words; empty if nothing.
     """
 
     model: str
@@ -49,6 +56,8 @@ class Report:
     skipped: tuple[SkippedLayer, ...]
     prunable: Totals
     parameters: Totals
+    asked: float | None = None
+    shortfall: str = ""
 
     @property
     def notable_skips(self) -> tuple[SkippedLayer, ...]:
@@ -70,6 +79,8 @@ class Report:
             "skipped": [dataclasses.asdict(skip) for skip in self.skipped],
             "prunable": self.prunable.to_dict(),
             "parameters": self.parameters.to_dict(),
+            "asked": self.asked,
+            "shortfall": self.shortfall,
             "speed_up": None,
             "formulas": dict(FORMULAS),
         }
@@ -83,16 +94,32 @@ class Report:
         Raises:
             ValueError: if the file cannot be written; an older one is left as it was.
         """
-        html_page.write(
+        model_page.write(
             path, self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+        )
+
+    def table(self) -> str:
+        """Return every weight, every total and every layer with nothing to prune, as text."""
+        return tables.plain_text(
+            tables.full_tables(
+                self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+            )
         )
 
     def __str__(self) -> str:
         return tables.plain_text(self.__rich__())
 
     def __rich__(self) -> "Group":
-        return tables.report_tables(
-            self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+        shown = verdict.largest(self.weights, _SHOWN)
+        left_out = len(self.weights) - len(shown)
+        return tables.short_table(
+            f"Model '{self.model}'",
+            verdict.verdict_lines(
+                self.weights, self.prunable, self.parameters, self.asked, self.shortfall
+            ),
+            tables.weight_table(shown),
+            verdict.remark_lines(self.weights, self.notable_skips, self.shortfall),
+            f"{left_out} smaller weights are not shown; " if left_out else "",
         )
 
 
@@ -101,10 +128,10 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
 
     Args:
         model: built model, plain or pruned. Masked values count as zeros, tied weights once.
-        verbose: whether to print the table.
+        verbose: whether to print it.
 
     Returns:
-        The `Report`, with `.to_dict()` and `.to_html(path)`.
+        The `Report`, with `.table()`, `.to_dict()` and `.to_html(path)`.
 
     Raises:
         TypeError: if `model` is not a `keras.Model`.
@@ -135,7 +162,8 @@ def report(model: keras.Model, *, verbose: bool = True) -> Report:
 
 
 def _measure(model: keras.Model) -> Report:
-    masks = ByIdentity((own.weight, own.mask) for own in _pruned_weights(model))
+    wrappers = list(pruned_layers(model))
+    masks = ByIdentity((own.weight, (own, layer)) for layer in wrappers for own in layer.pruned)
     weights: ByIdentity[keras.Variable, WeightReport] = ByIdentity()
     skipped = []
     for layer in outer_layers(model):
@@ -144,9 +172,11 @@ def _measure(model: keras.Model) -> Report:
             if weight not in weights:
                 weights[weight] = _weight_report(layer, weight, masks.get(weight))
         if not own:
-            kind = type(layer).__name__
+            kind, reason = type(layer).__name__, explain_skip(layer)
             skipped.append(
-                SkippedLayer(layer.name, kind, layer.count_params(), explain_skip(layer))
+                SkippedLayer(
+                    layer.name, kind, layer.count_params(), reason, may_hide_weights(layer)
+                )
             )
     prunable = _sum("prunable weights", tuple(weights.values()))
     return Report(
@@ -155,21 +185,35 @@ def _measure(model: keras.Model) -> Report:
         skipped=tuple(skipped),
         prunable=prunable,
         parameters=_with_dense(prunable, _other_weights(model, weights)),
+        asked=_asked_of_all([pair for weight, pair in masks.items() if weight in weights]),
+        shortfall=str(lack_of(wrappers) or ""),
     )
 
 
-def _pruned_weights(model: keras.Model) -> Iterator[PrunedWeight]:
-    for wrapper in pruned_layers(model):
-        yield from wrapper.pruned
+def _asked(own: PrunedWeight, layer: PrunedLayer) -> float:
+    """The sparsity that the schedule of a weight ends at."""
+    return asked_at_end(own.schedule, int(host_array(layer.pruning_step.value)))
+
+
+def _asked_of_all(pruned: Sequence[tuple[PrunedWeight, PrunedLayer]]) -> float | None:
+    """The same of all weights that have a schedule, together."""
+    sizes = [int(np.prod(own.mask.shape)) for own, _ in pruned]
+    if not pruned:
+        return None
+    return sum(size * _asked(*pair) for size, pair in zip(sizes, pruned)) / sum(sizes)
 
 
 def _weight_report(
-    layer: keras.layers.Layer, weight: keras.Variable, mask: keras.Variable | None
+    layer: keras.layers.Layer,
+    weight: keras.Variable,
+    pruned: tuple[PrunedWeight, PrunedLayer] | None,
 ) -> WeightReport:
     values = host_array(weight.value)
-    nonzero = values != 0
-    if mask is not None:
-        nonzero = np.logical_and(nonzero, host_array(mask.value))
+    nonzero, asked = values != 0, None
+    if pruned is not None:
+        nonzero = np.logical_and(nonzero, host_array(pruned[0].mask.value))
+        if distributions.get(pruned[1].distribution) is distributions.uniform:
+            asked = _asked(*pruned)
     dtype = keras.backend.standardize_dtype(weight.dtype)
     value_bytes = storage.value_bytes(dtype)
     return WeightReport(
@@ -182,7 +226,8 @@ def _weight_report(
         dense_bytes=values.size * value_bytes,
         bitmask_bytes=storage.bitmask_bytes(nonzero, value_bytes),
         csr_bytes=storage.csr_bytes(nonzero, value_bytes),
-        masked=mask is not None,
+        masked=pruned is not None,
+        asked=asked,
     )
 
 

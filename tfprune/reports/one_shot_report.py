@@ -51,9 +51,8 @@ class OneShotReport:
         stage  sparsity  loss before  predicted change  measured change
             1    0.5000            1               0.1              0.2
         loss at the end: 1.2
-        compression rate a / a*: 2.00, space saving (a - a*) / a: 50.00%
-          a: 80 parameters of the model, a*: 40 nonzero ones
-        speed-up s / s*: not measured, ...
+        parameters: 80, of which 40 are not zero: compression rate 2.00, space saving 50.00%
+        speed-up: not measured, ...
     """
 
     scorer: str
@@ -66,12 +65,12 @@ class OneShotReport:
 
     @property
     def compression_rate(self) -> float:
-        """a / a* of parameters and nonzero parameters; infinity if every one is zero."""
+        """Parameters / nonzero parameters; infinity if every one is zero."""
         return measures.compression_rate(self.parameters, self.nonzeros)
 
     @property
     def space_saving(self) -> float:
-        """(a - a*) / a of parameters and nonzero parameters."""
+        """1 - nonzero parameters / parameters."""
         return measures.space_saving(self.parameters, self.nonzeros)
 
     def to_dict(self) -> dict[str, object]:
@@ -86,7 +85,7 @@ class OneShotReport:
             "speed_up": None,
             "formulas": {
                 **measures.formulas("parameters of the model", "its nonzero parameters"),
-                "speed_up": f"{measures.SPEED_UP}: {measures.NOT_TIMED}",
+                "speed_up": measures.NOT_TIMED,
             },
         }
 
@@ -107,10 +106,9 @@ class OneShotReport:
         loss = "not measured" if self.loss_after is None else _shown(self.loss_after)
         lines += [
             f"loss at the end{how}: {loss}",
-            f"compression rate {measures.COMPRESSION_RATE}: {self.compression_rate:.2f}, "
-            f"space saving {measures.SPACE_SAVING}: {self.space_saving:.2%}",
-            f"  a: {self.parameters:,} parameters of the model, a*: {self.nonzeros:,} nonzero ones",
-            f"speed-up {measures.SPEED_UP}: {measures.NOT_TIMED}",
+            f"parameters: {self.parameters:,}, of which {self.nonzeros:,} are not zero: "
+            f"compression rate {self.compression_rate:.2f}, space saving {self.space_saving:.2%}",
+            f"speed-up: {measures.NOT_TIMED}",
         ]
         return "\n".join(lines)
 

@@ -20,6 +20,7 @@ class WeightReport:
         bitmask_bytes: bytes as bit mask and nonzero values.
         csr_bytes: bytes as nonzero values with counts of zeros.
         masked: whether the weight has a mask on it.
+        asked: sparsity that its schedule ends at; None without one, and where weights share theirs.
     """
 
     path: str
@@ -32,6 +33,7 @@ class WeightReport:
     bitmask_bytes: int
     csr_bytes: int
     masked: bool
+    asked: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -41,9 +43,18 @@ class WeightReport:
 
 @dataclasses.dataclass(frozen=True)
 class SkippedLayer:
-    """A layer with nothing to prune: its name, class, number of parameters, and the reason."""
+    """A layer with nothing to prune.
+
+    Attributes:
+        layer: its name.
+        kind: its class.
+        parameters: number of its parameters.
+        reason: why there is nothing to prune.
+        failed: whether it may hold weights worth pruning, which could not be reached.
+    """
 
     layer: str
     kind: str
     parameters: int
     reason: str
+    failed: bool = False

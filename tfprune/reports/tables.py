@@ -9,14 +9,50 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tfprune.reports import measures
+from tfprune.reports.measures import NOT_TIMED, NOTE
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import Totals
 
 _WIDE = 10_000  # columns: where no terminal limits the width, nothing is wrapped or cut
 
 
-def report_tables(
+def short_table(
+    title: str,
+    verdict: Sequence[tuple[str, str]],
+    rows: Table,
+    remarks: Sequence[str],
+    left_out: str = "",
+) -> Group:
+    """Return what is printed of a report: the verdict, what matters most, and the remarks.
+
+    Args:
+        title: first line.
+        verdict: lines, each a word and what there is to say about it.
+        rows: what matters most.
+        remarks: sentences.
+        left_out: a sentence on what the rows are without, empty if nothing.
+    """
+    parts: list[RenderableType] = [Text(title, style="bold"), Text(verdict_text(verdict)), Text()]
+    lines = [Text(line) for line in (*remarks, f"{left_out}.table() has everything.")]
+    return Group(*parts, rows, Text(), *lines)
+
+
+def verdict_text(verdict: Sequence[tuple[str, str]]) -> str:
+    """Return a verdict as lines of text.
+
+    Args:
+        verdict: lines, each a word and what there is to say about it.
+
+    Example:
+        >>> print(verdict_text([("size", "small"), ("speed", "unknown")]))
+          size   small
+          speed  unknown
+    """
+    width = max(len(word) for word, _ in verdict)
+    return "\n".join(f"  {word:<{width}}  {text}" for word, text in verdict)
+
+
+def full_tables(
     model: str,
     weights: Sequence[WeightReport],
     skipped: Sequence[SkippedLayer],
@@ -37,10 +73,12 @@ def report_tables(
         weight_table(weights),
         Text(),
         totals_table(prunable, parameters),
-        Text(f"\nSpeed-up {measures.SPEED_UP}: {measures.NOT_TIMED}."),
+        Text(f"\nSpeed-up: {NOT_TIMED}."),
+        Text(NOTE),
     ]
-    lines = skipped_lines(skipped)
-    return Group(*parts, *([Text(), *lines] if lines else []))
+    if skipped:
+        parts += [Text(), skipped_table(skipped)]
+    return Group(*parts)
 
 
 def weight_table(weights: Sequence[WeightReport]) -> Table:
@@ -55,11 +93,27 @@ def weight_table(weights: Sequence[WeightReport]) -> Table:
             " x ".join(map(str, weight.shape)),
             f"{weight.size:,}",
             f"{weight.nonzeros:,}",
+            *asked_cell(weight, weights),
             f"{weight.sparsity:.2%}",
         )
         for weight in weights
     ]
-    return table(("prunable weight", "shape", "parameters", "nonzeros", "sparsity"), rows)
+    asked = ("asked",) if any(weight.masked for weight in weights) else ()
+    return table(("prunable weight", "shape", "parameters", "nonzeros", *asked, "sparsity"), rows)
+
+
+def asked_cell(weight: WeightReport, weights: Sequence[WeightReport]) -> tuple[str, ...]:
+    """Return the sparsity asked of a weight as text, no cell where no weight has a mask.
+
+    Args:
+        weight: one of the weights.
+        weights: all of the table.
+    """
+    if not any(other.masked for other in weights):
+        return ()
+    if weight.asked is None:
+        return ("shared" if weight.masked else "dense",)
+    return (f"{weight.asked:.2%}",)
 
 
 def totals_rows(*totals: Totals) -> list[tuple[str, ...]]:
@@ -68,19 +122,19 @@ def totals_rows(*totals: Totals) -> list[tuple[str, ...]]:
     Args:
         *totals: columns.
     """
-    rate, saving = f"compression rate {measures.COMPRESSION_RATE}", measures.SPACE_SAVING
+    rate, saving = "  compression rate", "  space saving"
     rows = (
-        ("parameters a", lambda t: f"{t.size:,}"),
-        ("nonzero parameters a*", lambda t: f"{t.nonzeros:,}"),
-        (f"  {rate}", lambda t: f"{t.compression_rate:.2f}"),
-        (f"  space saving {saving} = sparsity", lambda t: f"{t.sparsity:.2%}"),
-        ("bytes a, dense", lambda t: f"{t.dense_bytes:,}"),
-        ("bytes a*, bit mask + values", lambda t: f"{t.bitmask_bytes:,}"),
-        (f"  {rate}", lambda t: f"{t.bitmask_compression_rate:.2f}"),
-        (f"  space saving {saving}", lambda t: f"{t.space_saving:.2%}"),
-        ("bytes a*, CSR with zero counts", lambda t: f"{t.csr_bytes:,}"),
-        (f"  {rate}", lambda t: f"{t.csr_compression_rate:.2f}"),
-        (f"  space saving {saving}", lambda t: f"{t.csr_space_saving:.2%}"),
+        ("parameters", lambda t: f"{t.size:,}"),
+        ("nonzero parameters", lambda t: f"{t.nonzeros:,}"),
+        (rate, lambda t: f"{t.compression_rate:.2f}"),
+        (f"{saving} = sparsity", lambda t: f"{t.sparsity:.2%}"),
+        ("bytes, dense", lambda t: f"{t.dense_bytes:,}"),
+        ("bytes, bit mask + values", lambda t: f"{t.bitmask_bytes:,}"),
+        (rate, lambda t: f"{t.bitmask_compression_rate:.2f}"),
+        (saving, lambda t: f"{t.space_saving:.2%}"),
+        ("bytes, CSR with zero counts", lambda t: f"{t.csr_bytes:,}"),
+        (rate, lambda t: f"{t.csr_compression_rate:.2f}"),
+        (saving, lambda t: f"{t.csr_space_saving:.2%}"),
     )
     return [(name, *(show(total) for total in totals)) for name, show in rows]
 
@@ -94,18 +148,14 @@ def totals_table(*totals: Totals) -> Table:
     return table(("total", *(total.counted for total in totals)), totals_rows(*totals))
 
 
-def skipped_lines(skipped: Sequence[SkippedLayer]) -> list[Text]:
-    """Return one line a reason, with the layers that were skipped for it.
+def skipped_table(skipped: Sequence[SkippedLayer]) -> Table:
+    """Return a table with one row a layer that has nothing to prune.
 
     Args:
         skipped: layers to list.
     """
-    by_reason: dict[str, list[str]] = {}
-    for skip in skipped:
-        by_reason.setdefault(skip.reason, []).append(skip.layer)
-    return [
-        Text(f"Skipped: {', '.join(layers)} ({reason})") for reason, layers in by_reason.items()
-    ]
+    rows = [(skip.layer, skip.kind, skip.reason, f"{skip.parameters:,}") for skip in skipped]
+    return table(("nothing to prune in", "class", "reason", "parameters"), rows, texts=3)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> Table:

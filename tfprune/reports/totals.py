@@ -16,7 +16,7 @@ FORMULAS: dict[str, str] = {
     "bitmask_compression_rate": _AS_BITMASK["compression_rate"],
     "csr_space_saving": _AS_CSR["space_saving"],
     "csr_compression_rate": _AS_CSR["compression_rate"],
-    "speed_up": f"{measures.SPEED_UP}: {measures.NOT_TIMED}",
+    "speed_up": measures.NOT_TIMED,
     "dense_bytes": "parameters x bytes a value",
     "bitmask_bytes": "ceil(parameters / 8) + nonzeros x bytes a value",
     "csr_bytes": (
@@ -49,32 +49,32 @@ class Totals:
 
     @property
     def sparsity(self) -> float:
-        """(a - a*) / a of parameters and nonzero parameters: the fraction of zeros."""
+        """The fraction of zeros: 1 - nonzero parameters / parameters."""
         return measures.space_saving(self.size, self.nonzeros)
 
     @property
     def compression_rate(self) -> float:
-        """a / a* of parameters and nonzero parameters; infinity if every one is zero."""
+        """Parameters / nonzero parameters; infinity if every one is zero."""
         return measures.compression_rate(self.size, self.nonzeros)
 
     @property
     def space_saving(self) -> float:
-        """(a - a*) / a of dense bytes and bytes as bit mask; < 0 if the mask adds more."""
+        """1 - bytes as bit mask / dense bytes; < 0 if the mask adds more."""
         return measures.space_saving(self.dense_bytes, self.bitmask_bytes)
 
     @property
     def bitmask_compression_rate(self) -> float:
-        """a / a* of dense bytes and bytes as bit mask."""
+        """Dense bytes / bytes as bit mask."""
         return measures.compression_rate(self.dense_bytes, self.bitmask_bytes)
 
     @property
     def csr_space_saving(self) -> float:
-        """(a - a*) / a of dense bytes and bytes as CSR; < 0 if the counts add more."""
+        """1 - bytes as CSR / dense bytes; < 0 if the counts add more."""
         return measures.space_saving(self.dense_bytes, self.csr_bytes)
 
     @property
     def csr_compression_rate(self) -> float:
-        """a / a* of dense bytes and bytes as CSR; infinity if every parameter is zero."""
+        """Dense bytes / bytes as CSR; infinity if every parameter is zero."""
         return measures.compression_rate(self.dense_bytes, self.csr_bytes)
 
     def to_dict(self) -> dict[str, object]:

@@ -47,12 +47,10 @@ def test_measures_compare_with_the_first_file_and_say_what_was_counted(files, mo
     assert second.to_dict()["speed_up"] == second.speed_up == 2.0
     shown, how = str(second), "one inference in LiteRT, 2 threads, 3 runs in turns"
     assert f"large: median latency 1500 ms of {how}\n" in shown
-    assert "speed-up s / s* 2.00, too few runs for an interval (latency), compression rate" in shown
-    assert "compression rate a / a* 0.00 and space saving (a - a*) / a -1785" in shown
+    assert "speed-up 2.00, too few runs for an interval (latency), compression rate" in shown
+    assert "compression rate 0.00 and space saving -1785" in shown
     assert second.formulas["speed_up"].endswith(how)
-    assert second.formulas["compression_rate"] == (
-        "a / a*, with a = bytes of the first file and a* = bytes of this one"
-    )
+    assert second.formulas["compression_rate"] == ("bytes of the first file / bytes of this one")
 
 
 @pytest.mark.parametrize("count", [6, 9, 50])
@@ -168,8 +166,9 @@ def test_the_command_shows_memory_and_processor_time(files, capsys):
     assert cli.main(["bench", files["small"], "--runs", "2"]) == 0
     shown = capsys.readouterr().out
     assert "CPU, ms" in shown and "memory, MB" in shown
-    for words in ("Speed-up s / s*", "Compression rate a / a*", "space saving (a - a*) / a"):
+    for words in ("Speed-up: ", "Compression rate: ", "space saving: "):
         assert words in shown
+    assert shown.count("a / a*") == 1  # the survey's symbols, in a note
 
 
 def test_the_command_refuses_what_it_cannot_run_in_one_line(files, capsys, tmp_path):

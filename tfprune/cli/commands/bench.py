@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tfprune.cli.terminal import Outcome
 from tfprune.export.run.bench import Timing, benchmark
-from tfprune.reports.measures import COMPRESSION_RATE, SPACE_SAVING, SPEED_UP
+from tfprune.reports.measures import NOTE
 from tfprune.reports.tables import table
 from tfprune.support.long_work import progress
 
@@ -20,14 +20,14 @@ def run(args: argparse.Namespace) -> Outcome:
         timings = benchmark(paths, threads=args.threads, runs=args.runs, runtime=args.runtime)
     first = timings[0]
     timed = (
-        f"\nLatency of {first.how}. Speed-up {SPEED_UP}: s = latency of the first file, s* = of "
-        "this one in the same round; the median over the rounds, and its 95 % interval. CPU: "
+        f"\nLatency of {first.how}. Speed-up: latency of the first file over that of this one in "
+        "the same round; the median over the rounds, and its 95 % interval. CPU: "
         "processor time of one inference. Load and memory: from the start to the first result, and "
         "by how much the process grew.\n"
     )
     counted = (
-        f"\nCompression rate {COMPRESSION_RATE} and space saving {SPACE_SAVING}: a = bytes of the "
-        "first file, a* = bytes of this one."
+        "\nCompression rate: bytes of the first file over those of this one; space saving: what of "
+        f"the first file's bytes this one does not need. {NOTE}"
     )
     data = {
         "runtime": args.runtime,

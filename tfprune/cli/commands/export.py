@@ -31,7 +31,10 @@ def run(args: argparse.Namespace) -> Outcome:
             sparse=not args.dense,
         )
     note = ("The model was stripped of its masks first.\n",) if wrapped else ()
-    return Outcome({**written.to_dict(), "stripped": wrapped}, (*note, str(written)))
+    return Outcome(
+        {**written.to_dict(), "stripped": wrapped},
+        (*note, written.table() if args.all else str(written)),
+    )
 
 
 def _array(path: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from tfprune.reports.model_report import report
 def run(args: argparse.Namespace) -> Outcome:
     """Report on `args.model`."""
     found = report(models.load(args.model, args.modules, args.allow_lambda), verbose=False)
-    shown: tuple[RenderableType, ...] = (found,)
+    shown: tuple[RenderableType, ...] = (found.table() if args.all else found,)
     if args.html is not None:
         found.to_html(args.html)
         shown += (f"\nWritten: {args.html}",)

@@ -23,8 +23,9 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         summary="Measure the latency of .tflite files in LiteRT on this machine.",
         description=(
             "Files take turns (A B A B ...), so that a busy machine slows all of them alike.\n"
-            "Each is compared with the first: a speed-up s / s* above 1 is faster, a compression\n"
-            "rate a / a* above 1 smaller, and the space saving is (a - a*) / a of its bytes.\n"
+            "Each is compared with the first, so name the dense file first: a speed-up above 1 is\n"
+            "faster, a compression rate above 1 smaller; space saving is the part of the first\n"
+            "file's bytes that is not needed.\n"
             "--runtime wasm needs Node and LiteRT.js, which scripts/setup_wasm.sh of a source\n"
             "checkout installs."
         ),

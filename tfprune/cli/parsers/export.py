@@ -14,9 +14,9 @@ _DESCRIPTION = """\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
 graph is rewritten as it pays on the target, without changing what it computes. The file
 appears at OUT only after it was run, in another process, and gave Keras's predictions.
-Printed are its bytes beside those of the dense float32 file, with compression rate and
-space saving, what became of each weight, which layers run on sparse kernels or why not,
-and the largest difference to Keras. Speed is measured by `tfprune bench`.
+Printed are its bytes beside those of the dense float32 file, which of the ten largest
+layers run on sparse kernels or why not, the largest difference to Keras, and what to do
+next; everything with --all. Speed is measured by `tfprune bench`.
 
 TARGET is where the file will run: arm64 (phones), wasm (browsers), x86, auto (any of
 them), or size for the fewest bytes whatever the speed.
@@ -80,6 +80,7 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         help="write what the converter gives, to compare the sparse file with (see `tfprune "
         "bench`)",
     )
+    parser.add_argument("--all", action="store_true", help="show every layer, rewrite and note")
     arguments.add_loading(parser)
 
 

@@ -20,14 +20,16 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         run=run,
         summary="Report nonzeros, sparsity, bytes and compression of a model.",
         description=(
-            "Compression rate a / a* and space saving (a - a*) / a are given of parameters and\n"
-            "nonzero parameters, and of bytes as stored densely and as bit mask and values, or\n"
-            "as CSR with zero counts; --json gives the formulas as well."
+            "The verdict comes first, then the ten largest weights. With --all, compression rate\n"
+            "and space saving are given of parameters and nonzero parameters, and of bytes as\n"
+            "stored densely and as bit mask and values, or as CSR with zero counts; --json gives\n"
+            "the formulas as well."
         ),
         example="tfprune report model.keras --html report.html",
     )
     parser.add_argument("model", metavar="MODEL", help="plain or pruned model, .keras or .h5")
     parser.add_argument("--html", metavar="PATH", help="also write an HTML page with a plot")
+    parser.add_argument("--all", action="store_true", help="show every weight, total and layer")
     arguments.add_loading(parser)
 
 

@@ -35,8 +35,8 @@ class Timing:
         p90_ms: The ninetieth percentile.
         cpu_ms: Median processor time of one inference, summed over threads: what it costs where
             `median_ms` is how long it takes.
-        ratio: The speed-up s / s*, how many times faster than the first file: the median, over the
-            rounds, of the first file's latency s in a round over this one's s*. Within a round the
+        ratio: The speed-up, how many times faster than the first file: the median, over the
+            rounds, of the first file's latency in a round over this one's. Within a round the
             machine's state is much the same, so this varies less than a ratio of medians.
         ratio_low: The lower end of an interval that holds the median ratio 95 times of 100, by the
             order of the rounds' ratios; 0 where there are too few rounds (fewer than six).
@@ -47,8 +47,8 @@ class Timing:
             pages of the file included; None in WebAssembly and where the system does not say.
         bytes: Size of the file.
         gzip_bytes: Its size after gzip.
-        compression_rate: a / a*, a = bytes of the first file, a* = bytes of this one.
-        space_saving: (a - a*) / a of the same; < 0 if this file is larger.
+        compression_rate: Bytes of the first file / bytes of this one.
+        space_saving: 1 - bytes of this file / bytes of the first; < 0 if this file is larger.
         threads: Threads an inference could use.
         runs: Timed turns.
     """
@@ -75,7 +75,7 @@ class Timing:
 
     @property
     def speed_up(self) -> float:
-        """s / s* of the first file's latency and this one's, by the name of the literature."""
+        """`ratio`, by the name of the literature."""
         return self.ratio
 
     @property
@@ -105,8 +105,7 @@ class Timing:
             **measures.formulas("bytes of the first file", "bytes of this one"),
             "speed_up": (
                 "median over the rounds, with its 95 % interval by the sign test, of "
-                f"{measures.SPEED_UP}, with s = latency of the first "
-                f"file and s* = latency of this one in the same round: {self.how}"
+                f"latency of the first file / latency of this one in the same round: {self.how}"
             ),
         }
 
@@ -124,9 +123,8 @@ class Timing:
     def __str__(self) -> str:
         return (
             f"{self.name}: median latency {self.median_ms:.4g} ms of {self.how}\n"
-            f"  beside the first file: speed-up {measures.SPEED_UP} {self.verdict} (latency), "
-            f"compression rate {measures.COMPRESSION_RATE} {self.compression_rate:.2f} and "
-            f"space saving {measures.SPACE_SAVING} {self.space_saving:.2%} of the file's bytes"
+            f"  beside the first file: speed-up {self.verdict} (latency), compression rate "
+            f"{self.compression_rate:.2f} and space saving {self.space_saving:.2%} of its bytes"
         )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from string import Template
 
-from tfprune.reports import measures, plots
+from tfprune.reports import plots
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.tables import totals_rows
 from tfprune.reports.totals import FORMULAS, Totals
@@ -152,11 +152,11 @@ def _cards(total: Totals, every: Totals) -> str:
         (f"{every.nonzeros:,}", f"nonzeros of {every.size:,} parameters"),
         (
             f"{every.compression_rate:.2f}\u00d7",
-            f"compression rate {measures.COMPRESSION_RATE}: all over nonzero parameters",
+            "compression rate: all over nonzero parameters",
         ),
         (
             f"{every.space_saving:.1%}",
-            f"space saving {measures.SPACE_SAVING}: bytes as bit mask + values",
+            "space saving: bytes as bit mask + values",
         ),
     )
     return "\n".join(

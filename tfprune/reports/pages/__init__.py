@@ -1,0 +1,1 @@
+"""Reports as HTML: one style for pages, and fragments for notebooks."""
