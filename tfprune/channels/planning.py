@@ -20,6 +20,7 @@ from tfprune.channels.surgery import cut
 from tfprune.export.convert.requirements import check_model
 from tfprune.scorers.protocol import Scorer
 from tfprune.sparsity.rules import Rules
+from tfprune.support.names import ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_flag,
@@ -37,7 +38,7 @@ def plan(
     model: keras.Model,
     sparsity: float | None = None,
     *,
-    scorer: str | Scorer = "magnitude",
+    scorer: ScorerName | Scorer = "magnitude",
     data: Data | None = None,
     loss: Loss = None,
     scope: str = "global",

@@ -15,6 +15,7 @@ from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing
+from tfprune.support.names import QuantizeName, TargetName
 from tfprune.support.tensors import Nest
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, require_target
 
@@ -25,8 +26,8 @@ def to_tflite(
     model: keras.Model,
     path: str | os.PathLike[str],
     *,
-    target: str = "auto",
-    quantize: str | None = None,
+    target: TargetName = "auto",
+    quantize: QuantizeName | None = None,
     representative_data: Nest = None,
     lower_conv3x3: bool = False,
     unroll: bool = False,
@@ -92,13 +93,13 @@ def to_tflite(
         sparse=sparse,
         batch_size=batch_size,
     )
-    target = require_target(target)
+    aim = TARGETS[require_target(target)]
     path = _with_ending(os.fspath(path))
     requirements.check_model(model)
     batch_size = None if batch_size is None else int(batch_size)  # one of NumPy's is no JSON
     plain = copies.to_float32(model)
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
-    requirements.check_inputs(signed.inputs, target)
+    requirements.check_inputs(signed.inputs, aim.name)
     converted = copies.unrolled(plain, signed) if unroll or quantize == "int8" else plain
     given = {"representative_data": representative_data, "verify_inputs": verify_inputs}
     arrays = {
@@ -106,7 +107,6 @@ def to_tflite(
         for name, data in given.items()
         if data is not None
     }
-    aim = TARGETS[target]
     in_wasm = aim.in_webassembly and wasm.is_installed()
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
         samples = _samples(plain, signed, arrays)
@@ -141,7 +141,7 @@ def to_tflite(
         float32 = None if quantize is None else len(build(dense, **options).content)
     return ExportReport(
         path=os.fspath(path),
-        target=target,
+        target=aim.name,
         quantize=quantize,
         bytes=len(built.content),
         gzip_bytes=flatbuffer.gzip_size(built.content),

@@ -22,6 +22,7 @@ from tfprune.sparsity.distributions import Distribution
 from tfprune.sparsity.rules import Rules, require_rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
+from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_callable,
@@ -38,7 +39,7 @@ from tfprune.wrapping.shortfall import notice_of
 def one_shot(
     model: keras.Model,
     sparsity: float,
-    scorer: str | Scorer | None = None,
+    scorer: ScorerName | Scorer | None = None,
     data: Data | None = None,
     loss: Loss = None,
     *,
@@ -46,7 +47,7 @@ def one_shot(
     update_weights: bool = True,
     refresh_batch_norm: bool = True,
     structure: Structure | StructureChoice = Unstructured(),
-    distribution: str | Distribution | None = None,
+    distribution: DistributionName | Distribution | None = None,
     rules: Rules | None = None,
     spacing: str = "geometric",
     examples: int | None = 1000,
@@ -181,8 +182,10 @@ def one_shot(
 
 
 def _best_for(
-    model: keras.Model, options: EvidenceOptions, distribution: str | Distribution | None
-) -> tuple[str, str | Distribution | None]:
+    model: keras.Model,
+    options: EvidenceOptions,
+    distribution: DistributionName | Distribution | None,
+) -> tuple[ScorerName, DistributionName | Distribution | None]:
     """Return the scorer that a model and its data allow, and the distribution to use it with."""
     if options.data is None:
         return "magnitude", distribution

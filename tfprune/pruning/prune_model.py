@@ -19,6 +19,7 @@ from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
+from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.validation import require_model, require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -29,9 +30,9 @@ def prune(
     schedule: Schedule | Callable[[int], float] | float | None = None,
     *,
     sparsity: float | None = None,
-    scorer: str | Scorer = "magnitude",
+    scorer: ScorerName | Scorer = "magnitude",
     structure: Structure | StructureChoice = Unstructured(),
-    distribution: str | distributions.Distribution | None = None,
+    distribution: DistributionName | distributions.Distribution | None = None,
     rules: Rules | None = None,
 ) -> keras.Model:
     """Return a copy of the model whose prunable layers are wrapped in `PrunedLayer`.

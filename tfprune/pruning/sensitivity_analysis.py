@@ -25,6 +25,7 @@ from tfprune.sparsity.structures import (
 )
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
+from tfprune.support.names import ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_callable,
@@ -48,7 +49,7 @@ Arrays = dict[str, np.ndarray]
 def sensitivity(
     model: keras.Model,
     data: Data | None = None,
-    scorer: str | Scorer = "magnitude",
+    scorer: ScorerName | Scorer = "magnitude",
     loss: Loss = None,
     *,
     metric: Callable[[keras.Model], float] | None = None,

@@ -25,6 +25,7 @@ from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.layer_classes.weight_axes import Operand, WeightAxes
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
+from tfprune.support.names import QuantizeName, TargetName
 from tfprune.support.validation import require_one_of
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
 
@@ -121,7 +122,7 @@ class TargetStructures(Configurable):
         return target.pays_from(structure)
 
 
-def structures_for(target: str, *, quantize: str | None = None) -> TargetStructures:
+def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) -> TargetStructures:
     """Return what gives each weight the structure that is fast on a target, for `tfprune.prune`.
 
     - Matrices (Dense, EinsumDense of rank 2, LSTM, GRU, SimpleRNN, the second kernel of a

@@ -24,6 +24,7 @@ from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
 from tfprune.support.configurable import Config, untracked
+from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import (
@@ -78,9 +79,9 @@ class PrunedLayer(keras.layers.Wrapper):
         layer: keras.layers.Layer,
         schedule: Schedule | Sequence[Schedule | None],
         *,
-        scorer: str | Scorer = "magnitude",
+        scorer: ScorerName | Scorer = "magnitude",
         structure: Structure | StructureChoice | Sequence[Structure | None] = Unstructured(),
-        distribution: str | Distribution | None = None,
+        distribution: DistributionName | Distribution | None = None,
         quantizer: Quantizer | None = None,
         name: str | None = None,
     ):

@@ -10,6 +10,7 @@ from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, delegation, verdicts
 from tfprune.export.predict.nchw import Setting
+from tfprune.support.names import TargetName
 from tfprune.targets.target import MACHINES, Target, require_target
 
 # What reading a damaged model may raise that passed the checks on parsing.
@@ -138,7 +139,7 @@ class Coverage:
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
-def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
+def lint(path: str | os.PathLike[str], *, target: TargetName = "arm64") -> Coverage:
     """Tells which layers of a .tflite file run on sparse kernels, without running it.
 
     Args:
@@ -158,9 +159,9 @@ def lint(path: str | os.PathLike[str], *, target: str = "arm64") -> Coverage:
         Traceback (most recent call last):
         ValueError: `path` must name a readable TFLite file. Received: ...
     """
-    target = require_target(target, MACHINES)
+    machine = MACHINES[require_target(target, MACHINES)]
     model, _ = flatbuffer.read(path)
-    return coverage(model, os.fspath(path), MACHINES[target])
+    return coverage(model, os.fspath(path), machine)
 
 
 def coverage(model: Model, name: str, target: Target) -> Coverage:
