@@ -36,7 +36,7 @@ OF_TESTS_ALONE = {
 
 def test_the_root_of_the_package_holds_its_front_doors_and_folders_alone():
     found = {path.name for path in (ROOT / "tfprune").iterdir() if path.is_file()}
-    assert found == {"__init__.py", "__main__.py", "README.md"}
+    assert found == {"__init__.py", "__main__.py", "README.md", "py.typed"}
 
 
 def test_no_file_has_more_than_300_lines():

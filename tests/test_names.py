@@ -5,17 +5,18 @@ import typing
 from pathlib import Path
 
 import tfprune
+from tfprune.scorers import protocol
 from tfprune.sparsity import distributions
-from tfprune.support import names
+from tfprune.targets import target
 from tfprune.targets.target import DEVICES, QUANTIZE, TARGETS
 
 
 def test_type_checkers_know_the_names_that_are_taken():
     taken = {
-        names.ScorerName: tfprune.scorers.names(),
-        names.DistributionName: distributions.names(),
-        names.TargetName: [*TARGETS, *DEVICES],
-        names.QuantizeName: [name for name in QUANTIZE if name is not None],
+        protocol.ScorerName: tfprune.scorers.names(),
+        distributions.DistributionName: distributions.names(),
+        target.TargetName: [*TARGETS, *DEVICES],
+        target.QuantizeName: [name for name in QUANTIZE if name is not None],
     }
     for known, found in taken.items():
         assert {*typing.get_args(known)} == {*found}

@@ -18,9 +18,8 @@ from tfprune.channels.kept import Costs, Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.surgery import cut
 from tfprune.export.convert.requirements import check_model
-from tfprune.scorers.protocol import Scorer
+from tfprune.scorers.protocol import Scorer, ScorerName
 from tfprune.sparsity.rules import Rules
-from tfprune.support.names import ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_flag,

@@ -15,9 +15,14 @@ from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import processes, verify, wasm
 from tfprune.support.files import replacing
-from tfprune.support.names import QuantizeName, TargetName
 from tfprune.support.tensors import Nest
-from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, require_target
+from tfprune.targets.target import (
+    INTEGER_ARITHMETIC,
+    TARGETS,
+    QuantizeName,
+    TargetName,
+    require_target,
+)
 
 _CHECKED_EXAMPLES = 8
 

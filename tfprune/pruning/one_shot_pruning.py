@@ -17,12 +17,11 @@ from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.model_report import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
-from tfprune.scorers.protocol import Scorer
-from tfprune.sparsity.distributions import Distribution
+from tfprune.scorers.protocol import Scorer, ScorerName
+from tfprune.sparsity.distributions import Distribution, DistributionName
 from tfprune.sparsity.rules import Rules, require_rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
-from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_callable,

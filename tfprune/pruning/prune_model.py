@@ -11,15 +11,15 @@ from tfprune.layer_classes.prunable import explain_skip, prunable_weights
 from tfprune.pruning.layer_plans import plan_layers, require_totals
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.pruning.starved_units import warn_cut_off
-from tfprune.scorers.protocol import Scorer, preferred_distribution
+from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import Structure, StructureChoice, require_choice
+from tfprune.sparsity.distributions import DistributionName
 from tfprune.sparsity.rules import Rules, parse_rules
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
-from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.validation import require_model, require_sparsity
 from tfprune.targets.structures import TargetStructures, warn_below_min_sparsity
 from tfprune.wrapping.pruned_layer import pruned_layers
@@ -96,14 +96,14 @@ def prune(
             f"{'; '.join(reasons) or 'rules or the structure leave every weight dense'}."
         )
     structures = [kind for plan in plans for kind in plan.structures]
-    distribution = distributions.choose(distribution, preferred, *structures)
-    require_totals(plans, distribution)
-    if distributions.get(distribution) is distributions.uniform:
+    spread = distributions.choose(distribution, preferred, *structures)
+    require_totals(plans, spread)
+    if distributions.get(spread) is distributions.uniform:
         warn_cut_off(plans)
     if isinstance(structure, TargetStructures):
         finals = ByIdentity(pair for plan in plans for pair in zip(plan.weights, plan.finals()))
         warn_below_min_sparsity(structure, model, [finals[weight] for weight in weights])
-    options = {"scorer": scorer, "distribution": distribution}
+    options = {"scorer": scorer, "distribution": spread}
     recipe = [{**options, **plan.arguments()} if plan.prunes else None for plan in plans]
     return wrap_by_recipe(model, recipe)
 

@@ -13,7 +13,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.sensitivity import Sensitivity
 from tfprune.scorers.checked_scores import checked_arrays
-from tfprune.scorers.protocol import Evidence, Scorer, needs_of, scores_of
+from tfprune.scorers.protocol import Evidence, Scorer, ScorerName, needs_of, scores_of
 from tfprune.sparsity.rules import require_rules
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.selection import Scores
@@ -25,7 +25,6 @@ from tfprune.sparsity.structures import (
 )
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
-from tfprune.support.names import ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_callable,

@@ -19,7 +19,7 @@ attributes, read here in one place, so that a bare function is a scorer too:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import numpy as np
 
@@ -30,6 +30,19 @@ from tfprune.sparsity.structures import Structure
 from tfprune.support.array_arguments import require_arrays
 
 Arrays = dict[str, np.ndarray]
+ScorerName = Literal[
+    "magnitude",
+    "random",
+    "taylor",
+    "obd",
+    "fisher",
+    "woodfisher",
+    "reconstruction",
+    "snip",
+    "grasp",
+    "synflow",
+    "movement",
+]
 
 
 INPUTS, FLOW, GRADIENTS = "inputs", "flow", "gradients"

@@ -6,7 +6,7 @@ not take part: the total holds over the others.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from tfprune.support.array_arguments import require_arrays
 from tfprune.support.validation import require_mapping, require_one_of, require_sparsity
 
 __all__ = ["Distribution", "erk", "get", "global_", "names", "uniform"]
+
+DistributionName = Literal["uniform", "erk", "global"]
 
 Distribution = Callable[[dict[str, Scores], float, dict[str, Structure]], dict[str, float]]
 

@@ -25,9 +25,15 @@ from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.layer_classes.weight_axes import Operand, WeightAxes
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
-from tfprune.support.names import QuantizeName, TargetName
 from tfprune.support.validation import require_one_of
-from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
+from tfprune.targets.target import (
+    INTEGER_ARITHMETIC,
+    QUANTIZE,
+    TARGETS,
+    QuantizeName,
+    TargetName,
+    require_target,
+)
 
 _IMAGE_CHANNELS = 4
 

@@ -7,12 +7,17 @@ another way to run files, is a new field here and one place that reads it.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tfprune.support.validation import require_one_of
 
 if TYPE_CHECKING:
     from tfprune.sparsity.structures import Structure
+
+QuantizeName = Literal["float16", "int8_weights", "dynamic", "int8"]
+TargetName = Literal[
+    "auto", "arm64", "wasm", "x86", "size", "phone", "android", "ios", "browser", "desktop"
+]
 
 # What the converter quantizes; the arithmetic of the others is float32.
 INTEGER_ARITHMETIC = ("dynamic", "int8")

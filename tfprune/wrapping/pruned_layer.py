@@ -16,15 +16,14 @@ import numpy as np
 from tfprune import scorers
 from tfprune.layer_classes.prunable import flatten, prunable_weights
 from tfprune.layer_classes.summaries import counted
-from tfprune.scorers.protocol import Scorer, preferred_distribution
+from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
 from tfprune.sparsity import contract, distributions
 from tfprune.sparsity.contract import Structure, StructureChoice
-from tfprune.sparsity.distributions import Distribution
+from tfprune.sparsity.distributions import Distribution, DistributionName
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array, symbolic
 from tfprune.support.configurable import Config, untracked
-from tfprune.support.names import DistributionName, ScorerName
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import (

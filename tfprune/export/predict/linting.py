@@ -10,8 +10,7 @@ from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, delegation, verdicts
 from tfprune.export.predict.nchw import Setting
-from tfprune.support.names import TargetName
-from tfprune.targets.target import MACHINES, Target, require_target
+from tfprune.targets.target import MACHINES, Target, TargetName, require_target
 
 # What reading a damaged model may raise that passed the checks on parsing.
 _DAMAGE_ERRORS = (
