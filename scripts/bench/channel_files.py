@@ -28,7 +28,7 @@ from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune import channels
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import wasm
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "bench_channel_files"
 OUT = RESULTS / f"{PROGRAM}.json"

@@ -26,7 +26,7 @@ from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune import channels
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "bench_channels"
 OUT = RESULTS / f"{PROGRAM}.json"

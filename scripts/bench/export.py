@@ -22,7 +22,7 @@ from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import ExportReport, benchmark, to_tflite
 from tfprune.export.run import child, wasm
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "bench_export"
 OUT = RESULTS / "bench_export.json"

@@ -29,7 +29,7 @@ from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.long_work import progress
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "large_sparse_vs_small_dense"
 CHECKPOINTS = ROOT / "results" / PROGRAM

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lab.results_file import Job, Record, ResultsFile
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 
 def run_all(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.lab.folders import ROOT
 from scripts.lab.options import OneLineParser
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 DATA = ("digits", "fashion_mnist")
 

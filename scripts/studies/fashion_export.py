@@ -42,7 +42,7 @@ from tfprune.export import benchmark
 from tfprune.export.run import runtime, wasm
 from tfprune.export.run.bench import RUNTIMES
 from tfprune.support.files import replacing
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 PROGRAM = "fashion_export"

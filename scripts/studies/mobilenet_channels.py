@@ -31,7 +31,7 @@ from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.mobilenet_imagenet import DATA
 from tfprune import channels
 from tfprune.scorers import Magnitude, Taylor
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "mobilenet_channels"
 OUT = RESULTS / f"{PROGRAM}.json"

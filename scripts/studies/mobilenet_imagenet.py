@@ -28,7 +28,7 @@ from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import runtime, wasm
 from tfprune.scorers import Magnitude, Reconstruction
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "mobilenet_imagenet"
 DATA = SHARED / "imagenet_mobilenet"

@@ -34,7 +34,7 @@ from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies import one_shot_plots
 from scripts.studies.one_shot_methods import ELSEWHERE, EVALUATION_SECONDS, METHODS, SPARSITIES
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 PROGRAM = "one_shot_table"

@@ -20,7 +20,7 @@ from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "recipe_variants"
 BASE = "cpu"

@@ -100,10 +100,29 @@ def test_output_must_have_the_ending_of_its_kind(files, capsys, tmp_path):
     assert "must end in .tflite" in error_of(capsys, "export", path, "-o", tmp_path / "out.keras")
 
 
+def test_output_is_beside_the_model_or_in_a_folder_and_an_older_file_is_told(
+    files, tmp_path, capsys, monkeypatch
+):
+    model, folder = tmp_path / "net.keras", tmp_path / "out"
+    model.write_bytes((files / "plain.keras").read_bytes())
+    folder.mkdir()
+    for options, name in (([], "net.tflite"), (["-o", folder], "out/net.tflite")):
+        assert cli.main(["export", str(model), *map(str, options)]) == 0
+        assert capsys.readouterr().out.endswith(f"\nWritten: {tmp_path / name}\n")
+        assert (tmp_path / name).exists()
+    prune = ["prune", str(model), "--sparsity", "0.5", "-o", str(folder / "small")]
+    assert cli.main(prune) == 0
+    assert capsys.readouterr().out.endswith(f"\nWritten: {folder / 'small.keras'}\n")
+    assert cli.main(prune) == 0
+    assert "small.keras, in place of an older file\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--sparsity", "90"], "--sparsity: must be a fraction in [0, 1). Received: 90"),
+        (["--sparsity", "90"], "a fraction in [0, 1), did you mean 0.9? Received: 90"),
+        (["--sparsity", "90%"], "did you mean 0.9? Received: 90%"),
+        (["--sparsity", "900"], "--sparsity: must be a fraction in [0, 1). Received: 900"),
         (["--sparsity", "nan"], "Received: nan"),
         (
             ["--scorer", "magic"],
@@ -113,17 +132,20 @@ def test_output_must_have_the_ending_of_its_kind(files, capsys, tmp_path):
         (["--structure", "block:4"], "--structure: must be unstructured, block:HxW"),
         (["--structure", "block:0x4"], "Received: block:0x4"),
         (["--structure", "nofm:4:2"], "nofm:N:M with N < M"),
-        (["--structure", "nofm:1:4", "--sparsity", "0.9"], "`sparsity` must be <="),
+        (["--structure", "nofm:1:4", "--sparsity", "0.9"], "--sparsity must be <= 0.75 with"),
+        (["--scorer", "woodfischer"], "'woodfischer', did you mean 'woodfisher'? (choose from"),
         (["--rule", "conv"], "must be REGEX=VALUE"),
         (["--rule", "hidden/.*=90"], 'a sparsity in [0, 1) or "dense"'),
-        (["--rule", "conv9/.*=0.5"], "A rule must match"),
+        (["--rule", "hiden/.*=0.5"], "did you mean 'hidden'? Received: hiden/.*=0.5; prunable"),
+        (["--rule", "conv9/.*=dense"], "A rule must match at least one weight. Received: conv9/.*"),
         (["--epochs", "0"], "must be an integer >= 1"),
         (["--rule", "(=0.5"], "must begin with a regular expression"),
         (["--data", "digit"], "did you mean 'digits'?"),
         (["--data", "digits"], "must take the inputs of 'digits', of shape (8, 8, 1)"),
         (["--import", "layers.py"], "must be the name of a module, such as layers for layers.py"),
         (["--import", "no_such_module"], "module 'no_such_module' cannot be imported"),
-        (["--sparsty", "0.5"], "--sparsty"),
+        (["--sparsty", "0.5"], "there is no option --sparsty, did you mean '--sparsity'?"),
+        (["--sparsty=0.5"], "there is no option --sparsty, did you mean '--sparsity'?"),
     ],
 )
 def test_wrong_options_of_prune_are_one_line_and_write_nothing(
@@ -157,6 +179,17 @@ def test_wrong_options_of_export_are_one_line(files, capsys, tmp_path):
     (tmp_path / "x.npy").write_text("hello")
     assert "x.npy" in error_of(capsys, *base, "--representative-data", tmp_path / "x.npy")
     assert os.listdir(tmp_path) == ["x.npy"]
+
+
+def test_unknown_commands_and_options_are_told_with_what_was_meant(capsys):
+    assert "'prun', did you mean 'prune'? (choose from 'inspect'," in error_of(capsys, "prun")
+    assert "no option --verison, did you mean '--version'?" in error_of(capsys, "--verison")
+
+
+def test_without_arguments_the_help_is_shown(capsys):
+    assert cli.main([]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: tfprune") and err == ""
 
 
 def test_interrupt_is_one_line_and_status_130(files, capsys, monkeypatch):

@@ -173,7 +173,7 @@ def test_default_output_of_plain_pruning_stands_beside_the_model(model, tmp_path
         (["--data", "digits", "--stages", "1", "--spacing", "even"], "--spacing: invalid choice"),
         (
             ["--data", "digits", "--stages", "2", "--structure", "nofm:2:4", "--sparsity", "0.9"],
-            "`sparsity` must be <=",
+            "--sparsity must be <=",
         ),
         (["--data", "digits", "--stages", "1", "-o", "no/out.keras"], "must be writable"),
         (["--data", "digits", "--stages", "1", "-o", "out.h5"], "must end in .keras"),

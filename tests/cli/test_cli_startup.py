@@ -20,8 +20,9 @@ LIGHT = {"numpy", "rich", "flatbuffers", "ai_edge_litert"}  # to read, run and s
 HEAVY = {*LIGHT, "keras", "tensorflow", "scipy", "h5py", "matplotlib", "jax", "PIL"}
 HELP = [[command, "--help"] for command in COMMANDS]
 WRONG = [
-    [],
     ["prun"],
+    ["prune", "m.keras", "--sparsty", "0.5"],
+    ["prune", "m.keras", "--sparsity", "90"],
     ["prune", "m.keras"],
     ["prune", "m.keras", "--sparsity", "0.5"],
     ["prune", "m.keras", "--sparsity", "0.5", "--scorer", "magic"],
@@ -76,7 +77,7 @@ def run(arguments, folder):
     return done.returncode, done.stdout, errors, set(imported.split()[1:])
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *HELP], ids=" ".join)
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], *HELP], ids=" ".join)
 def test_help_and_version_import_nothing_heavy(arguments, folder):
     status, out, errors, imported = run(arguments, folder)
     assert (status, errors, imported) == (0, [], set())

@@ -4,23 +4,46 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from tfprune.cli.messages import for_users
 from tfprune.cli.parsers import bench, export, inspection, lint, prune, report, shrink
 from tfprune.support.quiet import silenced
+from tfprune.support.typed_text import did_you_mean
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
 _PARSERS = (inspection, prune, shrink, export, lint, bench, report)
+_PROGRAM = "tfprune"
 _LONGEST_MESSAGE = 600  # characters; Keras explains some errors over pages
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument in one line and exits with status 2."""
+    """Reports a wrong argument in one line, with what may have been meant, and status 2."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        options = set(re.findall(r"--[a-z][\w-]*", self.format_usage()))
+        for text in sys.argv[1:] if args is None else args:
+            name = text.partition("=")[0]
+            if name == "--" or not text.startswith("-") and self.prog == _PROGRAM:
+                break  # what follows is for the command's own parser
+            if name.startswith("--") and name not in options | {"--help"}:
+                self.error(f"there is no option {name}{did_you_mean(name, options)}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(
+                action,
+                f"invalid choice: {value!r}{did_you_mean(str(value), known)} "
+                f"(choose from {', '.join(map(repr, known))})",
+            )
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
@@ -52,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["inspect", "no such file.keras"])
         2
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return 0
+    args = parser.parse_args(argv)
     name = f"tfprune {args.command}"
     try:
         args.check(args)
@@ -63,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # The reader of our output (`tfprune ... | head`) has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+        print(f"{name}: error: {_one_line(for_users(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted, nothing written", file=sys.stderr)
@@ -73,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="tfprune",
+        prog=_PROGRAM,
         description="Prune Keras 3 models, export them to sparse TFLite files, and measure both.",
         epilog="`tfprune COMMAND --help` explains a command and gives an example.",
         allow_abbrev=False,
@@ -121,7 +148,7 @@ def _results_only(as_json: bool) -> Iterator[None]:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"tfprune: warning: {_one_line(message)}", file=sys.stderr)
+    print(f"tfprune: warning: {_one_line(for_users(message))}", file=sys.stderr)
 
 
 def _one_line(message: object) -> str:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from tfprune.cli import files
 from tfprune.cli.choices import QUANTIZE, SCORERS, SCORERS_WITHOUT_DATA, TARGETS
-from tfprune.support.number_argument import number
+from tfprune.support.files import require_writable
+from tfprune.support.typed_text import number
 
 # Text before the numbers -> class of tfprune.sparsity.structures, and what separates its numbers.
 _STRUCTURES = {
@@ -105,17 +106,27 @@ def add_data_folder(group: argparse.ArgumentParser) -> None:
     )
 
 
-def settle_models(args: argparse.Namespace, suffix: str) -> None:
-    """Raise ValueError unless there is a model, and its output may be; set the default output.
+def settle_files(args: argparse.Namespace, suffix: str, ending: str) -> None:
+    """Raise ValueError unless there is a model, and its output may be; complete the output's name.
 
     Args:
-        args: as parsed; changed in place.
-        suffix: put behind the model's name where no output is given, such as "-pruned".
+        args: as parsed; changed in place. `output` is beside the model where none was given, gets
+            the model's name where it is a folder, and an ending where it has none; `replaces` is
+            whether there is such a file.
+        suffix: put behind the model's name, such as "-pruned".
+        ending: of the output, such as ".keras".
     """
     files.require_model(args.model)
-    args.output = args.output or f"{os.path.splitext(args.model)[0]}{suffix}.keras"
-    if not args.output.endswith(".keras"):
-        raise ValueError(f"`--output` must end in .keras. Received: {args.output!r}")
+    stem = f"{os.path.splitext(args.model)[0]}{suffix}{ending}"
+    output = args.output or stem
+    if args.output and (os.path.isdir(output) or output.endswith(os.sep)):
+        output = os.path.join(output, os.path.basename(stem))
+    name, given = os.path.splitext(output)
+    args.output = name + ending if not given else output
+    if given not in ("", ending):
+        raise ValueError(f"`--output` must end in {ending}. Received: {output!r}")
+    require_writable(args.output, name="--output")
+    args.replaces = os.path.exists(args.output)
 
 
 def require_data(args: argparse.Namespace) -> None:

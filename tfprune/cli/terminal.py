@@ -1,5 +1,6 @@
 """What a command hands back, and how it reaches the terminal."""
 
+import argparse
 import dataclasses
 import sys
 
@@ -19,6 +20,15 @@ class Outcome:
 
     data: dict[str, object]
     shown: tuple[RenderableType, ...]
+
+
+def written(args: argparse.Namespace) -> str:
+    """Return the line on the file that a command has written.
+
+    Args:
+        args: of the command, with `output` and `replaces`.
+    """
+    return f"Written: {args.output}{', in place of an older file' * args.replaces}"
 
 
 def print_outcome(outcome: Outcome) -> None:

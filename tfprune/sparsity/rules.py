@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from tfprune.sparsity.schedules import Schedule, as_schedule
+from tfprune.support.typed_text import did_you_mean
 from tfprune.support.validation import require_sparsity
 
 Rules = Sequence[tuple[str, float | Schedule | Callable[[int], float] | None]]
@@ -62,9 +63,12 @@ def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[s
         parsed = _parsed(rule)
         usable = [*prunable, *others] if parsed.value is None else prunable
         if not any(map(parsed.matches, usable)):
+            kind = "" if parsed.value is None else "prunable "
+            names = {part for path in usable for part in path.split("/")}
+            hint = did_you_mean(parsed.pattern.pattern.partition("/")[0], sorted(names))
             raise ValueError(
-                f"A rule must match at least one {'' if parsed.value is None else 'prunable '}"
-                f"weight. Received: {rule!r}; prunable weights: {', '.join(sorted(prunable)[:8])}."
+                f"A rule must match at least one {kind}weight{hint or '.'} "
+                f"Received: {rule!r}; prunable weights: {', '.join(sorted(prunable)[:8])}."
             )
         found.append(parsed)
     return found

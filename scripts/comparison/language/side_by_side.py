@@ -33,7 +33,7 @@ from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.support.arrays import host_array
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "side_by_side"
 

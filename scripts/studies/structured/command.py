@@ -35,7 +35,7 @@ from scripts.studies.structured.presets import (
     stage_of,
 )
 from scripts.studies.structured.runs import Experiment
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 PROGRAM = "structured"
 CHECKPOINTS = ROOT / "results" / PROGRAM

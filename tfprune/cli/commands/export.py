@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 
 from tfprune.cli.commands import models
-from tfprune.cli.terminal import Outcome
+from tfprune.cli.terminal import Outcome, written
 from tfprune.export.tflite import to_tflite
 from tfprune.pruning.strip import strip_pruning
 from tfprune.support.long_work import progress
@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if wrapped:
         model = strip_pruning(model, compile=False)
     with progress(f"Exporting {args.model}", quiet=args.json):
-        written = to_tflite(
+        found = to_tflite(
             model,
             args.output,
             target=args.target,
@@ -31,10 +31,9 @@ def run(args: argparse.Namespace) -> Outcome:
             sparse=not args.dense,
         )
     note = ("The model was stripped of its masks first.\n",) if wrapped else ()
-    return Outcome(
-        {**written.to_dict(), "stripped": wrapped},
-        (*note, written.table() if args.all else str(written)),
-    )
+    data = {**found.to_dict(), "stripped": wrapped, "replaced": args.replaces}
+    shown = found.table() if args.all else str(found)
+    return Outcome(data, (*note, shown, f"\n{written(args)}"))
 
 
 def _array(path: str) -> np.ndarray:

@@ -7,7 +7,7 @@ from tfprune import scorers
 from tfprune.cli.commands import finetuning, models, one_shot
 from tfprune.cli.data.sources import load
 from tfprune.cli.data.task import task_for
-from tfprune.cli.terminal import Outcome
+from tfprune.cli.terminal import Outcome, written
 from tfprune.reports.model_report import report
 from tfprune.sparsity import structures
 from tfprune.sparsity.contract import Structure, StructureChoice
@@ -23,7 +23,8 @@ def run(args: argparse.Namespace) -> Outcome:
         "distribution": args.distribution,
         "rules": args.rules,
     }
-    data, shown = {"output": args.output, "one_shot": None, "training": None}, []
+    data = {"output": args.output, "replaced": args.replaces, "one_shot": None, "training": None}
+    shown = []
     model = models.load(args.model, args.modules, args.allow_lambda)
     if args.data is None:
         stripped = one_shot.prune_at_once(model, args.sparsity, options)
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> Outcome:
     with replacing(args.output, name="--output") as new:
         stripped.save(new)
     found = report(stripped, verbose=False)
-    lines = "\n".join([f"\nWritten: {args.output}", *_accuracies(data)])
+    lines = "\n".join([f"\n{written(args)}", *_accuracies(data)])
     return Outcome({**data, "report": found.to_dict()}, (*shown, found, lines))
 
 

@@ -15,7 +15,7 @@ from tfprune.channels.shrinking import prune, verify
 from tfprune.cli.commands import finetuning, models
 from tfprune.cli.data.sources import load
 from tfprune.cli.data.task import Task, task_for
-from tfprune.cli.terminal import Outcome
+from tfprune.cli.terminal import Outcome, written
 from tfprune.export.run.bench import benchmark
 from tfprune.export.tflite import to_tflite
 from tfprune.keras_graph.calls import graph_of
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> Outcome:
         found.to_html(args.html)
     data: dict[str, Any] = {
         "output": args.output,
+        "replaced": args.replaces,
         "html": args.html,
         "groups": [
             {"layers": list(part.group.layers), "before": part.size, "after": part.kept}
@@ -135,7 +136,7 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
 
 
 def _written(args: argparse.Namespace, data: dict[str, Any]) -> str:
-    lines = [f"\nWritten: {args.output}"]
+    lines = [f"\n{written(args)}"]
     if args.html is not None:
         lines.append(f"Written: {args.html}")
     if "speed_up" in data:

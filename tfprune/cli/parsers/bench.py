@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import RUNTIMES
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome

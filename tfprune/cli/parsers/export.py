@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
 from tfprune.cli.choices import DEVICES, QUANTIZE, TARGETS
-from tfprune.support.files import require_writable
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -25,9 +24,9 @@ QUANTIZE is how weights are stored and multiplied: none (float32); float16 or in
 throughout, with --representative-data)."""
 
 _EXAMPLE = """\
-tfprune export model.keras -o model.tflite
-  tfprune export model.keras -o model.tflite --target wasm --quantize int8_weights
-  tfprune export model.keras -o model.tflite --quantize int8 --representative-data x.npy"""
+tfprune export model.keras
+  tfprune export model.keras --target wasm --quantize int8_weights
+  tfprune export model.keras --quantize int8 --representative-data x.npy"""
 
 
 def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
@@ -43,7 +42,13 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         example=_EXAMPLE,
     )
     parser.add_argument("model", metavar="MODEL", help="plain or pruned model, .keras or .h5")
-    parser.add_argument("-o", "--output", metavar="OUT.tflite", required=True, help="file to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file to write, replaced if it exists, or a folder for it; default: MODEL.tflite "
+        "beside the model",
+    )
     parser.add_argument(
         "--target",
         choices=(*TARGETS, *DEVICES),
@@ -86,14 +91,11 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 
 def check(args: argparse.Namespace) -> None:
     """Raise ValueError if a file is missing or cannot be written."""
-    if not args.output.endswith(".tflite"):
-        raise ValueError(f"`--output` must end in .tflite. Received: {args.output!r}")
-    require_writable(args.output, name="--output")
+    arguments.settle_files(args, "", ".tflite")
     if args.representative_data is not None:
         files.require_file(args.representative_data, ".npy")
     elif args.quantize == "int8":
         raise ValueError("`--quantize int8` needs --representative-data FILE.npy")
-    files.require_model(args.model)
 
 
 def run(args: argparse.Namespace) -> "Outcome":

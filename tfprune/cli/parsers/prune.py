@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from tfprune.cli import arguments
 from tfprune.cli.parsers import training_options
 from tfprune.cli.parsers.prune_options import DEFAULTS, GRADUAL_EPOCHS, add_options
-from tfprune.support.files import require_writable
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -75,10 +74,15 @@ def check(args: argparse.Namespace) -> None:
     Args:
         args: as parsed; changed in place.
     """
-    arguments.settle_models(args, "-pruned")
+    arguments.settle_files(args, "-pruned", ".keras")
     _require_what_options_need(args)
     arguments.require_data(args)
-    require_writable(args.output, name="--output")
+    name, numbers = args.structure
+    if name == "NofM" and args.sparsity > 1 - numbers[0] / numbers[1]:
+        raise ValueError(
+            f"--sparsity must be <= {1 - numbers[0] / numbers[1]:g} with --structure "
+            f"nofm:{numbers[0]}:{numbers[1]}. Received: {args.sparsity:g}"
+        )
     if args.data is not None and args.stages is None:
         args.epochs = args.epochs or GRADUAL_EPOCHS
     training_options.settle_training(args)

@@ -6,7 +6,7 @@ from typing import Any
 from tfprune.cli import arguments
 from tfprune.cli.choices import DISTRIBUTIONS, SPACINGS
 from tfprune.cli.parsers.training_options import add_training
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 DEFAULTS: dict[str, object] = {
     "examples": 1000,
@@ -24,8 +24,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        metavar="OUT.keras",
-        help="file to write, replaced if it exists; default: MODEL-pruned.keras beside the model",
+        metavar="OUT",
+        help="file to write, replaced if it exists, or a folder for it; default: "
+        "MODEL-pruned.keras beside the model",
     )
     parser.add_argument(
         "--sparsity",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tfprune.cli import arguments
 from tfprune.cli.parsers import training_options
 from tfprune.support.files import require_writable
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -49,8 +49,9 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        metavar="OUT.keras",
-        help="file to write, replaced if it exists; default: MODEL-small.keras beside the model",
+        metavar="OUT",
+        help="file to write, replaced if it exists, or a folder for it; default: MODEL-small.keras "
+        "beside the model",
     )
     budgets = parser.add_mutually_exclusive_group(required=True)
     fraction = number(float, "a fraction in (0, 1)", 0, 1)
@@ -134,7 +135,7 @@ def check(args: argparse.Namespace) -> None:
     Args:
         args: as parsed; changed in place.
     """
-    arguments.settle_models(args, "-small")
+    arguments.settle_files(args, "-small", ".keras")
     arguments.require_data(args)
     if args.data is None:
         idle = ("epochs", *training_options.NAMES)
@@ -142,7 +143,6 @@ def check(args: argparse.Namespace) -> None:
     if args.epochs is None:
         training_options.require_what_they_need(args, training_options.NAMES, "--epochs N")
     training_options.settle_training(args)
-    require_writable(args.output, name="--output")
     if args.html is not None:
         require_writable(args.html, name="--html")
 

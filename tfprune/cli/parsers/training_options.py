@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from tfprune.cli import files
-from tfprune.support.number_argument import number
+from tfprune.support.typed_text import number
 
 DEFAULTS: dict[str, object] = {"batch_size": 64, "learning_rate": 1e-3}
 NAMES = (*DEFAULTS, "distill", "teacher")  # that mean nothing without training
