@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tfprune.pruning.sensitivity_analysis import Sensitivity, sensitivity
     from tfprune.pruning.strip import strip_pruning
     from tfprune.pruning.updater import PruningUpdater
-    from tfprune.reports.model_report import Report, report
+    from tfprune.reports.measuring import report
+    from tfprune.reports.model_report import Report
     from tfprune.reports.one_shot_report import OneShotReport, StageResult
     from tfprune.reports.tensorboard import PruningSummaries
     from tfprune.sparsity import distributions, masks, schedules, structures
@@ -86,7 +87,8 @@ _NAMES = {
     "pruning.sensitivity_analysis": ["Sensitivity", "sensitivity"],
     "pruning.strip": ["strip_pruning"],
     "pruning.updater": ["PruningUpdater"],
-    "reports.model_report": ["Report", "report"],
+    "reports.measuring": ["report"],
+    "reports.model_report": ["Report"],
     "reports.one_shot_report": ["OneShotReport", "StageResult"],
     "reports.tensorboard": ["PruningSummaries"],
     "sparsity.schedules": ["ConstantSparsity", "FromFunction", "OneShot", "PolynomialDecay"],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfprune
-from tfprune.reports import plots, storage, tables
+from tfprune.reports import storage, tables
 from tfprune.reports.pages import model_page
 
 
@@ -222,17 +222,6 @@ def test_table_prints_where_the_encoding_has_no_lines():
     tables.show(tfprune.report(_model(), verbose=False), file)
     file.flush()
     assert b"-----" in file.buffer.getvalue()
-
-
-def test_plot_leaves_matplotlib_as_it_was():
-    import matplotlib
-
-    settings = dict(matplotlib.rcParams)
-    weights = tfprune.report(_model(), verbose=False).weights
-    assert plots.layer_sparsity(weights).startswith(b"\x89PNG")
-    assert dict(matplotlib.rcParams) == settings
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    assert pyplot is None or not pyplot.get_fignums()
 
 
 def test_wrong_models_are_refused():

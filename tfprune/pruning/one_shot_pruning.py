@@ -15,7 +15,7 @@ from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
-from tfprune.reports.model_report import report
+from tfprune.reports.measuring import report
 from tfprune.reports.one_shot_report import OneShotReport, StageResult
 from tfprune.scorers.protocol import Scorer, ScorerName
 from tfprune.sparsity.distributions import Distribution, DistributionName

@@ -1,40 +1,23 @@
-"""What pruning left of a model: nonzero weights, bytes, and the measures of the literature.
-
-A value that is masked counts as zero; a weight that several layers share counts once.
-
-Sources: `tfprune.reports.measures` for compression rate and space saving,
-`tfprune.reports.storage` for the bytes.
-"""
+"""What is reported of a model, and its views: printed, as a table, as plain values, as a page."""
 
 import dataclasses
 import os
-import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 
-from tfprune.keras_graph.rebuilding import outer_layers
-from tfprune.layer_classes.prunable import explain_skip, may_hide_weights, prunable_weights
-from tfprune.reports import storage, tables, verdict
-from tfprune.reports.pages import model_page
+from tfprune.reports import tables, verdict
+from tfprune.reports.pages import model_page, page_style
 from tfprune.reports.parts import SkippedLayer, WeightReport
 from tfprune.reports.totals import FORMULAS, Totals
-from tfprune.sparsity import distributions
-from tfprune.support.arrays import host_array
-from tfprune.support.by_identity import ByIdentity, each_once
-from tfprune.support.validation import require_flag, require_model
-from tfprune.wrapping.cohorts import plain_path
-from tfprune.wrapping.masking import PrunedWeight
-from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
-from tfprune.wrapping.shortfall import asked_at_end, lack_of, tell_shortfall
+from tfprune.support.validation import require_one_of
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-
 _SHOWN = 10  # weights in what is printed
+_DRAWN = 8  # weights whose values and masks a page shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +54,7 @@ class Report:
         """
         return {
             "model": self.model,
-            "weights": [
-                dataclasses.asdict(weight)
-                | {"shape": list(weight.shape), "sparsity": weight.sparsity}
-                for weight in self.weights
-            ],
+            "weights": [weight.to_dict() for weight in self.weights],
             "skipped": [dataclasses.asdict(skip) for skip in self.skipped],
             "prunable": self.prunable.to_dict(),
             "parameters": self.parameters.to_dict(),
@@ -85,18 +64,49 @@ class Report:
             "formulas": dict(FORMULAS),
         }
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
-        """Write the report, with a plot, as one HTML file that needs no other.
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        history: keras.callbacks.History | Mapping[str, Sequence[float]] | None = None,
+        layers: Sequence[str] | None = None,
+    ) -> None:
+        """Write the report, with pictures, as one HTML file that needs no other.
 
         Args:
             path: file to write, in a directory that exists; replaced if it exists.
+            history: what `fit` returned, or its `history`: draws sparsity and metrics over epochs.
+            layers: names of layers whose values and masks are drawn; None draws those of the
+                eight largest weights.
 
         Raises:
-            ValueError: if the file cannot be written; an older one is left as it was.
+            TypeError: if `history` is neither, or `layers` holds no names.
+            ValueError: if a layer has no prunable weight, or the file cannot be written; an older
+                one is left as it was.
         """
-        model_page.write(
-            path, self.model, self.weights, self.notable_skips, self.prunable, self.parameters
+        page_style.write_page(
+            path,
+            model_page.page(
+                self.model,
+                self.weights,
+                self.notable_skips,
+                self.prunable,
+                self.parameters,
+                remarks=verdict.remark_lines(self.weights, (), self.shortfall),
+                drawn=self._drawn(layers),
+                history=_epochs(history),
+            ),
         )
+
+    def _drawn(self, layers: Sequence[str] | None) -> list[WeightReport]:
+        if layers is None:
+            return verdict.largest(self.weights, _DRAWN)
+        if isinstance(layers, str) or not isinstance(layers, Sequence):
+            raise TypeError(f"`layers` must be a list of names. Received: layers={layers!r}.")
+        known = {weight.layer for weight in self.weights}
+        for name in layers:
+            require_one_of("layers", name, known)
+        return [weight for weight in self.weights if weight.layer in layers]
 
     def table(self) -> str:
         """Return every weight, every total and every layer with nothing to prune, as text."""
@@ -123,136 +133,12 @@ class Report:
         )
 
 
-def report(model: keras.Model, *, verbose: bool = True) -> Report:
-    """Print and return what pruning left of a model: nonzeros, bytes, compression, space saving.
-
-    Args:
-        model: built model, plain or pruned. Masked values count as zeros, tied weights once.
-        verbose: whether to print it.
-
-    Returns:
-        The `Report`, with `.table()`, `.to_dict()` and `.to_html(path)`.
-
-    Raises:
-        TypeError: if `model` is not a `keras.Model`.
-        ValueError: if it is not built.
-
-    Warns:
-        UserWarning: once, with numbers, if a pruned model has fewer zeros than its schedule asks
-            for at its end.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-        >>> model.set_weights([np.eye(4, 3), np.ones(3)])
-        >>> found = report(model, verbose=False)
-        >>> found.prunable.nonzeros, found.prunable.size, found.parameters.size
-        (3, 12, 15)
-    """
-    require_model("model", model, built=False)
-    require_flag("verbose", verbose)
-    if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' must be built: give it a keras.Input, or call it on a batch."
+def _epochs(history: object) -> Mapping[str, Sequence[float]]:
+    """The values after each epoch of what `to_html` was given."""
+    found = {} if history is None else getattr(history, "history", history)
+    if not isinstance(found, Mapping):
+        raise TypeError(
+            "`history` must be what fit returns, or its `history`. "
+            f"Received: history={history!r} (of type {type(history).__name__})."
         )
-    found = _measure(model)
-    tell_shortfall(pruned_layers(model), "The report shows the model as it is.")
-    if verbose:
-        tables.show(found.__rich__(), sys.stdout)
     return found
-
-
-def _measure(model: keras.Model) -> Report:
-    wrappers = list(pruned_layers(model))
-    masks = ByIdentity((own.weight, (own, layer)) for layer in wrappers for own in layer.pruned)
-    weights: ByIdentity[keras.Variable, WeightReport] = ByIdentity()
-    skipped = []
-    for layer in outer_layers(model):
-        own = prunable_weights(layer)
-        for weight in own:
-            if weight not in weights:
-                weights[weight] = _weight_report(layer, weight, masks.get(weight))
-        if not own:
-            kind, reason = type(layer).__name__, explain_skip(layer)
-            skipped.append(
-                SkippedLayer(
-                    layer.name, kind, layer.count_params(), reason, may_hide_weights(layer)
-                )
-            )
-    prunable = _sum("prunable weights", tuple(weights.values()))
-    return Report(
-        model=model.name,
-        weights=tuple(weights.values()),
-        skipped=tuple(skipped),
-        prunable=prunable,
-        parameters=_with_dense(prunable, _other_weights(model, weights)),
-        asked=_asked_of_all([pair for weight, pair in masks.items() if weight in weights]),
-        shortfall=str(lack_of(wrappers) or ""),
-    )
-
-
-def _asked(own: PrunedWeight, layer: PrunedLayer) -> float:
-    """The sparsity that the schedule of a weight ends at."""
-    return asked_at_end(own.schedule, int(host_array(layer.pruning_step.value)))
-
-
-def _asked_of_all(pruned: Sequence[tuple[PrunedWeight, PrunedLayer]]) -> float | None:
-    """The same of all weights that have a schedule, together."""
-    sizes = [int(np.prod(own.mask.shape)) for own, _ in pruned]
-    if not pruned:
-        return None
-    return sum(size * _asked(*pair) for size, pair in zip(sizes, pruned)) / sum(sizes)
-
-
-def _weight_report(
-    layer: keras.layers.Layer,
-    weight: keras.Variable,
-    pruned: tuple[PrunedWeight, PrunedLayer] | None,
-) -> WeightReport:
-    values = host_array(weight.value)
-    nonzero, asked = values != 0, None
-    if pruned is not None:
-        nonzero = np.logical_and(nonzero, host_array(pruned[0].mask.value))
-        if distributions.get(pruned[1].distribution) is distributions.uniform:
-            asked = _asked(*pruned)
-    dtype = keras.backend.standardize_dtype(weight.dtype)
-    value_bytes = storage.value_bytes(dtype)
-    return WeightReport(
-        path=plain_path(layer, weight.path),
-        layer=layer.name,
-        shape=tuple(weight.shape),
-        dtype=dtype,
-        size=values.size,
-        nonzeros=int(np.count_nonzero(nonzero)),
-        dense_bytes=values.size * value_bytes,
-        bitmask_bytes=storage.bitmask_bytes(nonzero, value_bytes),
-        csr_bytes=storage.csr_bytes(nonzero, value_bytes),
-        masked=pruned is not None,
-        asked=asked,
-    )
-
-
-def _sum(counted: str, weights: tuple[WeightReport, ...]) -> Totals:
-    summed = ("size", "nonzeros", "dense_bytes", "bitmask_bytes", "csr_bytes")
-    return Totals(counted, *(sum(getattr(weight, name) for weight in weights) for name in summed))
-
-
-def _other_weights(
-    model: keras.Model, prunable: Collection[keras.Variable]
-) -> list[keras.Variable]:
-    """The weights that are neither prunable nor added by pruning, each once."""
-    added = each_once(own for wrapper in pruned_layers(model) for own in wrapper.added)
-    return list(each_once(v for v in model.weights if v not in prunable and v not in added))
-
-
-def _with_dense(prunable: Totals, others: list[keras.Variable]) -> Totals:
-    arrays = [host_array(variable.value) for variable in others]
-    dtypes = [keras.backend.standardize_dtype(variable.dtype) for variable in others]
-    extra = sum(a.size * storage.value_bytes(dtype) for a, dtype in zip(arrays, dtypes))
-    return Totals(
-        counted="all parameters",
-        size=prunable.size + sum(array.size for array in arrays),
-        nonzeros=prunable.nonzeros + sum(int(np.count_nonzero(array)) for array in arrays),
-        dense_bytes=prunable.dense_bytes + extra,
-        bitmask_bytes=prunable.bitmask_bytes + extra,
-        csr_bytes=prunable.csr_bytes + extra,
-    )

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfprune.reports import measures
+from tfprune.reports.pages.weight_picture import WeightPicture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,7 @@ class WeightReport:
         csr_bytes: bytes as nonzero values with counts of zeros.
         masked: whether the weight has a mask on it.
         asked: sparsity that its schedule ends at; None without one, and where weights share theirs.
+        picture: its histogram and mask, for the page.
     """
 
     path: str
@@ -34,11 +36,18 @@ class WeightReport:
     csr_bytes: int
     masked: bool
     asked: float | None = None
+    picture: WeightPicture | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def sparsity(self) -> float:
         """Fraction of the entries that are zero."""
         return measures.space_saving(self.size, self.nonzeros)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values, ready for JSON: all but the picture."""
+        values = dataclasses.asdict(dataclasses.replace(self, picture=None))
+        del values["picture"]
+        return values | {"shape": list(self.shape), "sparsity": self.sparsity}
 
 
 @dataclasses.dataclass(frozen=True)

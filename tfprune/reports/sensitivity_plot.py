@@ -1,15 +1,17 @@
 """The picture of a sensitivity analysis: the increase of the loss for every weight pruned alone."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from tfprune.reports.plots import DPI, LIGHT, LONG, png, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Increases = Mapping[str, Sequence[float]]
 
+_DPI = 144
+_INK, _GRID = "#222831", "#d5d9e0"
+_LONG = 15  # weights above which the axis is labelled at the top as well
 _WIDEST = 60  # characters of a path, in pictures whose width can follow
 # Okabe & Ito's colours, told apart by colour-blind readers; the markers do without colour.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
@@ -39,17 +41,17 @@ def draw(
         if len(increases) <= len(_COLOURS)
         else _heat_map(increases, sparsities)
     )
-    figure.suptitle(title, color=LIGHT[0], fontsize=10)
-    return png(figure, transparent=False)
+    figure.suptitle(title, color=_INK, fontsize=10)
+    return _png(figure)
 
 
 def _lines(increases: Increases, sparsities: Sequence[float], ranking: Sequence[str]) -> "Figure":
     from matplotlib.figure import Figure  # takes most of a second
     from matplotlib.ticker import PercentFormatter
 
-    ink, _, grid = LIGHT
+    ink, grid = _INK, _GRID
     height = 4.2 + 0.22 * len(increases)
-    figure = Figure(figsize=(8, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(8, height), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     for path, colour, marker in zip(ranking, _COLOURS, _MARKERS):
         axes.plot(
@@ -57,7 +59,7 @@ def _lines(increases: Increases, sparsities: Sequence[float], ranking: Sequence[
             increases[path],
             color=colour,
             marker=marker,
-            label=shortened(path, _WIDEST),
+            label=_shortened(path),
         )
     axes.axhline(0, color=ink, linewidth=0.8)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
@@ -75,13 +77,13 @@ def _heat_map(increases: Increases, sparsities: Sequence[float]) -> "Figure":
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure  # takes most of a second
 
-    ink = LIGHT[0]
+    ink = _INK
     paths = list(increases)
     rows = [increases[path] for path in paths]
     highest = max(max(row) for row in rows)
-    names = [shortened(path, _WIDEST) for path in paths]
+    names = [_shortened(path) for path in paths]
     width = 2 + 0.075 * max(20, *map(len, names)) + 0.8 * len(sparsities)
-    figure = Figure(figsize=(width, 1.6 + 0.3 * len(paths)), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, 1.6 + 0.3 * len(paths)), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     # The square root shows the small increases too, of the many weights that matter little.
     norm = PowerNorm(0.5, vmin=0, vmax=highest if highest > 0 else 1, clip=True)
@@ -94,10 +96,24 @@ def _heat_map(increases: Increases, sparsities: Sequence[float]) -> "Figure":
     axes.set_xticks(range(len(labels)), labels)
     axes.set_yticks(range(len(paths)), names)
     axes.set_xlabel("sparsity of the weight", color=ink)
-    axes.tick_params(colors=ink, labelsize=9, length=0, labeltop=len(paths) > LONG)
+    axes.tick_params(colors=ink, labelsize=9, length=0, labeltop=len(paths) > _LONG)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, aspect=30)
     bar.set_label("loss - dense loss", color=ink)
     bar.ax.tick_params(colors=ink, labelsize=9)
     bar.outline.set_visible(False)
     return figure
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _shortened(path: str) -> str:
+    """The path with its middle left out where it is too long for a label."""
+    if len(path) <= _WIDEST:
+        return path
+    start = (_WIDEST - 3) // 2  # both ends tell weights apart: "block_7/" and "/kernel"
+    return f"{path[:start]}...{path[start + 3 - _WIDEST :]}"

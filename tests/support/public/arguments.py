@@ -74,6 +74,8 @@ def right_arguments(world: World) -> dict[str, Any]:
         "initial_sparsity": 0.0,
         "kept": 2,
         "layer": world.model.layers[1],
+        "history": {"loss": [1.0]},
+        "layers": ["out"],
         "layer_class": type("Unknown", (keras.layers.Layer,), {}),
         "log_dir": world.folder,
         "m": 4,

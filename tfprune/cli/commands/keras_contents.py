@@ -11,7 +11,7 @@ from tfprune.cli.commands.patterns import Held, held
 from tfprune.cli.terminal import Outcome
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.reports.model_report import report
+from tfprune.reports.measuring import report
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.added_state import NOT_BEGUN

@@ -8,7 +8,7 @@ from tfprune.cli.commands import finetuning, models, one_shot
 from tfprune.cli.data.sources import load
 from tfprune.cli.data.task import task_for
 from tfprune.cli.terminal import Outcome, written
-from tfprune.reports.model_report import report
+from tfprune.reports.measuring import report
 from tfprune.sparsity import structures
 from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.support.files import replacing

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 
 from tfprune.cli.commands import models
 from tfprune.cli.terminal import Outcome
-from tfprune.reports.model_report import report
+from tfprune.reports.measuring import report
 
 
 def run(args: argparse.Namespace) -> Outcome:

@@ -1,103 +1,18 @@
-"""A report as one HTML file: style and pictures inside, for light and dark screens."""
+"""The page of a report on a model: cards, weights, pictures of some of them, training, reasons."""
 
-import base64
-import html
-import os
-from collections.abc import Sequence
-from string import Template
+from collections.abc import Mapping, Sequence
 
-from tfprune.reports import plots
+from tfprune.reports.measures import NOTE
+from tfprune.reports.pages import drawings, page_style
 from tfprune.reports.parts import SkippedLayer, WeightReport
-from tfprune.reports.tables import totals_rows
+from tfprune.reports.tables import asked_cell, totals_rows
 from tfprune.reports.totals import FORMULAS, Totals
-from tfprune.support.files import replacing
 
-_WEIGHT_HEADINGS = (
-    "weight",
-    "shape",
-    "type",
-    "parameters",
-    "nonzeros",
-    "sparsity",
-    "bytes dense",
-    "bit mask",
-    "CSR",
+_CHARTS = 4  # of quantities over the epochs
+_STORAGE = (
+    "Masked values count as zeros, and a weight that layers share counts once. CSR with zero "
+    "counts is the storage described by Zhu & Gupta (arXiv 1710.01878)."
 )
-
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>$title</title>
-<style>
-:root { --ink: #222831; --soft: #5c6470; --line: #d5d9e0; --paper: #fff; --card: #f4f6f9; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #d8dee9; --soft: #98a1b0; --line: #3a404c; --paper: #16191f; --card: #20242c; }
-}
-* { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-       max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; }
-.card { background: var(--card); border-radius: .5rem; padding: .7rem 1rem; flex: 1 1 10rem; }
-.card b { display: block; font-size: 1.5rem; line-height: 1.3; }
-.card span, .note { color: var(--soft); font-size: .875rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem;
-        font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-         white-space: nowrap; }
-th { font-weight: 600; }
-.text-1 tr > :first-child, .text-3 tr > :nth-child(-n+3), .text-4 tr > * { text-align: left; }
-.text-1 tr > *, .text-4 td:last-child { white-space: normal; }
-.text-1 tr > :first-child { white-space: pre-wrap; }
-img { max-width: 100%; height: auto; display: block; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<div class="cards">
-$cards
-</div>
-<h2>Sparsity of each prunable weight</h2>
-$picture
-<h2>Prunable weights</h2>
-$weights
-<h2>Totals</h2>
-$totals
-$skipped
-<h2>How it is counted</h2>
-$formulas
-<p class="note">Masked values count as zeros, and a weight that layers share counts once.
-CSR with zero counts is the storage described by Zhu &amp; Gupta (arXiv 1710.01878); compression
-rate, space saving and speed-up are the measures of Cheng et al. (arXiv 1710.09282).</p>
-</body>
-</html>
-""")
-
-
-def write(
-    path: str | os.PathLike[str],
-    model: str,
-    weights: Sequence[WeightReport],
-    skipped: Sequence[SkippedLayer],
-    prunable: Totals,
-    parameters: Totals,
-) -> None:
-    """Write the page; `Report.to_html` calls this.
-
-    Args:
-        path: file to write, in a directory that exists.
-        model, weights, skipped, prunable, parameters: as for `page`.
-
-    Raises:
-        ValueError: if the file cannot be written; an older one is left as it was.
-    """
-    with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
-        file.write(page(model, weights, skipped, prunable, parameters))
 
 
 def page(
@@ -106,6 +21,10 @@ def page(
     skipped: Sequence[SkippedLayer],
     prunable: Totals,
     parameters: Totals,
+    *,
+    remarks: Sequence[str] = (),
+    drawn: Sequence[WeightReport] = (),
+    history: Mapping[str, Sequence[float]] = {},
 ) -> str:
     """Return the page as text.
 
@@ -115,86 +34,124 @@ def page(
         skipped: layers that have weights, but none to prune.
         prunable: totals over the prunable weights.
         parameters: totals over all weights.
+        remarks: sentences on the whole.
+        drawn: weights whose values and masks are shown.
+        history: name of a metric -> its value after each epoch.
     """
-    return _PAGE.substitute(
-        title=html.escape(f"Pruning report of {model}"),
-        cards=_cards(prunable, parameters),
-        picture=_picture(weights) if weights else "<p>There are none.</p>",
-        weights=_table(
-            _WEIGHT_HEADINGS,
-            [
-                (
-                    weight.path,
-                    " \u00d7 ".join(map(str, weight.shape)),
-                    weight.dtype,
-                    f"{weight.size:,}",
-                    f"{weight.nonzeros:,}",
-                    f"{weight.sparsity:.2%}",
-                    f"{weight.dense_bytes:,}",
-                    f"{weight.bitmask_bytes:,}",
-                    f"{weight.csr_bytes:,}",
-                )
-                for weight in weights
-            ],
-            texts=3,
-        ),
-        totals=_table(
-            ("", prunable.counted, parameters.counted), totals_rows(prunable, parameters)
-        ),
-        skipped=_skipped(skipped),
-        formulas=_formulas(),
-    )
+    parts = [_cards(prunable, parameters)]
+    parts += [page_style.bullets(remarks)] if remarks else []
+    parts += [f"<h2>Prunable weights</h2>\n{_weights(weights)}"]
+    parts += [_pictures(drawn)] if drawn else []
+    parts += [_training(history)] if history else []
+    totals = totals_rows(prunable, parameters)
+    headings = ("", prunable.counted, parameters.counted)
+    parts += ["<h2>Totals</h2>", page_style.html_table(headings, totals)]
+    parts += [_skipped(skipped)] if skipped else []
+    formulas = [(name.replace("_", " "), formula) for name, formula in FORMULAS.items()]
+    parts += [
+        "<h2>How it is counted</h2>",
+        page_style.html_table(("", "formula"), formulas, texts=9),
+        page_style.note(f"{_STORAGE} {NOTE}"),
+    ]
+    return page_style.document(f"Pruning report of {model}", parts)
 
 
 def _cards(total: Totals, every: Totals) -> str:
-    figures = (
-        (f"{total.sparsity:.2%}", "sparsity of the prunable weights"),
-        (f"{every.nonzeros:,}", f"nonzeros of {every.size:,} parameters"),
-        (
-            f"{every.compression_rate:.2f}\u00d7",
-            "compression rate: all over nonzero parameters",
-        ),
-        (
-            f"{every.space_saving:.1%}",
-            "space saving: bytes as bit mask + values",
-        ),
-    )
-    return "\n".join(
-        f'<div class="card"><b>{html.escape(value)}</b><span>{html.escape(text)}</span></div>'
-        for value, text in figures
+    return page_style.cards(
+        [
+            (
+                "sparsity of the prunable weights",
+                f"{total.sparsity:.2%}",
+                f"{total.size:,} values \u2192 {total.nonzeros:,} nonzero",
+            ),
+            (
+                "compression rate: all over nonzero parameters",
+                f"{every.compression_rate:.2f}\u00d7",
+                f"{every.size:,} \u2192 {every.nonzeros:,}",
+            ),
+            (
+                "space saving: bytes as bit mask + values",
+                f"{every.space_saving:.1%}",
+                f"{every.dense_bytes:,} \u2192 {every.bitmask_bytes:,}",
+            ),
+        ]
     )
 
 
-def _picture(weights: Sequence[WeightReport]) -> str:
-    light, dark = (
-        f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        for picture in (plots.layer_sparsity(weights), plots.layer_sparsity(weights, dark=True))
+def _weights(weights: Sequence[WeightReport]) -> str:
+    if not weights:
+        return "<p>There are none.</p>"
+    asked = ("asked",) if any(weight.masked for weight in weights) else ()
+    headings = (
+        *("weight", "shape", "type", "parameters", "nonzeros"),
+        *asked,
+        *("sparsity", "kept", "bytes dense", "bit mask", "CSR"),
     )
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img alt="Bar chart of the sparsity of each prunable weight" src="{light}"></picture>'
+    rows = [
+        (
+            weight.path,
+            " \u00d7 ".join(map(str, weight.shape)),
+            weight.dtype,
+            f"{weight.size:,}",
+            f"{weight.nonzeros:,}",
+            *asked_cell(weight, weights),
+            f"{weight.sparsity:.2%}",
+            page_style.bar(1 - weight.sparsity),
+            f"{weight.dense_bytes:,}",
+            f"{weight.bitmask_bytes:,}",
+            f"{weight.csr_bytes:,}",
+        )
+        for weight in weights
+    ]
+    said = page_style.note("A click on a heading sorts by it.")
+    return page_style.html_table(headings, rows, texts=3, sortable=True) + said
+
+
+def _pictures(weights: Sequence[WeightReport]) -> str:
+    made = []
+    for weight in weights:
+        shown = weight.picture
+        if shown is not None:
+            mask = page_style.image(shown.png(), f"mask of {weight.path}", "mask")
+            drawn = drawings.histogram(shown.kept, shown.removed, shown.limit, shown.threshold)
+            made.append(page_style.figure(drawn + mask, weight.path))
+    said = page_style.note(
+        "Above, how many values are where (heights are square roots of counts): kept ones, those "
+        "that are removed but still stored, and the smallest magnitude kept, the threshold where "
+        "weights were chosen by magnitude. Below, the mask as a matrix of inputs by outputs with "
+        "its longer side across: the darker on white, or brighter on black, the more is kept."
     )
+    return "<h2>Values and masks</h2>\n" + page_style.tiles(made) + said
+
+
+def _training(history: Mapping[str, Sequence[float]]) -> str:
+    shown = {name for name in history if name.removeprefix("val_") not in ("", "learning_rate")}
+    plain = [name for name in history if name in shown and name.removeprefix("val_") == name]
+    plain += [name.removeprefix("val_") for name in shown if name.removeprefix("val_") not in plain]
+    charts = []
+    for name in sorted(plain, key=lambda name: name != "sparsity")[:_CHARTS]:
+        series = {
+            each: list(enumerate(map(float, history[each]), start=1))
+            for each in (name, f"val_{name}")
+            if each in shown
+        }
+        share = all(0 <= y <= 1 for line in series.values() for _, y in line) and name != "loss"
+        chart = drawings.line_chart(series, below="epoch", percent=share)
+        charts.append(page_style.figure(chart, f"{name} over training"))
+    return "<h2>Training</h2>\n" + page_style.tiles(charts)
 
 
 def _skipped(skipped: Sequence[SkippedLayer]) -> str:
-    rows = [(skip.layer, skip.kind, f"{skip.parameters:,}", skip.reason) for skip in skipped]
-    if not rows:
-        return ""
-    headings = ("layer", "class", "parameters", "reason")
-    return "<h2>Layers with nothing to prune</h2>\n" + _table(headings, rows, texts=4)
-
-
-def _formulas() -> str:
-    rows = [(name.replace("_", " "), formula) for name, formula in FORMULAS.items()]
-    return _table(("", "formula"), rows, texts=4)
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: int = 1) -> str:
-    def line(tag: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    body = "\n".join(line("td", row) for row in rows)
-    return (
-        f'<div class="wide"><table class="text-{texts}">\n'
-        f"{line('th', headings)}\n{body}\n</table></div>"
-    )
+    rows = [
+        (
+            skip.layer,
+            skip.kind,
+            f"{skip.parameters:,}",
+            "could not be pruned" if skip.failed else "on purpose",
+            skip.reason,
+        )
+        for skip in sorted(skipped, key=lambda skip: not skip.failed)
+    ]
+    headings = ("layer", "class", "parameters", "dense", "reason")
+    made = page_style.html_table(headings, rows, texts=9, sortable=True)
+    return "<h2>Layers with nothing to prune</h2>\n" + made
