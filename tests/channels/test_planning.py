@@ -269,3 +269,18 @@ def test_the_page_shows_every_group_with_its_reasons_and_remarks(tmp_path):
     residual_plan.to_html(tmp_path / "plan.html")
     text = (tmp_path / "plan.html").read_text(encoding="utf-8")
     assert all(f"<td>{name}</td>" in text for name in ("stem, block", "last", "head"))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"constant_values": 1.0}, "it pads the channels with what is not zero"),
+        ({"mode": "reflect"}, "it pads the channels with what is not zero"),
+    ],
+)
+def test_channels_beside_which_no_zeros_come_stay(options, why):
+    inputs = keras.Input((6, 4))
+    x = keras.ops.pad(layers.Dense(5, name="a")(inputs), [[0, 0], [0, 0], [1, 2]], **options)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6, name="b")(x)))
+    plan = channels.plan(model, 0.5)
+    assert why in str(plan) and [g.kept for g in plan.groups if g.group.name == "a"] == [5]

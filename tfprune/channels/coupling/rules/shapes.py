@@ -162,14 +162,34 @@ def _split(site: Site) -> list[Labels]:
 
 
 def _pad(site: Site) -> list[Labels]:
+    """Values around; of channels, zeros beside them, which go where those that they are added to go.
+
+    Shortcuts without weights widen a residual stream so.
+    """
     labels = site.inputs[0]
-    widths = site.operation.pad_width
+    widths = [tuple(pair) for pair in site.operation.pad_width]
     if len(widths) == 1:  # the same for all axes
         widths = widths * (labels.ndim + 1)
-    for at, (before, after) in enumerate(widths):
-        if (before or after) and (at == 0 or labels.shape[at - 1] > 1):
-            raise Opaque("it pads the batch" if at == 0 else "it pads the channels")
-    return [labels]
+    padded = [at for at, pair in enumerate(widths) if any(pair)]
+    if 0 in padded:
+        raise Opaque("it pads the batch")
+    wide = [at for at in padded if labels.shape[at - 1] > 1]
+    if not wide:
+        return [labels]
+    value = site.arguments.get("constant_values")
+    if len(wide) > 1 or site.operation.mode != "constant" or value not in (None, 0):
+        raise Opaque("it pads the channels with what is not zero")
+    axis = wide[0] - 1
+    vector, (before, after) = site.along(0, axis), widths[wide[0]]
+    first, last = np.split(site.own("padding", before + after), [before])
+
+    def change(config: dict[str, object], keeping: Keeping) -> None:
+        left = [*widths]
+        left[axis + 1] = keeping.count(first), keeping.count(last)
+        config["pad_width"] = tuple(left)
+
+    site.resize(change)
+    return [place(np.concatenate([first, vector, last]), labels.ndim, axis)]
 
 
 def _flip(site: Site) -> list[Labels]:
