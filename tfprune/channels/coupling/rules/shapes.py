@@ -162,7 +162,7 @@ def _split(site: Site) -> list[Labels]:
 
 
 def _pad(site: Site) -> list[Labels]:
-    """Values around; of channels, zeros beside them, which go where those that they are added to go.
+    """Values around; of channels, zeros beside them, which go with those that they are added to.
 
     Shortcuts without weights widen a residual stream so.
     """
