@@ -1,7 +1,6 @@
 """ChannelPlan: which channels of a model go and which stay, with the reasons."""
 
 import dataclasses
-import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +14,10 @@ from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.kept import Cost, Costs, Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.plan_page import Card, Row, write
+from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, table
+
+_HEADINGS = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class GroupPlan:
         return not (self.group.blurred and self.removed.any())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ChannelPlan:
     """Which channels of a model go; made by `tfprune.channels.plan`.
 
@@ -96,8 +98,7 @@ class ChannelPlan:
 
     def __str__(self) -> str:
         rows = [self._row(part) for part in self.groups]
-        headings = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
-        text = plain_text(table(headings, rows, texts=1))
+        text = plain_text(table(_HEADINGS, rows, texts=1))
         return "\n".join([text.rstrip(), self._totals(), *self._remarks()])
 
     def _remarks(self) -> list[str]:
@@ -125,7 +126,12 @@ class ChannelPlan:
         write(path, self.model, self._cards(), [f"Scored by {self.scorer}.", *remarks], rows)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        rows = [self._row(part) for part in self.groups]
+        remarks = [self._totals(), *self._remarks()]
+        return page_style.fragment(f"Channels of '{self.model}'", (), _HEADINGS, rows, remarks)
+
+    def __repr__(self) -> str:
+        return f"<ChannelPlan of '{self.model}': {self._totals()}>"
 
     def _cards(self) -> list[Card]:
         before, after = dataclasses.asdict(self.before), dataclasses.asdict(self.after)

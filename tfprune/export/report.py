@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.export.encode.sparse import EncodedTensor
 from tfprune.export.predict.linting import Coverage, LayerCoverage
 from tfprune.reports import measures
+from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, short_table, table
 
 _DENSE, _WRITTEN = "dense float32 file", "file written"
@@ -24,7 +25,7 @@ _SHOWN = 10  # layers in what is printed
 _REASONS = 3
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ExportReport:
     """The outcome of `to_tflite`; `print` shows the verdict first, `.table()` has everything.
 
@@ -98,6 +99,17 @@ class ExportReport:
             "speed_up": None,
             "formulas": dict(_FORMULAS),
         }
+
+    def __repr__(self) -> str:
+        return (
+            f"<ExportReport of {self.path!r}: {self.bytes:,} bytes, dense {self.dense_bytes:,}; "
+            f"{self.coverage.sparse_share:.1%} of the multiply-adds on sparse kernels>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [_layer_cells(self, layer) for layer in _leading_layers(self)]
+        remarks = list(_remarks(self))
+        return page_style.fragment(self.path, _verdict_lines(self), _HEADINGS, rows, remarks)
 
     def __str__(self) -> str:
         return _short_text(self)

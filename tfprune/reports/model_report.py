@@ -20,7 +20,7 @@ _SHOWN = 10  # weights in what is printed
 _DRAWN = 8  # weights whose values and masks a page shows
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What `tfprune.report` found; `print` shows the verdict first, `.table()` has everything.
 
@@ -103,7 +103,7 @@ class Report:
             return verdict.largest(self.weights, _DRAWN)
         if isinstance(layers, str) or not isinstance(layers, Sequence):
             raise TypeError(f"`layers` must be a list of names. Received: layers={layers!r}.")
-        known = {weight.layer for weight in self.weights}
+        known = list(dict.fromkeys(weight.layer for weight in self.weights))
         for name in layers:
             require_one_of("layers", name, known)
         return [weight for weight in self.weights if weight.layer in layers]
@@ -116,6 +116,19 @@ class Report:
             )
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"<Report of '{self.model}': {len(self.weights)} prunable weights, "
+            f"{self.prunable.sparsity:.2%} sparse>"
+        )
+
+    def _repr_html_(self) -> str:
+        shown = verdict.largest(self.weights, _SHOWN)
+        headings, rows = tables.weight_rows(shown)
+        return page_style.fragment(
+            f"Model '{self.model}'", self._verdict(), headings, rows, self._remarks()
+        )
+
     def __str__(self) -> str:
         return tables.plain_text(self.__rich__())
 
@@ -124,13 +137,19 @@ class Report:
         left_out = len(self.weights) - len(shown)
         return tables.short_table(
             f"Model '{self.model}'",
-            verdict.verdict_lines(
-                self.weights, self.prunable, self.parameters, self.asked, self.shortfall
-            ),
+            self._verdict(),
             tables.weight_table(shown),
-            verdict.remark_lines(self.weights, self.notable_skips, self.shortfall),
+            self._remarks(),
             f"{left_out} smaller weights are not shown; " if left_out else "",
         )
+
+    def _verdict(self) -> list[tuple[str, str]]:
+        return verdict.verdict_lines(
+            self.weights, self.prunable, self.parameters, self.asked, self.shortfall
+        )
+
+    def _remarks(self) -> list[str]:
+        return verdict.remark_lines(self.weights, self.notable_skips, self.shortfall)
 
 
 def _epochs(history: object) -> Mapping[str, Sequence[float]]:

@@ -4,6 +4,9 @@ import dataclasses
 import math
 
 from tfprune.reports import measures
+from tfprune.reports.pages import page_style
+
+_HEADINGS = ("stage", "sparsity", "loss before", "predicted change", "measured change")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +34,7 @@ class StageResult:
         return self.loss_after - self.loss_before
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class OneShotReport:
     """The stages of one-shot pruning.
 
@@ -89,28 +92,41 @@ class OneShotReport:
             },
         }
 
+    def __repr__(self) -> str:
+        return (
+            f"<OneShotReport: {self._title()}, stages: {len(self.stages)}, "
+            f"{self.nonzeros:,} of {self.parameters:,} parameters left>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [self._cells(number) for number in range(len(self.stages))]
+        return page_style.fragment(self._title(), (), _HEADINGS, rows, self._remarks())
+
     def __str__(self) -> str:
-        lines = [
-            f"{self.scorer}, {self.examples:,} examples",
-            "stage  sparsity  loss before  predicted change  measured change",
-        ]
-        for number, stage in enumerate(self.stages, start=1):
-            before, predicted, measured = map(
-                _shown, (stage.loss_before, stage.predicted_change, stage.measured_change)
-            )
-            lines.append(
-                f"{number:5d}  {stage.sparsity:8.4f}  {before:>11}  {predicted:>16}  {measured:>15}"
-            )
+        lines = [self._title(), "  ".join(_HEADINGS)]
+        for number in range(len(self.stages)):
+            cells = zip(self._cells(number), _HEADINGS)
+            lines.append("  ".join(f"{cell:>{len(heading)}}" for cell, heading in cells))
+        return "\n".join([*lines, *self._remarks()])
+
+    def _title(self) -> str:
+        return f"{self.scorer}, {self.examples:,} examples"
+
+    def _cells(self, number: int) -> tuple[str, ...]:
+        stage = self.stages[number]
+        losses = (stage.loss_before, stage.predicted_change, stage.measured_change)
+        return (f"{number + 1}", f"{stage.sparsity:.4f}", *map(_shown, losses))
+
+    def _remarks(self) -> list[str]:
         refreshed = self.batch_norm_examples
         how = f" (batch normalization refreshed on {refreshed:,} examples)" if refreshed else ""
         loss = "not measured" if self.loss_after is None else _shown(self.loss_after)
-        lines += [
+        return [
             f"loss at the end{how}: {loss}",
             f"parameters: {self.parameters:,}, of which {self.nonzeros:,} are not zero: "
             f"compression rate {self.compression_rate:.2f}, space saving {self.space_saving:.2%}",
             f"speed-up: {measures.NOT_TIMED}",
         ]
-        return "\n".join(lines)
 
 
 def _shown(value: float | None) -> str:

@@ -8,12 +8,13 @@ import re
 import numpy as np
 
 from tfprune.reports import sensitivity_plot
+from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.files import replacing
 from tfprune.support.validation import require_number, require_one_of
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Sensitivity:
     """The mean loss with one weight pruned and all others dense.
 
@@ -134,15 +135,30 @@ class Sensitivity:
         with replacing(path) as new, open(new, "wb") as file:
             file.write(self.plot())
 
+    def __repr__(self) -> str:
+        return (
+            f"<Sensitivity of '{self.model}': {self.scorer}, {len(self.losses)} weights at "
+            f"{len(self.sparsities)} sparsities>"
+        )
+
+    def _repr_html_(self) -> str:
+        return page_style.fragment(self._title(), (), *self._cells())
+
     def __str__(self) -> str:
-        headings = [f"{100 * sparsity:.4g}%" for sparsity in self.sparsities]
+        return f"{self._title()}\n\n{plain_text(table(*self._cells()))}"
+
+    def _title(self) -> str:
+        return (
+            f"Sensitivity of '{self.model}' to pruning one weight alone: {self.scorer}, "
+            f"{self.examples:,} examples, dense {self.measured} {self.dense_loss:.4g}"
+        )
+
+    def _cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Headings and rows of the table."""
+        sparsities = [f"{100 * sparsity:.4g}%" for sparsity in self.sparsities]
+        first = f"{self.measured} - dense {self.measured} at"
         rows = [
             (path, *(f"{v:.4g}" for v in (*self.increases(path), self.mean_increase(path))))
             for path in self.ranking()
         ]
-        first = f"{self.measured} - dense {self.measured} at"
-        text = plain_text(table((first, *headings, "mean"), rows))
-        return (
-            f"Sensitivity of '{self.model}' to pruning one weight alone: {self.scorer}, "
-            f"{self.examples:,} examples, dense {self.measured} {self.dense_loss:.4g}\n\n{text}"
-        )
+        return (first, *sparsities, "mean"), rows

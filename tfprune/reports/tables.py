@@ -87,7 +87,18 @@ def weight_table(weights: Sequence[WeightReport]) -> Table:
     Args:
         weights: what to show.
     """
-    rows = [
+    return table(*weight_rows(weights))
+
+
+def weight_rows(
+    weights: Sequence[WeightReport],
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headings, and the cells of one row a prunable weight.
+
+    Args:
+        weights: what to show.
+    """
+    rows: list[tuple[str, ...]] = [
         (
             weight.path,
             " x ".join(map(str, weight.shape)),
@@ -99,7 +110,7 @@ def weight_table(weights: Sequence[WeightReport]) -> Table:
         for weight in weights
     ]
     asked = ("asked",) if any(weight.masked for weight in weights) else ()
-    return table(("prunable weight", "shape", "parameters", "nonzeros", *asked, "sparsity"), rows)
+    return ("prunable weight", "shape", "parameters", "nonzeros", *asked, "sparsity"), rows
 
 
 def asked_cell(weight: WeightReport, weights: Sequence[WeightReport]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, delegation, verdicts
 from tfprune.export.predict.nchw import Setting
+from tfprune.reports.pages import page_style
 from tfprune.targets.target import MACHINES, Target, TargetName, require_target
 
 # What reading a damaged model may raise that passed the checks on parsing.
@@ -59,7 +60,7 @@ class LayerCoverage:
         return self.kernel.startswith("sparse")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Coverage:
     """What of a file runs on sparse kernels.
 
@@ -119,12 +120,34 @@ class Coverage:
             "blockers": self.blockers,
         }
 
+    def __repr__(self) -> str:
+        return f"<Coverage of {self._title()}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                layer.name,
+                layer.operator,
+                "x".join(map(str, layer.shape)),
+                f"{layer.sparsity:.2%}",
+                f"{layer.multiply_adds:,}",
+                f"{layer.kernel}: {layer.blocker}" if layer.blocker else layer.kernel,
+            )
+            for layer in self.layers
+        ]
+        headings = ("layer", "operator", "shape", "sparsity", "multiply-adds", "kernel")
+        return page_style.fragment(self._title(), (), headings, rows, [*self.defects, *self.notes])
+
+    def _title(self) -> str:
+        return (
+            f"{self.name}: {self.sparse_layers} of {len(self.layers)} layers and "
+            f"{self.sparse_share:.1%} of the multiply-adds on sparse kernels ({self.target})"
+        )
+
     def __str__(self) -> str:
         width = max([32, *(len(layer.name) + 1 for layer in self.layers)])
         lines = [
-            f"{self.name}: {self.sparse_layers} of {len(self.layers)} layers and "
-            f"{self.sparse_share:.1%} of the multiply-adds on sparse kernels "
-            f"({self.target})",
+            self._title(),
             f"  {'layer':<{width}}{'operator':>18}{'shape':>18}{'sparsity':>10}{'mult-adds':>15}"
             "  kernel",
         ]
