@@ -91,3 +91,13 @@ def test_settings_that_cannot_be_written_down_are_said(data):
 def test_a_model_that_was_not_compiled_is_not_compiled_after_either():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     assert not tfprune.strip_pruning(tfprune.prune(model, tfprune.OneShot(0.5))).compiled
+
+
+def test_a_copy_that_is_pruned_at_once_is_compiled_as_the_model_is(data):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(0.125), "mse", metrics=["mae"])
+    pruned, _ = tfprune.one_shot(model, 0.5, "magnitude")
+    assert float(pruned.optimizer.learning_rate) == 0.125
+    assert pruned.optimizer is not model.optimizer
+    assert {*pruned.evaluate(*data, verbose=0, return_dict=True)} == {"loss", "mae"}
+    assert tfprune.strip_pruning(pruned).loss == "mse"

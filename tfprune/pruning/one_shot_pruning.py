@@ -11,6 +11,7 @@ from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.input_moments import moment_shapes
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.keras_graph.compiling import compile_like
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.pruning.coupled_weights import coupled_names
 from tfprune.pruning.frozen_weights import warn_frozen
@@ -94,8 +95,8 @@ def one_shot(
         verbose: show progress bars, on a terminal, and say beforehand what takes over ten seconds.
 
     Returns:
-        The masked model, and a report with the predicted and the measured change of the loss (None
-        where there is no loss to measure).
+        The masked model, compiled as `model` is with a fresh optimizer, and a report with the
+        predicted and the measured change of the loss (None where there is no loss to measure).
 
     Raises:
         TypeError, ValueError: before anything is computed, if an argument is out of its range, the
@@ -169,6 +170,7 @@ def one_shot(
     if refresh_batch_norm and source.taken is not None:
         refreshed = refresh(pruned, source.taken)
     left = report(pruned, verbose=False).parameters
+    compile_like(model, pruned, "The pruned copy")
     return pruned, OneShotReport(
         scorer=type(scorer).__name__,
         examples=0 if source.taken is None else source.taken.count,

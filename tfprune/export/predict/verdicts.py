@@ -187,7 +187,10 @@ def _dense_reason(subgraph: Subgraph, layer: Layer, steps: tuple[int, ...], zero
     if code != OPERATORS.FULLY_CONNECTED:
         return "no sparse kernel for this operator"
     if OPERATORS.DENSIFY in steps:
-        return "DENSIFY expands it: FULLY_CONNECTED skips zeros only in its own sparse layouts"
+        return (
+            "DENSIFY expands it: FULLY_CONNECTED skips zeros only in its own sparse layouts, which "
+            "pay from 82 % zeros on (WebAssembly: 89 %)"
+        )
     return f"stored dense, sparsity {zeros:.2f}" if zeros else _NO_ZEROS
 
 
