@@ -23,6 +23,7 @@ from tfprune.sparsity.distributions import Distribution, DistributionName
 from tfprune.sparsity.rules import Rules, require_rules
 from tfprune.sparsity.stages import Stages
 from tfprune.sparsity.structures import Structure, StructureChoice, Unstructured
+from tfprune.support import long_work
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import (
     require_callable,
@@ -92,7 +93,8 @@ def one_shot(
             beyond it are measured one part of the layers after another.
         on_stage: called after each stage with the masked model as it is then, to measure or to save
             it, and the result of the stage; it must not change the model.
-        verbose: show progress bars, on a terminal, and say beforehand what takes over ten seconds.
+        verbose: show progress, with a line a stage where all take over ten seconds, and say
+            beforehand what does.
 
     Returns:
         The masked model, compiled as `model` is with a fresh optimizer, and a report with the
@@ -150,6 +152,7 @@ def one_shot(
         announced=schedule.count if verbose else 0,
     )
     results: list[StageResult] = []
+    done = long_work.stages(schedule.count, quiet=not verbose)
     for stage in range(1, schedule.count + 1):
         before = results[-1].loss_after if results else source.loss()
         due = [(cohort, stage) for cohort in cohorts]
@@ -158,6 +161,7 @@ def one_shot(
         predicted = _total([update.predicted for update in made])
         after = source.loss()
         results.append(StageResult(schedule(stage), before, predicted, after))
+        done(f"{schedule(stage):.2f}" + ("" if after is None else f", loss {after:.3g}"))
         if on_stage is not None:
             on_stage(pruned, results[-1])
     frozen = [(cohort, schedule.count) for cohort in cohorts]
