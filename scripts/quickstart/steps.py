@@ -151,6 +151,7 @@ def run(
         "schedule": {"name": type(schedule).__name__, **dataclasses.asdict(schedule)},
         "table": rows,
         "notes": list(exported.notes),
+        "kernels": [dataclasses.asdict(layer) for layer in exported.coverage.layers],
         "agreement": agreement,
         "layers": layer_sparsities(stripped),
         "sparsity_log": log.points,

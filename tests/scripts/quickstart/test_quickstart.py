@@ -1,5 +1,6 @@
 """scripts/quickstart/command.py, run as a user runs it, with few epochs."""
 
+import html
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from scripts.quickstart import command
+from tests.reports import browser
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -119,8 +121,25 @@ def test_results_carry_command_seed_versions_and_no_path(results: dict[str, Any]
 
 def test_report_is_self_contained(short_run: tuple[Path, str]) -> None:
     page = (short_run[0] / "report.html").read_text()
-    assert page.count('src="data:image/png;base64,') == 3
+    assert page.count("<svg") == 4 and len(page) < 300_000
     assert not re.search(r'(src|href)="(?!data:)', page) and "http" not in page
+
+
+def test_report_gives_the_reason_for_each_layer_that_is_not_sparse(
+    short_run: tuple[Path, str], results: dict[str, Any]
+) -> None:
+    page = html.unescape((short_run[0] / "report.html").read_text())
+    assert len(results["kernels"]) == 4
+    for layer in results["kernels"]:
+        assert f"<td>{layer['name']}</td>" in page and f"<td>{layer['blocker']}</td>" in page
+        assert bool(layer["blocker"]) != layer["kernel"].startswith("sparse")
+
+
+def test_report_is_shown_by_a_browser_without_complaint(
+    short_run: tuple[Path, str], tmp_path: Path
+) -> None:
+    assert browser.screenshot(short_run[0] / "report.html", tmp_path / "page.png") == []
+    assert np.ptp(browser.pixels(tmp_path / "page.png"), axis=2).max() > 60, "nothing is drawn"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +147,7 @@ def test_report_is_self_contained(short_run: tuple[Path, str]) -> None:
     [
         (["--data", "mnist"], "choose from 'digits', 'fashion_mnist'"),
         (["--sparsity", "1"], "must be a fraction in [0, 1). Received: 1"),
-        (["--sparsity", "90%"], "must be a fraction in [0, 1). Received: 90%"),
+        (["--sparsity", "90%"], "must be a fraction in [0, 1), did you mean 0.9? Received: 90%"),
         (["--epochs", "0"], "must be an integer >= 1. Received: 0"),
         (["--spars", "0.5"], "unrecognized arguments: --spars 0.5"),
     ],
