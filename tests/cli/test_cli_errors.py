@@ -157,10 +157,27 @@ def test_wrong_options_of_prune_are_one_line_and_write_nothing(
     assert os.listdir(tmp_path) == []
 
 
-def test_nothing_to_prune_and_pruned_already_are_one_line(files, capsys, tmp_path):
+def test_nothing_to_prune_is_one_line(files, capsys, tmp_path):
     options = ["--sparsity", "0.5", "-o", tmp_path / "out.keras"]
     assert "nothing to prune" in error_of(capsys, "prune", files / "bare.keras", *options)
-    assert "pruned already" in error_of(capsys, "prune", files / "pruned.keras", *options)
+
+
+@pytest.mark.filterwarnings("always")
+def test_sparse_models_are_told_and_pruning_goes_on_from_their_zeros(files, capsys, tmp_path):
+    def prune(model, sparsity, out):
+        assert cli.main(["prune", str(model), "--sparsity", sparsity, "-o", str(out)]) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "sparse already" in line]
+
+    once, twice = tmp_path / "once.keras", tmp_path / "twice.keras"
+    (line,) = prune(files / "pruned.keras", "0.9", once)
+    assert "pruned.keras is sparse already, 75.00% of its prunable weights are zeros, and" in line
+    assert "masks were made permanent. They count towards --sparsity 0.9" in line
+    after = keras.saving.load_model(once).get_weights()[0] == 0
+    (line,) = prune(once, "0.5", twice)
+    assert "few weights are left to remove" in line
+    again = keras.saving.load_model(twice).get_weights()[0] == 0
+    assert after.mean() == pytest.approx(0.9, abs=0.02) and (after == again).all()
+    assert prune(files / "plain.keras", "0.5", once) == []
 
 
 def test_outputs_that_are_no_classes_of_the_data_are_one_line(capsys, tmp_path):
@@ -174,7 +191,9 @@ def test_outputs_that_are_no_classes_of_the_data_are_one_line(capsys, tmp_path):
 def test_wrong_options_of_export_are_one_line(files, capsys, tmp_path):
     base = ["export", files / "plain.keras", "-o", tmp_path / "m.tflite"]
     assert "--quantize" in error_of(capsys, *base, "--quantize", "int4")
-    assert "--representative-data FILE.npy" in error_of(capsys, *base, "--quantize", "int8")
+    needed = "needs examples: --data DATA or --representative-data FILE.npy"
+    assert needed in error_of(capsys, *base, "--quantize", "int8")
+    assert "`--data` needs --quantize int8" in error_of(capsys, *base, "--data", "digits")
     assert "no such file" in error_of(capsys, *base, "--representative-data", tmp_path / "x.npy")
     (tmp_path / "x.npy").write_text("hello")
     assert "x.npy" in error_of(capsys, *base, "--representative-data", tmp_path / "x.npy")

@@ -59,7 +59,7 @@ def test_the_smaller_model_learns_from_labels_and_from_a_teacher(folder, capsys)
     assert found["after"] > found["cut"] + 0.2
     loaded = keras.saving.load_model(folder / "tuned.keras")
     assert not loaded.compiled  # the file holds the model alone
-    test = load(("set", "digits"), None).test
+    test = load(("set", "digits")).test
     predicted = loaded.predict(test.x, verbose=0).argmax(-1)
     assert (predicted == test.y).mean() == pytest.approx(found["after"])
     # The model that was just tuned teaches another one.

@@ -56,7 +56,7 @@ def test_layers_left_dense_on_purpose_are_told_apart_from_failures_without_long_
     assert [skip.layer for skip in found.skipped if skip.failed] == ["unknown"]
     assert sum("8 x 8" in line for line in lines) == 10
     assert found.table().count("BatchNormalization has only") == 12
-    assert "3 smaller weights are not shown; .table() has everything" in lines[-1]
+    assert "3 smaller weights are not shown; All of it: .table(), or --all" in lines[-1]
 
 
 def test_an_export_report_opens_with_five_lines_and_shows_ten_layers(tmp_path):

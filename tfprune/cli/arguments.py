@@ -4,7 +4,6 @@ argparse turns the errors of the converters into one line.
 """
 
 import argparse
-import importlib.util
 import os
 import re
 from typing import Any, Protocol
@@ -97,15 +96,6 @@ def add_scorer(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data_folder(group: argparse.ArgumentParser) -> None:
-    """Add the option `--data-dir` of the commands that read named data sets."""
-    group.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder of TensorFlow Datasets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets",
-    )
-
-
 def settle_files(args: argparse.Namespace, suffix: str, ending: str) -> None:
     """Raise ValueError unless there is a model, and its output may be; complete the output's name.
 
@@ -129,18 +119,6 @@ def settle_files(args: argparse.Namespace, suffix: str, ending: str) -> None:
     args.replaces = os.path.exists(args.output)
 
 
-def require_data(args: argparse.Namespace) -> None:
-    """Raise ValueError if `--data` is missing where `--scorer` needs it, or names no such file."""
-    if args.data is None and args.scorer not in SCORERS_WITHOUT_DATA:
-        raise ValueError(
-            f"`--scorer {args.scorer}` needs a data set to compute scores on: give --data, such "
-            "as --data digits"
-        )
-    if args.data is not None and args.data[0] == "file":
-        files.require_file(args.data[1], ".npz")
-        files.require_archive(args.data[1], ".npz")
-
-
 def module(text: str) -> str:
     """Return the name of a module, as Python's `import` takes it.
 
@@ -159,39 +137,6 @@ def module(text: str) -> str:
             f"must be the name of a module, such as layers for layers.py. Received: {text}"
         )
     return text
-
-
-def data_source(text: str) -> tuple[str, str]:
-    """Return what kind of source of examples a text names, and the text.
-
-    Args:
-        text: FILE.npz, MODULE:FUNCTION or the name of a data set.
-
-    Returns:
-        ("file", text), ("function", text) or ("set", text).
-
-    Raises:
-        argparse.ArgumentTypeError: for a name that nothing installed here can know.
-
-    Example:
-        >>> data_source("examples.npz"), data_source("package.data:load")
-        (('file', 'examples.npz'), ('function', 'package.data:load'))
-    """
-    if text.endswith(".npz"):
-        return "file", text
-    name, colon, function = text.partition(":")
-    if colon and function.isidentifier() and all(map(str.isidentifier, name.split("."))):
-        return "function", text
-    needed = "sklearn" if text == "digits" else "tensorflow_datasets"
-    if importlib.util.find_spec(needed) is None:
-        raise argparse.ArgumentTypeError(
-            "must be FILE.npz or MODULE:FUNCTION; names of data sets need "
-            f"pip install {_DISTRIBUTIONS[needed]}. Received: {text}"
-        )
-    return "set", text
-
-
-_DISTRIBUTIONS = {"sklearn": "scikit-learn", "tensorflow_datasets": "tensorflow-datasets"}
 
 
 def structure(text: str) -> tuple[str, tuple[object, ...]]:

@@ -17,6 +17,24 @@ SCORERS = (
     "movement",
 )
 SCORERS_WITHOUT_DATA = ("magnitude", "random")
+SCORERS_WITHOUT_LABELS = ("magnitude", "random", "reconstruction", "synflow")
+LOSSES = (
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "cosine_similarity",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+)
 DISTRIBUTIONS = ("uniform", "erk", "global")
 SPACINGS = ("geometric", "linear")
 TARGETS = ("auto", "arm64", "wasm", "x86", "size")

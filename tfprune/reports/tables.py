@@ -33,7 +33,7 @@ def short_table(
         left_out: a sentence on what the rows are without, empty if nothing.
     """
     parts: list[RenderableType] = [Text(title, style="bold"), Text(verdict_text(verdict)), Text()]
-    lines = [Text(line) for line in (*remarks, f"{left_out}.table() has everything.")]
+    lines = [Text(line) for line in (*remarks, f"{left_out}All of it: .table(), or --all.")]
     return Group(*parts, rows, Text(), *lines)
 
 

@@ -5,17 +5,25 @@ import argparse
 import numpy as np
 
 from tfprune.cli.commands import models
+from tfprune.cli.data import sources
 from tfprune.cli.terminal import Outcome, written
 from tfprune.export.tflite import to_tflite
 from tfprune.pruning.strip import strip_pruning
 from tfprune.support.long_work import progress
+from tfprune.support.tensors import Nest
 from tfprune.wrapping.pruned_layer import pruned_layers
+
+_CALIBRATED = 500  # examples; calibration takes their extremes, which a few hundred show
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Export `args.model` to `args.output`."""
-    examples = None if args.representative_data is None else _array(args.representative_data)
+    examples: Nest = None
+    if args.representative_data is not None:
+        examples = _array(args.representative_data)
     model = models.load(args.model, args.modules, args.allow_lambda)
+    if args.data is not None:
+        examples = sources.of_command(args, model, labels=False).sample(_CALIBRATED).x
     wrapped = bool(pruned_layers(model))
     if wrapped:
         model = strip_pruning(model, compile=False)

@@ -1,4 +1,4 @@
-"""Training a classifier on a data set: gradual pruning, and recovery after pruning or shrinking."""
+"""Training on a data set: gradual pruning, and recovery after pruning or shrinking."""
 
 import argparse
 import math
@@ -24,7 +24,7 @@ _UPDATES = 20  # mask updates while the sparsity rises
 def prune_gradually(
     model: keras.Model, task: Task, args: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Fine-tune a classifier while its sparsity rises.
+    """Fine-tune a model while its sparsity rises.
 
     Args:
         model: plain model.
@@ -33,7 +33,7 @@ def prune_gradually(
         options: further arguments of `tfprune.prune`.
 
     Returns:
-        The stripped model, and what was done with the accuracies, as plain values.
+        The stripped model, and what was done with what was measured, as plain values.
 
     Raises:
         ValueError: if the model cannot be pruned.
@@ -48,7 +48,7 @@ def prune_gradually(
         frequency=max(1, end_step // _UPDATES),
     )
     pruned = prune(model, schedule, **options)
-    before = task.accuracy(model)
+    before = task.measured(model)
     updates = UpdatePruningStep(
         task.data.training,
         examples=args.examples,
@@ -60,8 +60,8 @@ def prune_gradually(
     return stripped, {
         **_description(task, args),
         "end_step": end_step,
-        "accuracy_before": before,
-        "accuracy_after": task.accuracy(stripped),
+        f"{task.measure}_before": before,
+        f"{task.measure}_after": task.measured(stripped),
     }
 
 
@@ -72,24 +72,24 @@ def recover(
     before: float,
     teacher: keras.Model | None,
 ) -> dict[str, Any]:
-    """Fine-tune a classifier in place; masks of a pruned one are finished, and stay.
+    """Fine-tune a model in place; masks of a pruned one are finished, and stay.
 
     Args:
         model: from `tfprune.one_shot` or `tfprune.channels.prune`.
         task: what it is for, with the examples.
         args: of the command, checked and complete.
-        before: its accuracy, fraction of the test labels.
+        before: what the task has measured of it.
         teacher: from `teacher_of`.
 
     Returns:
-        What was done with the accuracies, as plain values.
+        What was done with what was measured, as plain values.
     """
     _fit(model, task, args, "Fine-tuning", [], teacher)
     return {
         **_description(task, args),
         "end_step": 0,
-        "accuracy_before": before,
-        "accuracy_after": task.accuracy(model),
+        f"{task.measure}_before": before,
+        f"{task.measure}_after": task.measured(model),
     }
 
 

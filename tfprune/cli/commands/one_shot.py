@@ -34,7 +34,7 @@ def prune_at_once(model: keras.Model, sparsity: float, options: dict[str, Any]) 
 def prune_in_stages(
     model: keras.Model, task: Task, args: argparse.Namespace, options: dict[str, Any]
 ) -> tuple[keras.Model, OneShotReport, dict[str, Any], dict[str, Any] | None]:
-    """Prune a classifier in stages of scoring and removal; fine-tune it if epochs are asked for.
+    """Prune a model in stages of scoring and removal; fine-tune it if epochs are asked for.
 
     Args:
         model: plain model.
@@ -43,8 +43,8 @@ def prune_in_stages(
         options: further arguments of `tfprune.one_shot`.
 
     Returns:
-        The stripped model, the report of its stages, and as plain values: the accuracies before and
-        after them, and what fine-tuning did (None without it).
+        The stripped model, the report of its stages, and as plain values: what was measured
+        before and after them (nothing without labels), and what fine-tuning did (None without it).
 
     Raises:
         ValueError: if the model cannot be pruned like this.
@@ -63,15 +63,13 @@ def prune_in_stages(
         verbose=not args.json,
         **options,
     )
-    accuracies: dict[str, Any] = {
-        "data": task.data.name,
-        "loss": task.loss_in_words,
-        "accuracy_before": task.accuracy(model),
-        "accuracy_after": task.accuracy(pruned),
-    }
+    measured: dict[str, Any] = {"data": task.data.name, "loss": task.loss_in_words}
+    if task.loss is not None:
+        measured[f"{task.measure}_before"] = task.measured(model)
+        measured[f"{task.measure}_after"] = task.measured(pruned)
     training = None
     if args.epochs is not None:
         teacher = finetuning.teacher_of(model, args)
-        after = accuracies["accuracy_after"]
+        after = measured[f"{task.measure}_after"]
         training = finetuning.recover(pruned, task, args, after, teacher)
-    return strip_pruning(pruned, compile=False), report, accuracies, training
+    return strip_pruning(pruned, compile=False), report, measured, training

@@ -12,8 +12,8 @@ from rich.table import Table
 from tfprune.channels.channel_plan import ChannelPlan
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune, verify
-from tfprune.cli.commands import finetuning, models
-from tfprune.cli.data.sources import load
+from tfprune.cli.commands import advice, finetuning, models
+from tfprune.cli.data import sources
 from tfprune.cli.data.task import Task, task_for
 from tfprune.cli.terminal import Outcome, written
 from tfprune.export.run.bench import benchmark
@@ -29,7 +29,9 @@ _TOLERANCE = 1e-3  # of the largest output; a cut model agrees to rounding, abou
 def run(args: argparse.Namespace) -> Outcome:
     """Shrink `args.model` into `args.output`, or a file beside it."""
     model = models.load(args.model, args.modules, args.allow_lambda)
-    task = None if args.data is None else task_for(model, load(args.data, args.data_dir))
+    task = None
+    if args.data is not None:
+        task = task_for(model, sources.of_command(args, model), args.loss)
     found = plan(
         model,
         args.sparsity,
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> Outcome:
         **measured,
         "accuracy": accuracy,
     }
-    return Outcome(data, (str(found), "", _table(found, data), _written(args, data)))
+    return Outcome(data, (str(found), "", _table(found, data), _written(args, data, task)))
 
 
 def _measured(model: keras.Model, small: keras.Model) -> dict[str, Any]:
@@ -96,8 +98,14 @@ def _accuracy(
     task: Task, model: keras.Model, small: keras.Model, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Return the accuracies, once the smaller model is fine-tuned in place if that is asked for."""
-    cut = task.accuracy(small)
-    found = {"data": task.data.name, "before": task.accuracy(model), "cut": cut, "after": cut}
+    cut = task.measured(small)
+    found: dict[str, Any] = {
+        "data": task.data.name,
+        "measure": task.measure,
+        "before": task.measured(model),
+        "cut": cut,
+        "after": cut,
+    }
     if args.epochs is None:
         return found | {"training": None}
     teacher = finetuning.teacher_of(model, args)
@@ -105,7 +113,7 @@ def _accuracy(
     assert graph is not None  # as `plan` has asked
     trained = keras.Model(*structures_of(graph))  # of the same layers; it has the optimizer
     training = finetuning.recover(trained, task, args, cut, teacher)
-    return found | {"after": training["accuracy_after"], "training": training}
+    return found | {"after": training[f"{task.measure}_after"], "training": training}
 
 
 def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
@@ -124,8 +132,8 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
         )
     accuracy = data["accuracy"]
     if accuracy is not None:
-        before_it, cut, after_it = (f"{accuracy[key]:.2%}" for key in ("before", "cut", "after"))
-        rows.append((f"accuracy on {accuracy['data']}", before_it, cut))
+        before_it, cut, after_it = (_in_words(accuracy, key) for key in ("before", "cut", "after"))
+        rows.append((f"{accuracy['measure']} on {accuracy['data']}", before_it, cut))
         if accuracy["training"] is not None:
             epochs = accuracy["training"]["epochs"]
             taught = ", with a teacher" * (accuracy["training"]["teacher"] is not None)
@@ -135,10 +143,22 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
     return table(("", "before", "after"), rows)
 
 
-def _written(args: argparse.Namespace, data: dict[str, Any]) -> str:
+def _in_words(measured: dict[str, Any], key: str) -> str:
+    value = measured[key]
+    return f"{value:.2%}" if measured["measure"] == "accuracy" else f"{value:.4g}"
+
+
+def _written(args: argparse.Namespace, data: dict[str, Any], task: Task | None) -> str:
     lines = [f"\n{written(args)}"]
     if args.html is not None:
         lines.append(f"Written: {args.html}")
     if "speed_up" in data:
         lines.append(f"Speed-up: {data['speed_up']}")
+    if task is not None:
+        lines += [f"Data: {remark}" for remark in task.data.remarks]
+        lines.append(task.note(args.loss))
+        measured = data["accuracy"]
+        if task.measure == "accuracy":
+            less = "a smaller cut (--macs nearer to 1, or less --sparsity)"
+            lines += advice.on_accuracy(measured["before"], measured["after"], args, less=less)
     return "\n".join(lines)

@@ -3,13 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from tfprune.cli import arguments, files
+from tfprune.cli import arguments, data_arguments, files
 from tfprune.cli.choices import DEVICES, QUANTIZE, TARGETS
+from tfprune.cli.data_arguments import SOURCES
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
-_DESCRIPTION = """\
+_DESCRIPTION = f"""\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
 graph is rewritten as it pays on the target, without changing what it computes. The file
 appears at OUT only after it was run, in another process, and gave Keras's predictions.
@@ -21,12 +22,14 @@ TARGET is where the file will run: arm64 (phones), wasm (browsers), x86, auto (a
 them), or size for the fewest bytes whatever the speed.
 QUANTIZE is how weights are stored and multiplied: none (float32); float16 or int8_weights
 (fewer bits a weight, float32 arithmetic); dynamic (int8 weights and products); int8 (int8
-throughout, with --representative-data)."""
+throughout, with --data).
+
+{SOURCES}"""
 
 _EXAMPLE = """\
 tfprune export model.keras
   tfprune export model.keras --target wasm --quantize int8_weights
-  tfprune export model.keras --quantize int8 --representative-data x.npy"""
+  tfprune export model.keras --quantize int8 --data photos/"""
 
 
 def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) -> None:
@@ -67,6 +70,12 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         help="examples that calibrate --quantize int8, along the first axis; a few hundred are "
         "usual. For models with one input",
     )
+    data_arguments.add_data(
+        parser.add_argument_group("data"),
+        "the same as --representative-data, of any kind, see above; at most 500 of its examples, "
+        "which need no labels",
+        val=False,
+    )
     parser.add_argument(
         "--lower-conv3x3",
         action="store_true",
@@ -92,10 +101,18 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 def check(args: argparse.Namespace) -> None:
     """Raise ValueError if a file is missing or cannot be written."""
     arguments.settle_files(args, "", ".tflite")
+    data_arguments.settle_data(args)
+    given = [option for option in (args.data, args.representative_data) if option is not None]
+    if len(given) > 1:
+        raise ValueError("--data and --representative-data exclude each other")
+    if args.data is not None and args.quantize != "int8":
+        raise ValueError("`--data` needs --quantize int8: nothing else is calibrated")
     if args.representative_data is not None:
         files.require_file(args.representative_data, ".npy")
-    elif args.quantize == "int8":
-        raise ValueError("`--quantize int8` needs --representative-data FILE.npy")
+    elif args.quantize == "int8" and args.data is None:
+        raise ValueError(
+            "`--quantize int8` needs examples: --data DATA or --representative-data FILE.npy"
+        )
 
 
 def run(args: argparse.Namespace) -> "Outcome":

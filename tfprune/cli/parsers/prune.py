@@ -3,14 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from tfprune.cli import arguments
+from tfprune.cli import arguments, data_arguments
+from tfprune.cli.data_arguments import SOURCES
 from tfprune.cli.parsers import training_options
 from tfprune.cli.parsers.prune_options import DEFAULTS, GRADUAL_EPOCHS, add_options
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
-_DESCRIPTION = """\
+_DESCRIPTION = f"""\
 Weights are removed in one of three ways:
 
   at once       without --data, by scores of the weights alone.
@@ -21,18 +22,15 @@ Weights are removed in one of three ways:
                 the cubic schedule of Zhu & Gupta over the first 60 % of the steps.
 
 With --distill, training also learns from what the model gave before it was pruned.
-With --data, the test accuracy before and after is reported. The loss is cross-entropy:
-on probabilities where the model's outputs are nonnegative and sum to 1 (a softmax), on
-logits otherwise. The file written is a plain Keras model with exact zeros.
+With --data, the test accuracy before and after is reported, or the loss where labels are
+no classes. Without --loss it is cross-entropy for class numbers (of logits, unless the
+outputs are nonnegative and sum to 1, as of a softmax), binary cross-entropy for 0 and 1,
+and the mean squared error for other numbers. The file written is a plain Keras model with
+exact zeros.
 
-DATA is one of
-  FILE.npz         arrays x and y, of which a fifth is held out as test examples; or
-                   x_train and y_train, and x_test and y_test of their own
-  MODULE:FUNCTION  called without arguments: returns (x, y), ((x, y), (x_test, y_test)),
-                   a batched tf.data.Dataset, or an object with x_train, y_train, ...
-  NAME             digits (of scikit-learn), or a data set of TensorFlow Datasets, such as
-                   mnist, fashion_mnist or cifar10; images are scaled to [0, 1]
-Labels are class numbers or one-hot. All examples are held in memory.
+{SOURCES}
+Labels are class numbers or one-hot, or numbers of the shape of the model's outputs.
+--scorer reconstruction and synflow with --stages need no labels: x alone will do.
 
 STRUCTURE is what is removed together: unstructured, block:HxW (such as block:4x1),
 nofm:N:M (such as nofm:2:4, two of every four kept), channel (output channels), or
@@ -46,9 +44,10 @@ _EXAMPLE = """\
 tfprune prune model.keras --sparsity 0.9 --rule 'conv1/.*=0.5' --rule 'logits/.*=dense'
   tfprune prune model.keras --sparsity 0.9 --structure target:wasm
   tfprune prune model.keras --scorer woodfisher --data digits --sparsity 0.8 --stages 9
-  tfprune prune model.keras --sparsity 0.9 --data examples.npz --epochs 10 -o pruned.keras"""
+  tfprune prune model.keras --sparsity 0.9 --data examples.npz --epochs 10 -o pruned.keras
+  tfprune prune model.keras --sparsity 0.9 --data photos/ --scale 1/255 --distill"""
 
-_OF_DATA = ("data_dir", "examples", "seed", "update_weights")
+_OF_DATA = ("examples", "seed", "update_weights")
 _OF_STAGES = ("spacing", "refresh_batch_norm")
 
 
@@ -76,7 +75,8 @@ def check(args: argparse.Namespace) -> None:
     """
     arguments.settle_files(args, "-pruned", ".keras")
     _require_what_options_need(args)
-    arguments.require_data(args)
+    data_arguments.require_data(args)
+    data_arguments.settle_data(args)
     name, numbers = args.structure
     if name == "NofM" and args.sparsity > 1 - numbers[0] / numbers[1]:
         raise ValueError(
@@ -114,5 +114,3 @@ def _require_what_options_need(args: argparse.Namespace) -> None:
     else:
         needed, idle = "--epochs N beside --stages", () if args.epochs else training_options.NAMES
     training_options.require_what_they_need(args, idle, needed)
-    if args.data is not None and args.data[0] != "set" and args.data_dir is not None:
-        raise ValueError("`--data-dir` needs the name of a data set as --data")

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from tfprune.cli import arguments
+from tfprune.cli import arguments, data_arguments
 from tfprune.cli.choices import DISTRIBUTIONS, SPACINGS
 from tfprune.cli.parsers.training_options import add_training
 from tfprune.support.typed_text import number
@@ -59,6 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="another sparsity, or 'dense', for the weights whose path matches; repeatable, first "
         "match wins",
     )
+    parser.add_argument("--all", action="store_true", help="show every weight and total")
     _add_data(parser.add_argument_group("data"))
     _add_stages(parser.add_argument_group("one-shot pruning in stages (with --data)"))
     add_training(
@@ -69,13 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(group: Any) -> None:
-    group.add_argument(
-        "--data",
-        type=arguments.data_source,
-        metavar="DATA",
-        help="examples with labels: FILE.npz, MODULE:FUNCTION or NAME, see above",
-    )
-    arguments.add_data_folder(group)
+    data_arguments.add_data(group, "examples with labels, see above")
     group.add_argument(
         "--examples",
         type=number(int, "an integer >= 2", 2),

@@ -4,7 +4,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING, Any
 
-from tfprune.cli import arguments
+from tfprune.cli import arguments, data_arguments
+from tfprune.cli.data_arguments import SOURCES
 from tfprune.cli.parsers import training_options
 from tfprune.support.files import require_writable
 from tfprune.support.typed_text import number
@@ -12,7 +13,7 @@ from tfprune.support.typed_text import number
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
-_DESCRIPTION = """\
+_DESCRIPTION = f"""\
 Whole filters, units and attention heads are removed, with everything that depends on
 them; the file written is an ordinary, smaller Keras model, faster on every device. What
 is coupled is read off the model's graph, and what cannot be removed stays, with the
@@ -25,7 +26,7 @@ written. Printed are the plan, and parameters, multiply-adds, bytes of the expor
 accuracy before and after; what it has lost comes back with --epochs of fine-tuning, best
 with the original as teacher, --distill.
 
-DATA is as for `tfprune prune`: FILE.npz, MODULE:FUNCTION or the NAME of a data set."""
+{SOURCES}"""
 
 _EXAMPLE = """\
 tfprune shrink model.keras --macs 0.5
@@ -109,10 +110,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_data(group: Any) -> None:
-    group.add_argument(
-        "--data", type=arguments.data_source, metavar="DATA", help="examples with labels"
-    )
-    arguments.add_data_folder(group)
+    data_arguments.add_data(group, "examples with labels, see above")
     group.add_argument(
         "--examples",
         type=number(int, "an integer >= 2", 2),
@@ -136,7 +134,8 @@ def check(args: argparse.Namespace) -> None:
         args: as parsed; changed in place.
     """
     arguments.settle_files(args, "-small", ".keras")
-    arguments.require_data(args)
+    data_arguments.require_data(args)
+    data_arguments.settle_data(args)
     if args.data is None:
         idle = ("epochs", *training_options.NAMES)
         training_options.require_what_they_need(args, idle, "a data set: give --data")
