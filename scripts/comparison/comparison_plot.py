@@ -13,25 +13,35 @@ _STYLES = {
     "dense": {"color": "#7a7a7a", "marker": "o", "label": "small dense"},
     "pruned": {"color": "#1f4e86", "marker": "^", "label": "large sparse"},
 }
-_PANELS = {
+TRAINED = {
     "nonzeros": "nonzero parameters",
     "stored_bytes": "bytes: float32 values, of pruned models with a bit mask",
 }
+FILES = {
+    "bytes": "bytes of the .tflite file, target size",
+    "native_ms": "ms, LiteRT on this machine, batch 1",
+    "wasm_ms": "ms, WebAssembly, batch 1",
+}
 
 
-def write(family: Family, content: dict[str, Any], file: Path) -> None:
+def write(
+    family: Family, content: dict[str, Any], file: Path, panels: dict[str, str] = TRAINED
+) -> None:
     """Write the plot as a PNG file.
 
     Args:
         family: the models' family.
         content: "rows" of a results file.
         file: to write, in a folder that exists.
+        panels: measure of size -> what its axis is called; those that no row has are left out.
 
     Raises:
         ValueError: if the file cannot be written.
     """
-    figure = Figure(figsize=(10, 4.4), dpi=120, layout="constrained")
-    for axes, (size, title) in zip(figure.subplots(1, len(_PANELS), sharey=True), _PANELS.items()):
+    panels = {size: title for size, title in panels.items() if size in content["rows"][0]}
+    figure = Figure(figsize=(5 * len(panels), 4.4), dpi=120, layout="constrained")
+    plots = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (size, title) in zip(plots, panels.items()):
         for kind, style in _STYLES.items():
             rows = [row for row in content["rows"] if row["method"].startswith(f"{kind}-")]
             rows.sort(key=lambda row: _mean(row[size]))

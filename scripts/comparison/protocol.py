@@ -4,6 +4,7 @@ A family is a `Protocol`: its presets, and a function that begins a `Training` o
 """
 
 import abc
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from scripts.comparison.presets import Presets
 from scripts.lab import fingerprints
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.results_file import Job
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 _OURS = Path(tfprune.__file__).parent
 _PRUNING = [_OURS / folder for folder in ("sparsity", "scorers", "wrapping", "pruning")]
@@ -66,6 +68,25 @@ class Training(abc.ABC):
     def counted(self, plain: keras.Model) -> keras.Model:
         """Return the model whose parameters are counted."""
         return plain
+
+
+@dataclasses.dataclass
+class _Begun:
+    """A training, with `done` of its steps behind it."""
+
+    run: Training
+    model: keras.Model
+    pruning: list[keras.callbacks.Callback]
+    best: BestEpoch | None
+    checkpoint: Checkpoint
+    done: int
+
+    def plain(self) -> keras.Model:
+        """Return the trained model as stripped, with the weights of its best epoch."""
+        if self.best:
+            self.best.restore(self.model)
+        wrapped = pruned_layers(self.model)
+        return tfprune.strip_pruning(self.model, compile=False) if wrapped else self.model
 
 
 class Protocol:
@@ -127,10 +148,59 @@ class Protocol:
             ValueError: for an unknown preset or job, data or a checkpoint that is missing, damaged
                 or does not fit.
         """
+        begun = self._begun(job, preset, seed, checkpoint_dir, data_dir, changed, options)
+        run, model = begun.run, begun.model
+        if begun.done < run.total:
+            kept = [begun.best] if begun.best else []
+            run.fit(model, begun.done, [*begun.pruning, *callbacks, *kept, begun.checkpoint])
+        plain = begun.plain()
+        return {
+            **run.measure(plain),
+            **training.footprint(run.counted(plain)),
+            **begun.checkpoint.spent(),
+        }
+
+    def trained(
+        self,
+        job: Job,
+        preset: str,
+        checkpoint_dir: str | os.PathLike[str],
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        changed: str = "refuse",
+        **options: Any,
+    ) -> keras.Model:
+        """Return the model of a finished run, as stripped, from its checkpoint.
+
+        Args:
+            job, preset, checkpoint_dir, data_dir, changed, **options: as of `train`.
+
+        Raises:
+            ValueError: as `train` does, and if the run is not finished.
+        """
+        begun = self._begun(job, preset, job.seed, checkpoint_dir, data_dir, changed, options)
+        if begun.done < begun.run.total:
+            raise ValueError(
+                f"{job} must be trained to the end. Received: its checkpoint in {checkpoint_dir} "
+                f"is at step {begun.done} of {begun.run.total}"
+            )
+        return begun.plain()
+
+    def _begun(
+        self,
+        job: Job,
+        preset: str,
+        seed: int,
+        folder: str | os.PathLike[str] | None,
+        data_dir: str | os.PathLike[str] | None,
+        changed: str,
+        options: dict[str, Any],
+    ) -> "_Begun":
+        """Return a training as its checkpoint left it."""
         chosen = self.presets.find(preset)
         training.require_own(job, preset, self.presets.jobs(preset, seed))
         run = self._begin(job, chosen, data_dir, **options)
-        goes_on = partial(self._trained, job, preset, checkpoint_dir, data_dir, changed, options)
+        goes_on = partial(self._trained, job, preset, folder, data_dir, changed, options)
 
         def prepare(model: keras.Model) -> tuple[keras.Model, Any]:
             if job.options.get("goes_on_from"):
@@ -140,18 +210,8 @@ class Protocol:
         keras.utils.set_random_seed(seed)
         model, pruning = run.compiled(prepare)
         best = run.best(model)
-        checkpoint = self._checkpoint(job, preset, run, best, checkpoint_dir, changed)
-        done = checkpoint.restore(model)
-        if done < run.total:
-            run.fit(model, done, [*pruning, *callbacks, *([best] if best else []), checkpoint])
-        if best:
-            best.restore(model)
-        plain = tfprune.strip_pruning(model) if job.sparsity else model
-        return {
-            **run.measure(plain),
-            **training.footprint(run.counted(plain)),
-            **checkpoint.spent(),
-        }
+        checkpoint = self._checkpoint(job, preset, run, best, folder, changed)
+        return _Begun(run, model, pruning, best, checkpoint, checkpoint.restore(model))
 
     def _checkpoint(
         self,

@@ -9,7 +9,13 @@ from typing import Any
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.lab import tables
-from scripts.readme import channels_tables, export_tables, fashion_table, saliency_tables
+from scripts.readme import (
+    channels_tables,
+    export_tables,
+    exported_table,
+    fashion_table,
+    saliency_tables,
+)
 from scripts.readme.core_table import (
     core,
     distilled,
@@ -95,6 +101,9 @@ TABLES: dict[str, Callable[[Read], str]] = {
         name: _one(functools.partial(comparison_table.readme, family), FILES[name])
         for name, family in FAMILIES.items()
     },
+    "exported_cnn": _one(
+        functools.partial(exported_table.exported, FAMILIES["cnn"]), "exported_cnn_cifar10", left=1
+    ),
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
     "fisher": _one(saliency_tables.fisher, "bench_fisher"),
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
