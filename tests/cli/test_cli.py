@@ -145,6 +145,17 @@ def test_export_strips_a_pruned_model_and_says_so(files, capsys, tmp_path):
     assert os.listdir(tmp_path) == ["m.tflite"]
 
 
+def test_all_shows_what_is_left_out_otherwise(files, capsys, tmp_path):
+    export = ["export", str(files / "plain.keras"), "-o", str(tmp_path / "m.tflite")]
+    report = ["report", str(files / "plain.keras")]
+    for command, everything in ((export, "compression rate"), (report, "bytes, CSR")):
+        assert cli.main(command) == 0
+        short = capsys.readouterr().out
+        assert "\n  next " in short and "--all" in short and everything not in short
+        assert cli.main([*command, "--all"]) == 0
+        assert everything in capsys.readouterr().out
+
+
 def test_export_quantizes_and_says_where_that_would_cost_bytes(files, capsys, tmp_path):
     wide, out = tmp_path / "wide.keras", tmp_path / "m.tflite"
     keras.Sequential([keras.Input((32,)), keras.layers.Dense(32)]).save(wide)

@@ -162,7 +162,7 @@ def _short_text(report: ExportReport) -> str:
         _verdict_lines(report),
         table(_HEADINGS, [_layer_cells(report, layer) for layer in layers]),
         list(_remarks(report)),
-        f"{left_out} smaller layers are not shown; " if left_out else "",
+        f"{left_out} smaller layers are not shown. " if left_out else "",
     )
     return plain_text(shown)
 
@@ -218,7 +218,7 @@ def _advice(report: ExportReport) -> str:
     if found.defects:
         return f"do not ship it: {found.defects[0]}"
     if not any(layer.sparsity for layer in found.layers):
-        return "prune the model first: tfprune.prune or tfprune.one_shot"
+        return "prune the model first: tfprune.prune, tfprune.one_shot or `tfprune prune`"
     if found.sparse_layers:
         return "time it on the device: tfprune.export.benchmark, or `tfprune bench DENSE SPARSE`"
     if not report.encodings:

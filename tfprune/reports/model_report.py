@@ -140,7 +140,7 @@ class Report:
             self._verdict(),
             tables.weight_table(shown),
             self._remarks(),
-            f"{left_out} smaller weights are not shown; " if left_out else "",
+            f"{left_out} smaller weights are not shown. " if left_out else "",
         )
 
     def _verdict(self) -> list[tuple[str, str]]:

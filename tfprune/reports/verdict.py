@@ -89,10 +89,10 @@ def _advice(prunable: Totals, asked: float | None, shortfall: str) -> str:
     if shortfall:
         return "train on until the schedule has ended, with tfprune.UpdatePruningStep()"
     if asked is not None:
-        return "tfprune.strip_pruning(model), then tfprune.export.to_tflite(plain, path)"
+        return "tfprune.strip_pruning and tfprune.export.to_tflite, or `tfprune export`"
     if prunable.nonzeros == prunable.size:
-        return "tfprune.prune(model, 0.8) while training, or tfprune.one_shot(model, 0.8)"
-    return "tfprune.export.to_tflite(model, path) writes a file in which zeros take no space"
+        return "tfprune.prune(model, 0.8) while training, tfprune.one_shot, or `tfprune prune`"
+    return "zeros take no space in the file of tfprune.export.to_tflite or `tfprune export`"
 
 
 def _by_reason(skipped: Sequence[SkippedLayer]) -> list[str]:

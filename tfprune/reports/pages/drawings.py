@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 _WIDTH, _HEIGHT = 320, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 24
+_ROOM = 0.15  # of the range, around points
+_WHOLE = 100  # from which on numbers are labelled without decimals
 _KEY = 18  # height of the line with the names
 _STROKES = ("var(--kept)", "var(--mark)", "var(--soft)", "var(--ink)")
 
@@ -28,8 +30,9 @@ def line_chart(
         1
     """
     points = [point for line in series.values() for point in line if math.isfinite(point[1])]
-    low_x, high_x = _range([x for x, _ in points])
-    low_y, high_y = _range([y for _, y in points])
+    room = _ROOM if dots else 0.0
+    low_x, high_x = _range([x for x, _ in points], room)
+    low_y, high_y = _range([y for _, y in points], room)
 
     def place(point: Point) -> Point:
         across = (point[0] - low_x) / (high_x - low_x)
@@ -40,13 +43,13 @@ def line_chart(
         )
 
     def shown(value: float) -> str:
-        return f"{value:.1%}" if percent else f"{value:.3g}"
+        return f"{value:.1%}" if percent else _number(value)
 
     parts = [
         _text(_LEFT - 4, _HEIGHT - _BOTTOM, shown(low_y), "end"),
         _text(_LEFT - 4, _TOP + 8, shown(high_y), "end"),
-        _text(_LEFT, _HEIGHT - 6, f"{low_x:,.4g}", "start"),
-        _text(_WIDTH - _RIGHT, _HEIGHT - 6, f"{high_x:,.4g}", "end"),
+        _text(_LEFT, _HEIGHT - 6, _number(low_x), "start"),
+        _text(_WIDTH - _RIGHT, _HEIGHT - 6, _number(high_x), "end"),
         _text((_LEFT + _WIDTH) / 2, _HEIGHT - 6, below, "middle"),
         f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" fill="none" '
         'stroke="var(--line)"/>',
@@ -127,9 +130,14 @@ def _text(x: float, y: float, text: str, anchor: str) -> str:
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
-def _range(values: Sequence[float]) -> Point:
+def _range(values: Sequence[float], room: float) -> Point:
     low, high = min(values, default=0.0), max(values, default=1.0)
-    return (low, high) if high > low else (low - 0.5, low + 0.5)
+    beside = room * (high - low)
+    return (low - beside, high + beside) if high > low else (low - 0.5, low + 0.5)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
 
 
 def _svg(parts: Sequence[str], text: str, below: int = 0) -> str:

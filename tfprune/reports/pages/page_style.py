@@ -23,6 +23,7 @@ h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 .card b { display: block; font-size: 1.5rem; line-height: 1.3; }
 .card span, .note, figcaption { color: var(--soft); font-size: .875rem; }
 .wide { overflow-x: auto; }
+.wide + .wide { margin-top: 1rem; }
 ul { padding-left: 1.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .86rem;
   font-variant-numeric: tabular-nums; }
@@ -31,7 +32,7 @@ th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-alig
 th { font-weight: 600; }
 .text-1 tr > :first-child, .text-2 tr > :nth-child(-n+2), .text-3 tr > :nth-child(-n+3),
   .text-9 tr > * { text-align: left; }
-.text-1 tr > *, .text-9 td, .end tr > :last-child { white-space: normal; }
+.text-1 tr > :first-child, .text-9 td, .end tr > :last-child { white-space: normal; }
 .end tr > :last-child { text-align: left; }
 td:has(> .bar) { min-width: 4rem; }
 td:has(> div > .bar) { min-width: 14rem; }
