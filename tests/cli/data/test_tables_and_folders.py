@@ -1,10 +1,16 @@
 """`--data FILE.csv` and `--data DIR`: what is read, what is said of it, and one line for errors."""
 
+import os
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import tfprune
 from tests.support.cli_runner import error_of, json_of
 from tfprune import cli
 from tfprune.cli.data import image_folders, tables
@@ -203,6 +209,27 @@ def test_export_calibrates_on_inputs_alone(folder, capsys, name):
     assert found["quantize"] == "int8"
     both = ["--data", name, "--representative-data", "x.npy"]
     assert "exclude" in error_of(capsys, "export", "2.keras", "--quantize", "int8", *both)
+
+
+def test_own_data_need_the_package_and_what_it_requires_alone(folder):
+    root = os.path.dirname(os.path.dirname(tfprune.__file__))
+    (folder / "plain").mkdir()
+    os.symlink(os.path.join(root, "tfprune"), folder / "plain" / "tfprune")
+    code = """
+        import sys
+        sys.modules |= dict.fromkeys(["tensorflow_datasets", "sklearn", "models", "scripts"])
+        from tfprune import cli
+        given = ["--sparsity", "0.5", "--stages", "1"]
+        status = cli.main(["prune", "2.keras", "--data", "side.csv", *given])
+        status += cli.main(["prune", "images.keras", "--data", "photos", *given])
+        status += cli.main(["export", "images-pruned.keras", "--quantize=int8", "--data", "photos"])
+        sys.exit(status)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(folder / "plain")}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "images-pruned.tflite").exists()
 
 
 def test_accuracy_that_falls_comes_with_advice(folder, capsys):

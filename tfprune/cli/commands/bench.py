@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import platform
 from collections.abc import Sequence
 
 from rich.table import Table
 
 from tfprune.cli.terminal import Outcome
+from tfprune.export.predict.elsewhere import machine_of, made_elsewhere
 from tfprune.export.run.bench import Timing, benchmark
 from tfprune.reports.measures import NOTE
 from tfprune.reports.tables import table
 from tfprune.support.long_work import progress
+from tfprune.targets.target import TargetName
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -18,6 +21,9 @@ def run(args: argparse.Namespace) -> Outcome:
     paths = dict(zip(_names(args.files), args.files))
     with progress(f"Running {len(paths)} file(s) {args.runs} times", quiet=args.json):
         timings = benchmark(paths, threads=args.threads, runs=args.runs, runtime=args.runtime)
+    here: TargetName | None = "wasm" if args.runtime == "wasm" else machine_of(platform.machine())
+    said = [] if here is None else [made_elsewhere(path, here) for path in args.files]
+    notes = [note for note in said if note]
     first = timings[0]
     timed = (
         f"\nLatency of {first.how}. Speed-up: latency of the first file over that of this one in "
@@ -33,12 +39,16 @@ def run(args: argparse.Namespace) -> Outcome:
         "runtime": args.runtime,
         "threads": args.threads,
         "runs": args.runs,
+        "notes": notes,
         "files": [
             timing.to_dict() | {"bytes_ratio": timing.compression_rate} for timing in timings
         ],
         "formulas": first.formulas,
     }
-    return Outcome(data, (_times(timings), timed, _sizes(timings), counted))
+    return Outcome(
+        data,
+        (_times(timings), timed, _sizes(timings), counted, *(f"\nNote: {note}" for note in notes)),
+    )
 
 
 def _times(timings: Sequence[Timing]) -> Table:
