@@ -101,3 +101,41 @@ def test_a_copy_that_is_pruned_at_once_is_compiled_as_the_model_is(data):
     assert pruned.optimizer is not model.optimizer
     assert {*pruned.evaluate(*data, verbose=0, return_dict=True)} == {"loss", "mae"}
     assert tfprune.strip_pruning(pruned).loss == "mse"
+
+
+@keras.saving.register_keras_serializable("test_compile_settings")
+class Adversaries(keras.Model):
+    """A model with a `compile` of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def compile(self, generator, discriminator, **kwargs):
+        super().compile(generator, **kwargs)
+        self.discriminator = keras.optimizers.get(discriminator)
+
+
+@keras.saving.register_keras_serializable("test_compile_settings")
+class Restored(Adversaries):
+    """The same, which says how it is compiled from a config."""
+
+    def get_compile_config(self):
+        return {"generator": "sgd", "discriminator": "adam", "loss": "mse"}
+
+    def compile_from_config(self, config):
+        self.compile(**config)
+
+
+def test_a_model_with_a_compile_of_its_own_is_compiled_where_it_says_how(data):
+    for kind, compiled in ((Adversaries, False), (Restored, True)):
+        model = kind()
+        model(data[0])
+        model.compile("sgd", "adam", loss="mse")
+        pruned, _ = tfprune.one_shot(model, 0.5, "magnitude")
+        assert pruned.compiled is compiled
+        pruned.compile("sgd", "adam", loss="mse")
+        assert tfprune.strip_pruning(pruned).compiled is compiled

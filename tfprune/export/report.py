@@ -226,8 +226,8 @@ def _advice(report: ExportReport) -> str:
     if report.target == "size":
         return "nothing: it is as small as asked; name the target if speed counts, too"
     return (
-        "for speed too, prune with structure=tfprune.structures_for(target), and see below why "
-        "layers stay dense"
+        "see below why layers stay dense; for speed matrices want structures_for(target) and "
+        "enough zeros, convolutions fewer channels (tfprune.channels)"
     )
 
 

@@ -6,6 +6,8 @@ import keras
 
 from tfprune.keras_graph.copying import also_known, custom_classes
 
+_BY_CONFIG = ("compile_from_config", "get_compile_config")
+
 
 def compile_like(model: keras.Model, copy: keras.Model, what: str, *, stacklevel: int = 3) -> None:
     """Compile a copy as the model is: the same losses, fresh metrics, a fresh optimizer.
@@ -14,7 +16,8 @@ def compile_like(model: keras.Model, copy: keras.Model, what: str, *, stacklevel
     model whose optimizer is not.
 
     Args:
-        model: the original; nothing is done where it is not compiled.
+        model: the original; nothing is done where it is not compiled, or by a `compile` of its
+            own, which Keras can call only where there is a `compile_from_config`, too.
         copy: a model of the same outputs.
         what: the copy is, for the warning.
         stacklevel: of the warning.
@@ -30,13 +33,13 @@ def compile_like(model: keras.Model, copy: keras.Model, what: str, *, stacklevel
         >>> float(copy.optimizer.learning_rate), copy.loss
         (0.5, 'mse')
     """
-    if not model.compiled:
+    if not model.compiled or _is_own(model, "compile") and not _is_own(model, *_BY_CONFIG):
         return
     measured = [inner for outer in model.metrics for inner in getattr(outer, "metrics", [])]
     own = {type(part).__name__: type(part) for part in [model.optimizer, *measured]}
     try:
         with also_known({**own, **custom_classes(model)}):
-            if _compiles_its_own_way(model):
+            if _is_own(model, *_BY_CONFIG):
                 copy.compile_from_config(model.get_compile_config())
             else:
                 _compile(model, copy)
@@ -49,8 +52,8 @@ def compile_like(model: keras.Model, copy: keras.Model, what: str, *, stacklevel
         )
 
 
-def _compiles_its_own_way(model: keras.Model) -> bool:
-    names = ("compile", "compile_from_config", "get_compile_config")
+def _is_own(model: keras.Model, *names: str) -> bool:
+    """Return whether the class of the model has any of these methods in a form of its own."""
     return any(getattr(type(model), name) is not getattr(keras.Model, name) for name in names)
 
 
