@@ -53,6 +53,7 @@ svg text { fill: var(--soft); font-size: 11px; }
   :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --card: #fff; --kept: #2f6fb3;
     --gone: #d3d9e3; --mark: #c2502c; }
   body { max-width: none; margin: 0; font-size: 11px; print-color-adjust: exact; }
+  table { font-size: 9px; }
   .card { border: 1px solid var(--line); }
   .wide { overflow: visible; }
   .mask { filter: invert(1); }
