@@ -4,8 +4,11 @@ argparse turns the errors of the converters into one line.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import os
 import re
+from importlib.machinery import PathFinder
 from typing import Any, Protocol
 
 from tfprune.cli import files
@@ -126,17 +129,39 @@ def module(text: str) -> str:
         text: the name.
 
     Raises:
-        argparse.ArgumentTypeError: for anything else, such as the name of a file.
+        argparse.ArgumentTypeError: for anything else, such as the name of a file, or if there is
+            none of that name.
 
     Example:
-        >>> module("package.layers")
-        'package.layers'
+        >>> module("json.decoder")
+        'json.decoder'
     """
     if not all(part.isidentifier() for part in text.split(".")) or text.endswith(".py"):
         raise argparse.ArgumentTypeError(
             f"must be the name of a module, such as layers for layers.py. Received: {text}"
         )
+    if not is_there(text):
+        raise argparse.ArgumentTypeError(
+            f"module {text!r} cannot be imported: none is installed or in this folder"
+        )
     return text
+
+
+def is_there(name: str) -> bool:
+    """Return whether the package of a module is installed or in the current folder.
+
+    Args:
+        name: absolute name of the module; only its first part is looked for.
+
+    Example:
+        >>> is_there("json.decoder"), is_there("no_such_module")
+        (True, False)
+    """
+    package = name.partition(".")[0]
+    with contextlib.suppress(ValueError):  # what has no specification is imported already
+        found = importlib.util.find_spec(package)
+        return bool(found or PathFinder.find_spec(package, [os.getcwd()]))
+    return True
 
 
 def structure(text: str) -> tuple[str, tuple[object, ...]]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from tfprune.cli import files
+from tfprune.cli.arguments import is_there
 from tfprune.cli.choices import LOSSES, SCORERS_WITHOUT_DATA, SCORERS_WITHOUT_LABELS
 
 SOURCES = """\
@@ -127,8 +128,8 @@ def data_source(text: str) -> tuple[str, str]:
         argparse.ArgumentTypeError: for a name that nothing installed here can know.
 
     Example:
-        >>> data_source("examples.npz"), data_source("package.data:load")
-        (('file', 'examples.npz'), ('function', 'package.data:load'))
+        >>> data_source("examples.npz"), data_source("json.decoder:load")
+        (('file', 'examples.npz'), ('function', 'json.decoder:load'))
     """
     ending = os.path.splitext(text)[1]
     if ending in _FILES:
@@ -137,6 +138,10 @@ def data_source(text: str) -> tuple[str, str]:
         return "folder", text
     name, colon, function = text.partition(":")
     if colon and function.isidentifier() and all(map(str.isidentifier, name.split("."))):
+        if not is_there(name):
+            raise argparse.ArgumentTypeError(
+                f"module {name!r} cannot be imported: none is installed or in this folder"
+            )
         return "function", text
     if os.sep in text or ending:
         raise argparse.ArgumentTypeError(f"there is no such folder or .npz or .csv file: {text}")

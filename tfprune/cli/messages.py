@@ -24,6 +24,7 @@ _OPTIONS = (
 _NAMES |= {name: f"--{name.replace('_', '-')}" for name in _OPTIONS.split()}
 
 _ARGUMENT = re.compile(r"(?<![\w`.])(?:--)?([a-z_]\w*)=(?=[^=\s])")  # name=value, once received
+_GIVEN = re.compile(r"`(\w+)='?([^`']+)'?`")
 _RULE = re.compile(r"\('([^']*)', (None|[\d.]+)\)")
 _TYPE = re.compile(r" \(of type [\w.]+\)")
 
@@ -39,10 +40,14 @@ def for_users(message: object) -> str:
         '--sparsity must be <= 0.75. Received: 0.9.'
         >>> for_users("`data` must hold examples. Received: data=None.")
         '--data must hold examples. Received: nothing.'
+        >>> for_users("`threads` must be None with `runtime='wasm'`.")
+        '--threads must not be given with --runtime wasm.'
         >>> for_users("A rule must match. Received: ('conv9', 0.5).")
         'A rule must match. Received: conv9=0.5.'
     """
     text = re.sub(r"`(\w+)`", lambda found: _NAMES.get(found[1], found[1]), str(message))
+    text = _GIVEN.sub(lambda found: f"{_NAMES.get(found[1], found[1])} {found[2]}", text)
+    text = re.sub(r"\bmust be (False|None)\b", "must not be given", text)
     said, received, values = text.partition("Received:")
     values = re.sub(r"\b[a-z_]\w*=None\b", "nothing", values)
     values = _ARGUMENT.sub("", values)
