@@ -15,6 +15,7 @@ MEASURES = (
     "model's as values and, where pruned, bit mask; space saving: 1 - the inverse of that (Cheng "
     "et al., arXiv 1710.09282). No speed-up: no inference is timed here."
 )
+_RUNTIMES = {"native": "LiteRT here", "wasm": "WebAssembly"}
 _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 
 
@@ -70,6 +71,34 @@ def readme(family: Family, run: dict[str, Any]) -> Table:
     commands = " and ".join(f"`{own}`" for own in run["command"].split(" and "))
     about = f"{found} {MEASURES} {commands}; {environment(run)}."
     return list(headings(family)), [list(row) for row in rows(family, run)], about
+
+
+def files(family: Family, run: dict[str, Any]) -> Table:
+    """Return headings, rows and a line about the run."""
+    runtimes = [name for name in _RUNTIMES if f"{name}_ms" in run["rows"][0]]
+    headings = ["model", "sparsity", family.label, "bytes", "gzip"]
+    for name in runtimes:
+        headings += [f"{_RUNTIMES[name]}, ms", "times as fast"]
+    rows = []
+    for row in run["rows"]:
+        quality = row[family.measure]
+        deviation = "" if quality["sd"] is None else f" ± {family.scale * quality['sd']:.2f}"
+        cells = [row["method"], f"{row['sparsity']:g}"]
+        cells += [f"{family.scale * quality['mean']:.2f}{deviation}"]
+        cells += [f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"]
+        for name in runtimes:
+            cells += [f"{row[f'{name}_ms']:.3g}", f"{row[f'{name}_speed_up']:.2f}"]
+        rows.append(cells)
+    machine = run["machine"] if "machine" in run else {}
+    where = f", on {machine['cores']} {machine['processor']} cores" if machine else ""
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    about = (
+        f"The first seed's models as .tflite files, {family.label} of all seeds. Bytes with the "
+        'target "size"; latencies of files made for each runtime, float32, batch 1, one thread, '
+        f"in turns, medians of {run['settings']['runs']}; times as fast as the first file. "
+        f"`{run['command']}`{where}; {versions}."
+    )
+    return headings, rows, about
 
 
 def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:

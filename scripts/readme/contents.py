@@ -12,7 +12,6 @@ from scripts.lab import tables
 from scripts.readme import (
     channels_tables,
     export_tables,
-    exported_table,
     fashion_table,
     saliency_tables,
 )
@@ -102,7 +101,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
         for name, family in FAMILIES.items()
     },
     "exported_cnn": _one(
-        functools.partial(exported_table.exported, FAMILIES["cnn"]), "exported_cnn_cifar10", left=1
+        functools.partial(comparison_table.files, FAMILIES["cnn"]), "exported_cnn_cifar10", left=1
     ),
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
     "fisher": _one(saliency_tables.fisher, "bench_fisher"),

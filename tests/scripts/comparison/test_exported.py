@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from scripts.comparison import exported
+from scripts.comparison import comparison_table, exported
 from scripts.comparison.families import FAMILIES
 from scripts.lab.results_file import Job
-from scripts.readme import exported_table
 from tfprune.export.run import wasm
 
 JOBS = [Job("dense-8", 0.0, 0), Job("dense-16", 0.0, 0), Job("pruned-16", 0.9, 0)]
@@ -58,7 +57,7 @@ def test_every_finished_run_becomes_files_whose_bytes_and_latencies_are_written(
     assert pruned["bytes"] < small["bytes"] < dense["bytes"] and dense["native_speed_up"] == 1.0
     assert all(row["native_ms"] > 0 and "wasm_ms" not in row for row in content["rows"])
     assert (tmp_path / "exported_cnn_tiny.png").stat().st_size > 5000
-    headings, rows, about = exported_table.exported(FAMILIES["cnn"], content)
+    headings, rows, about = comparison_table.files(FAMILIES["cnn"], content)
     assert len(headings) == len(rows[0]) and rows[0][0] == "dense-16"
     assert rows[2][2] == "90.00 ± 1.00" and f"`{content['command']}`" in about
 
