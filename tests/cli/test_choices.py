@@ -12,7 +12,7 @@ from tfprune.cli.data.task import task_for
 from tfprune.export.run.bench import RUNTIMES
 from tfprune.scorers.protocol import needs_of
 from tfprune.sparsity import distributions, stages
-from tfprune.targets.target import DEVICES, MACHINES, QUANTIZE, TARGETS
+from tfprune.targets.target import DEVICES, LINTED, QUANTIZE, TARGETS
 
 
 def test_scorers_and_those_that_need_no_data_are_the_registered_ones():
@@ -46,7 +46,7 @@ def test_distributions_and_spacings_are_all_that_there_are():
 
 def test_targets_machines_and_quantizations_are_those_of_the_exporter():
     assert choices.TARGETS == tuple(TARGETS)
-    assert choices.MACHINES == tuple(MACHINES)
+    assert choices.LINTED == tuple(LINTED)
     assert choices.DEVICES == tuple(DEVICES)
     assert (None, *choices.QUANTIZE) == QUANTIZE
 

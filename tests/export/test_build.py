@@ -10,7 +10,7 @@ from tfprune.export.builder import build
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.subgraph import OPERATORS, subgraphs
 from tfprune.export.run import wasm
-from tfprune.targets.target import TARGETS
+from tfprune.targets.target import MACHINES, TARGETS
 
 
 def pooled(x):
@@ -30,7 +30,7 @@ def codes(content):
     return [graph.code(operator) for operator in graph.operators]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*MACHINES, "auto", "size"])
 @pytest.mark.parametrize("middle", [pooled, convolved, wide_depthwise])
 def test_a_graph_that_xnnpack_misreads_gets_no_densify(middle, target):
     inputs = image()

@@ -45,7 +45,7 @@ def test_convolutions_lose_single_weights_and_the_first_and_depthwise_ones_none(
         "spatial/kernel": ELEMENTS,
         "separable/depthwise_kernel": DENSE,
         "separable/pointwise_kernel": ELEMENTS,
-        "classes/kernel": ELEMENTS if target == "size" else Block(4, 1),
+        "classes/kernel": ELEMENTS if target in ("size", "microcontroller") else Block(4, 1),
     }
 
 
@@ -58,6 +58,7 @@ def test_convolutions_lose_single_weights_and_the_first_and_depthwise_ones_none(
         ("x86", "dynamic", Block(16, 1), ELEMENTS),
         ("wasm", "int8", Block(16, 1), ELEMENTS),
         ("size", None, ELEMENTS, ELEMENTS),
+        ("microcontroller", "int8", ELEMENTS, ELEMENTS),
         ("size", "int8", Block(16, 1), ELEMENTS),
     ],
 )
@@ -252,7 +253,7 @@ def test_the_command_line_takes_a_target(tmp_path, capsys):
     assert (kernel.all(axis=0) == kernel.any(axis=0)).all() and kernel.any()
     assert not (model.get_layer("stem").kernel.numpy() == 0).any()
     for text, message in (
-        ("target:ios", "NAME auto, arm64, wasm, x86 or size"),
+        ("target:ios", "NAME auto, arm64, wasm, x86, size or microcontroller"),
         ("target:wasm:int4", "QUANTIZE float16, int8_weights, dynamic or int8"),
         ("targets:wasm", "target:NAME"),
     ):

@@ -37,8 +37,8 @@ LOSSES = (
 )
 DISTRIBUTIONS = ("uniform", "erk", "global")
 SPACINGS = ("geometric", "linear")
-TARGETS = ("auto", "arm64", "wasm", "x86", "size")
+TARGETS = ("auto", "arm64", "wasm", "x86", "size", "microcontroller")
 DEVICES = ("phone", "android", "ios", "browser", "desktop")  # each stands for a target
-MACHINES = ("arm64", "wasm", "x86")
+LINTED = ("arm64", "wasm", "x86", "microcontroller")
 QUANTIZE = ("float16", "int8_weights", "dynamic", "int8")
 RUNTIMES = ("native", "wasm")

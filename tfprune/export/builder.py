@@ -6,12 +6,13 @@ dense ──rewrites──▶ dense, for sparse kernels ──encoding──▶ 
 import dataclasses
 
 from tfprune.export import rewrites
+from tfprune.export.encode.micro import insertion
 from tfprune.export.encode.sparse import EncodedTensor, encode_model
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import delegation
 from tfprune.export.predict.linting import Coverage, coverage
-from tfprune.targets.target import FLOAT_ARITHMETIC, MACHINES, TARGETS, Target
+from tfprune.targets.target import FLOAT_ARITHMETIC, LINTED, MACHINES, TARGETS, Target
 
 _NO_GAIN = (
     "The operators are as the converter made them: no convolution would run sparsely by this."
@@ -60,6 +61,9 @@ def build(
     """
     if not sparse:
         return Built(file.content, (), _coverage(file.model, target))
+    if target.in_tflite_micro:
+        model, encodings = insertion.encode_model(file.model)
+        return Built(flatbuffer.pack(model), encodings, _coverage(file.model, target))
     own = _build(file, target, quantize, lower_conv3x3)
     if quantize in FLOAT_ARITHMETIC[1:]:  # where little is saved, fewer bits may cost bytes
         own = min(own, _build(file, target, None, lower_conv3x3), key=_size)
@@ -114,7 +118,7 @@ def _encoded(
 
 
 def _coverage(model: Model, target: Target) -> Coverage:
-    return coverage(model, "the file", MACHINES[target.kernels_of])
+    return coverage(model, "the file", LINTED[target.kernels_of])
 
 
 def _defects(model: Model) -> tuple[str, ...]:

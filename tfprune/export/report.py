@@ -7,6 +7,7 @@ import numpy as np
 
 from tfprune.export.encode.sparse import EncodedTensor
 from tfprune.export.predict.linting import Coverage, LayerCoverage
+from tfprune.export.run.micro import MicroFigures
 from tfprune.reports import measures
 from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, short_table, table
@@ -44,6 +45,7 @@ class ExportReport:
         largest_difference: Largest difference between an output and Keras's, as a fraction of
             the output's largest magnitude.
         notes: What a user should know, one sentence each.
+        micro: What the file asks of a microcontroller; None for other targets.
     """
 
     path: str
@@ -59,6 +61,7 @@ class ExportReport:
     rewrites: tuple[str, ...]
     largest_difference: float
     notes: tuple[str, ...] = ()
+    micro: MicroFigures | None = None
 
     @property
     def encoded_bytes(self) -> int:
@@ -141,6 +144,8 @@ class ExportReport:
         ]
         lines += [f"  {line}" for line in str(self.coverage).splitlines()]
         lines += [f"  rewritten: {sentence}" for sentence in self.rewrites]
+        if self.micro is not None:
+            lines += [f"  {word}: {text}" for word, text in self.micro.verdict_lines()]
         lines.append(f"  largest output difference: {self.largest_difference:.1e} of the scale")
         return "\n".join(lines + [f"  note: {note}" for note in (*self.notes, measures.NOTE)])
 
@@ -190,14 +195,17 @@ def _verdict_lines(report: ExportReport) -> list[tuple[str, str]]:
     found = report.coverage
     sizes = f"{report.dense_bytes:,} bytes dense -> {report.bytes:,}"
     gzip = f"{report.dense_gzip_bytes:,} -> {report.gzip_bytes:,}"
-    return [
-        ("size", f"{sizes} ({measures.in_words(report.compression_rate)}); after gzip {gzip}"),
+    kernels = [
         (
             "sparse kernels",
             f"{found.sparse_share:.1%} of the multiply-adds, {found.sparse_layers} of "
             f"{len(found.layers)} layers ({found.target})",
         ),
         ("speed", f"{_expected(report)}; not measured here"),
+    ]
+    return [
+        ("size", f"{sizes} ({measures.in_words(report.compression_rate)}); after gzip {gzip}"),
+        *(kernels if report.micro is None else report.micro.verdict_lines()),
         ("difference", f"at most {report.largest_difference:.1e} of the outputs' scale to Keras"),
         ("next", _advice(report)),
     ]
@@ -219,6 +227,8 @@ def _advice(report: ExportReport) -> str:
         return f"do not ship it: {found.defects[0]}"
     if not any(layer.sparsity for layer in found.layers):
         return "prune the model first: tfprune.prune, tfprune.one_shot or `tfprune prune`"
+    if report.micro is not None and report.encodings:
+        return "put it into firmware: `tfprune export --target microcontroller --c-array OUT.cc`"
     if found.sparse_layers:
         return "time it on the device: tfprune.export.benchmark, or `tfprune bench DENSE SPARSE`"
     if not report.encodings:
@@ -233,6 +243,7 @@ def _advice(report: ExportReport) -> str:
 
 def _remarks(report: ExportReport) -> Iterator[str]:
     yield from (f"Defect: {defect}" for defect in report.coverage.defects)
-    for reason, count in list(report.coverage.blockers.items())[:_REASONS]:
+    blockers = report.coverage.blockers if report.micro is None else {}
+    for reason, count in list(blockers.items())[:_REASONS]:
         yield f"Not on a sparse kernel, {count} layer{'s' * (count > 1)}: {reason}"
     yield from (f"Note: {note}" for note in report.notes)

@@ -13,7 +13,7 @@ from tfprune.export.builder import Built, build
 from tfprune.export.convert import converter, copies, requirements
 from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.export.run import processes, verify, wasm
+from tfprune.export.run import micro, processes, verify, wasm
 from tfprune.support.files import replacing
 from tfprune.support.tensors import Nest
 from tfprune.targets.target import (
@@ -54,7 +54,8 @@ def to_tflite(
             an ending.
         target: Where it will run: "arm64" (also "phone", "android", "ios"), "wasm" ("browser"),
             "x86" ("desktop"), "auto" (any of them), or "size" for the fewest bytes whatever the
-            speed.
+            speed, or "microcontroller" for tflite-micro, whose TFLM_DECODE expands weights:
+            there, the file and its dense form were run and gave the same to the last bit.
         quantize: None for float32. "float16" and "int8_weights" store weights in fewer bits and
             compute in float32. "dynamic" stores int8 weights and multiplies in int8, "int8"
             computes in int8 throughout.
@@ -127,22 +128,34 @@ def to_tflite(
             )
         options: dict[str, Any] = {"target": aim, "sparse": sparse}
         built = build(stored, quantize=quantize, lower_conv3x3=lower_conv3x3, **options)
-        beside = None
-        if quantize in INTEGER_ARITHMETIC:
+        beside = figures = None
+        if quantize in INTEGER_ARITHMETIC or aim.in_tflite_micro:
             beside = _write(f"{folder}/dense.tflite", stored.content)
         elif quantize is not None:
             unrounded = build(stored, lower_conv3x3=lower_conv3x3, **options)
             beside = _write(f"{folder}/unrounded.tflite", unrounded.content)
         _write(temporary, built.content)
         with _run_errors(model):
+            if aim.in_tflite_micro:
+                _refuse_defects(built)
             largest = verify.check(
-                temporary,
+                beside if aim.in_tflite_micro and beside else temporary,
                 signed,
                 samples,
                 quantize=quantize,
                 beside=beside,
                 in_wasm=in_wasm,
             )
+            if aim.in_tflite_micro and beside:
+                in_micro, figures = micro.check(
+                    temporary,
+                    beside,
+                    samples,
+                    batch=signed.batch,
+                    quantize=quantize,
+                    encodings=built.encodings,
+                )
+                largest = max(largest, in_micro)
         float32 = None if quantize is None else len(build(dense, **options).content)
     return ExportReport(
         path=os.fspath(path),
@@ -157,6 +170,7 @@ def to_tflite(
         coverage=built.coverage,
         rewrites=built.rewrites,
         largest_difference=largest,
+        micro=figures,
         notes=(
             *built.notes,
             *_notes(
@@ -166,6 +180,7 @@ def to_tflite(
                 quantize=quantize,
                 wasm_missing=aim.in_webassembly and not in_wasm,
                 float32=float32,
+                in_micro=aim.in_tflite_micro,
             ),
         ),
     )
@@ -216,6 +231,13 @@ def _run_errors(model: keras.Model) -> Iterator[None]:
         ) from error
 
 
+def _refuse_defects(built: Built) -> None:
+    """Raises RunError for what tflite-micro lacks, before it is run."""
+    if built.coverage.defects:
+        reason = "; ".join(built.coverage.defects)
+        raise processes.RunError("", micro.RUNTIME, reason)
+
+
 def _write(path: str, content: bytes) -> str:
     with open(path, "wb") as file:
         file.write(content)
@@ -230,6 +252,7 @@ def _notes(
     quantize: str | None,
     wasm_missing: bool,
     float32: int | None,
+    in_micro: bool,
 ) -> Iterator[str]:
     """What a user should know, one sentence each."""
     narrow = {"float16": "float16", "int8_weights": "int8"}.get(quantize or "")
@@ -252,7 +275,7 @@ def _notes(
         yield "The weights are dense, as asked."
     elif not built.encodings:
         yield "The file is dense: no weight has enough zeros to become smaller by encoding."
-    elif not built.coverage.sparse_layers:
+    elif not (built.coverage.sparse_layers or in_micro):
         yield (
             "The file is smaller, not faster: no layer runs on a sparse kernel. See the reason "
             "given for each layer."

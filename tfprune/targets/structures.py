@@ -139,12 +139,14 @@ def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) 
 
     For "size", single weights take the place of blocks of 4: at the same accuracy they allow a
     higher sparsity, which is worth more bytes than the index of each. Blocks of 16 stay, as the
-    only form in which integer kernels read weights without their zeros.
+    only form in which integer kernels read weights without their zeros. "microcontroller" stores
+    single weights in the fewest bytes in any arithmetic, and computes all of them.
 
     `prune` warns where the final sparsity is one at which the target computes zeros too.
 
     Args:
-        target: "x86", "arm64" or "wasm"; "auto" for any of them; "size" for the smallest file.
+        target: "x86", "arm64" or "wasm"; "auto" for any of them; "size" for the smallest file;
+            "microcontroller" for tflite-micro.
         quantize: as for `tfprune.export.to_tflite`: None, "float16", "int8_weights", "dynamic" or
             "int8".
 

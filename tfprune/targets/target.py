@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 QuantizeName = Literal["float16", "int8_weights", "dynamic", "int8"]
 TargetName = Literal[
-    "auto", "arm64", "wasm", "x86", "size", "phone", "android", "ios", "browser", "desktop"
+    "auto",
+    "arm64",
+    "wasm",
+    "x86",
+    "size",
+    "microcontroller",
+    "phone",
+    "android",
+    "ios",
+    "browser",
+    "desktop",
 ]
 
 # What the converter quantizes; the arithmetic of the others is float32.
@@ -68,6 +78,7 @@ class Target:
         mixes_widths: Whether operators may mix float16 and float32 constants.
         takes_free_shapes: Whether its runtime takes files whose batch is free.
         in_webassembly: Whether files are run in WebAssembly before they are written.
+        in_tflite_micro: Whether tflite-micro runs its files, and not LiteRT.
         block: Inputs of a fully connected weight that its kernels take together in float32
             arithmetic; 1 for single weights.
         integer_block: The same where weights are multiplied as integers.
@@ -84,6 +95,7 @@ class Target:
     mixes_widths: bool = True
     takes_free_shapes: bool = True
     in_webassembly: bool = False
+    in_tflite_micro: bool = False
     block: int = 4
     integer_block: int = 16
 
@@ -139,10 +151,24 @@ TARGETS: dict[str, Target] = {
         ),
         Target("x86", "x86", _X86, sparse_convolutions=False),
         Target("size", "arm64", None, sparse_convolutions=False, block=1),
+        Target(
+            "microcontroller",
+            "microcontroller",
+            None,
+            sparse_convolutions=False,
+            takes_free_shapes=False,
+            in_tflite_micro=True,
+            block=1,
+            integer_block=1,
+        ),
     )
 }
 
-MACHINES: dict[str, Target] = {name: each for name, each in TARGETS.items() if each.is_machine}
+# Those that `lint` knows, and those of them whose files LiteRT runs.
+LINTED: dict[str, Target] = {name: each for name, each in TARGETS.items() if each.is_machine}
+MACHINES: dict[str, Target] = {
+    name: each for name, each in LINTED.items() if not each.in_tflite_micro
+}
 
 DEVICES = {
     "phone": "arm64",

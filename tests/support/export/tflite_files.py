@@ -67,3 +67,13 @@ def write(folder, model, name="model.tflite"):
     path = folder / name
     path.write_bytes(flatbuffer.pack(model))
     return str(path)
+
+
+def lone(code):
+    """A model of one operator from one tensor to another, whatever it needs."""
+    graph = empty_graph()
+    source, target = (graph.add_tensor((1, 4), schema.TensorType.FLOAT32, name=n) for n in "ab")
+    graph.operators.append(graph.operator(code, [source], [target]))
+    graph.table.inputs = np.array([source], np.int32)
+    graph.table.outputs = np.array([target], np.int32)
+    return graph.model

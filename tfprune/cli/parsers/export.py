@@ -1,15 +1,18 @@
 """Options of `tfprune export`."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, data_arguments, files
 from tfprune.cli.choices import DEVICES, QUANTIZE, TARGETS
 from tfprune.cli.data_arguments import SOURCES
+from tfprune.support.files import require_writable
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
+_SOURCES = (".cc", ".cpp")
 _DESCRIPTION = f"""\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
 graph is rewritten as it pays on the target, without changing what it computes. The file
@@ -19,7 +22,7 @@ layers run on sparse kernels or why not, the largest difference to Keras, and wh
 next; everything with --all. Speed is measured by `tfprune bench`.
 
 TARGET is where the file will run: arm64 (phones), wasm (browsers), x86, auto (any of
-them), or size for the fewest bytes whatever the speed.
+them), size for the fewest bytes whatever the speed, or microcontroller (tflite-micro).
 QUANTIZE is how weights are stored and multiplied: none (float32); float16 or int8_weights
 (fewer bits a weight, float32 arithmetic); dynamic (int8 weights and products); int8 (int8
 throughout, with --data).
@@ -94,6 +97,11 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         help="write what the converter gives, to compare the sparse file with (see `tfprune "
         "bench`)",
     )
+    parser.add_argument(
+        "--c-array",
+        metavar="OUT.cc",
+        help="write the file as an array for firmware, too; --target microcontroller only",
+    )
     parser.add_argument("--all", action="store_true", help="show every layer, rewrite and note")
     arguments.add_loading(parser)
 
@@ -101,6 +109,14 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 def check(args: argparse.Namespace) -> None:
     """Raise ValueError if a file is missing or cannot be written."""
     arguments.settle_files(args, "", ".tflite")
+    if args.c_array is not None:
+        if args.target != "microcontroller":
+            raise ValueError("`--c-array` needs --target microcontroller")
+        if os.path.splitext(args.c_array)[1] not in _SOURCES:
+            raise ValueError(
+                f"`--c-array` must end in {' or '.join(_SOURCES)}. Received: {args.c_array!r}"
+            )
+        require_writable(args.c_array, name="--c-array")
     data_arguments.settle_data(args)
     given = [option for option in (args.data, args.representative_data) if option is not None]
     if len(given) > 1:

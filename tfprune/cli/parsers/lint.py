@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from tfprune.cli import arguments, files
-from tfprune.cli.choices import DEVICES, MACHINES
+from tfprune.cli.choices import DEVICES, LINTED
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -26,14 +26,15 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
             "kernel stands what keeps the layer off a sparse one; a broken one would give\n"
             "wrong outputs on the target, or not load.\n\n"
             "Fully connected layers, recurrent ones included, have sparse kernels on every\n"
-            "target; 1x1 convolutions have them on arm64 and in wasm only."
+            "target but microcontrollers; 1x1 convolutions have them on arm64 and in wasm only.\n"
+            "For a microcontroller, defects are what tflite-micro cannot run."
         ),
         example="tfprune lint model.tflite --target wasm",
     )
     parser.add_argument("file", metavar="FILE.tflite", help="any TFLite file")
     parser.add_argument(
         "--target",
-        choices=(*MACHINES, *DEVICES),
+        choices=(*LINTED, *DEVICES),
         default="arm64",
         help="where the file will run; default: %(default)s",
     )

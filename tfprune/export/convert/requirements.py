@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.export.file.signature import Input
+from tfprune.export.run import micro
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.path_argument import require_path
@@ -54,6 +55,13 @@ def check_options(
             "`batch_size` must be a number with `quantize='int8'`: activations are calibrated in "
             "batches of it. Received: batch_size=None."
         )
+    if TARGETS[target].in_tflite_micro:
+        if quantize not in (None, "int8"):
+            raise ValueError(
+                f"`quantize` must be None or 'int8' for `target={target!r}`: tflite-micro has no "
+                f"other arithmetic. Received: quantize={quantize!r}."
+            )
+        micro.require_installed()
     if batch_size is None and not TARGETS[target].takes_free_shapes:
         raise ValueError(
             f"`batch_size` must be a number for `target={target!r}`, whose runtime takes fixed "

@@ -135,14 +135,17 @@ class Subgraph:
             options: Its options, such as `schema.PadOptionsT()`.
             version: The version of the operator.
         """
-        made: Operator = schema.OperatorT()
-        made.opcodeIndex = self._code_index(code, version)
-        made.inputs = np.array(inputs, np.int32)
-        made.outputs = np.array(outputs, np.int32)
+        made = self._operator(self._code_index(code, version), inputs, outputs)
         made.builtinOptions = options
         if options is not None:
             made.builtinOptionsType = getattr(OPTIONS, type(options).__name__.removesuffix("T"))
         return made
+
+    def custom_operator(
+        self, name: str, inputs: Sequence[int] | np.ndarray, outputs: Sequence[int] | np.ndarray
+    ) -> Operator:
+        """Return a new operator of a runtime's own, by its name."""
+        return self._operator(self._code_index(OPERATORS.CUSTOM, 1, name.encode()), inputs, outputs)
 
     def set_version(self, operator: Operator, version: int) -> None:
         """Give one operator a version, whatever that of others of its kind."""
@@ -156,16 +159,29 @@ class Subgraph:
         """Replace each operator by those that `rule` returns for it, often the operator itself."""
         self.table.operators = [new for old in self.operators for new in rule(old)]
 
-    def _code_index(self, code: int, version: int) -> int:
+    def _operator(
+        self,
+        code_index: int,
+        inputs: Sequence[int] | np.ndarray,
+        outputs: Sequence[int] | np.ndarray,
+    ) -> Operator:
+        made: Operator = schema.OperatorT()
+        made.opcodeIndex = code_index
+        made.inputs = np.array(inputs, np.int32)
+        made.outputs = np.array(outputs, np.int32)
+        return made
+
+    def _code_index(self, code: int, version: int, custom: bytes | None = None) -> int:
         """The index of an operator code, appended where there is none."""
         for index, known in enumerate(self.model.operatorCodes):
             found = max(known.builtinCode, known.deprecatedBuiltinCode)
-            if (found, known.version) == (code, version):
+            if (found, known.version, known.customCode) == (code, version, custom):
                 return index
         made = schema.OperatorCodeT()
         made.builtinCode = code
         made.deprecatedBuiltinCode = min(code, 127)  # the old field is one signed byte
         made.version = version
+        made.customCode = custom
         self.model.operatorCodes.append(made)
         return len(self.model.operatorCodes) - 1
 

@@ -4,14 +4,14 @@ import collections
 import dataclasses
 import os
 
-from tfprune.export.file import flatbuffer, loops
+from tfprune.export.file import flatbuffer, loops, micro_decoding
 from tfprune.export.file.decoding import Constants
 from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
-from tfprune.export.predict import clusters, delegation, verdicts
+from tfprune.export.predict import clusters, delegation, micro, verdicts
 from tfprune.export.predict.nchw import Setting
 from tfprune.reports.pages import page_style
-from tfprune.targets.target import MACHINES, Target, TargetName, require_target
+from tfprune.targets.target import LINTED, Target, TargetName, require_target
 
 # What reading a damaged model may raise that passed the checks on parsing.
 _DAMAGE_ERRORS = (
@@ -66,7 +66,7 @@ class Coverage:
 
     Attributes:
         name: The file.
-        target: Where it runs: "arm64", "wasm" or "x86".
+        target: Where it runs: "arm64", "wasm", "x86" or "microcontroller".
         layers: Its layers in running order.
         defects: Why outputs would be wrong, or the file would not load, on the target.
         notes: What was assumed, and what is not counted, one sentence each.
@@ -167,7 +167,8 @@ def lint(path: str | os.PathLike[str], *, target: TargetName = "arm64") -> Cover
     Args:
         path: Any .tflite file.
         target: "arm64" and "wasm" have XNNPACK's sparse 1x1 kernels, "x86" has not. The sparse
-            kernels of fully connected layers are everywhere.
+            kernels of fully connected layers are everywhere. "microcontroller" has none; its
+            defects are what tflite-micro cannot run.
 
     Returns:
         One row a layer with weights; `print` shows them as a table.
@@ -181,7 +182,7 @@ def lint(path: str | os.PathLike[str], *, target: TargetName = "arm64") -> Cover
         Traceback (most recent call last):
         ValueError: `path` must name a readable TFLite file. Received: ...
     """
-    machine = MACHINES[require_target(target, MACHINES)]
+    machine = LINTED[require_target(target, LINTED)]
     model, _ = flatbuffer.read(path)
     return coverage(model, os.fspath(path), machine)
 
@@ -192,7 +193,7 @@ def coverage(model: Model, name: str, target: Target) -> Coverage:
     Args:
         model: The `ModelT`, which is not changed.
         name: What the table and error messages call it.
-        target: The machine, of `tfprune.targets.target.MACHINES`.
+        target: The machine, of `tfprune.targets.target.LINTED`.
 
     Returns:
         One row a layer with weights.
@@ -210,19 +211,25 @@ def coverage(model: Model, name: str, target: Target) -> Coverage:
 
 
 def _coverage(model: Model, name: str, target: Target) -> Coverage:
+    refused: tuple[str, ...] = ()
+    if target.in_tflite_micro:
+        refused, model = micro.defects(model), micro_decoding.plain(model)
     repeats, notes = loops.repeats(model)
-    rows, defects, uncounted = [], [], collections.Counter[str]()
+    rows, defects, uncounted = [], list(refused), collections.Counter[str]()
     for number, (subgraph, times) in enumerate(zip(subgraphs(model), repeats)):
         constants = Constants(subgraph)
         found = verdicts.layers(subgraph, constants)
         uncounted.update(verdicts.uncounted(subgraph, constants))
-        setting = Setting(subgraph, constants, target.mixes_widths)
-        defects += [each for each in delegation.misread(setting) if each not in defects]
         predicted = None
-        if target.sparse_convolutions:
-            predicted = clusters.predict(setting)
+        if not target.in_tflite_micro:
+            setting = Setting(subgraph, constants, target.mixes_widths)
+            defects += [each for each in delegation.misread(setting) if each not in defects]
+            if target.sparse_convolutions:
+                predicted = clusters.predict(setting)
         for layer in found:
-            verdict = verdicts.verdict(subgraph, constants, layer, predicted)
+            verdict = micro.VERDICT
+            if not target.in_tflite_micro:
+                verdict = verdicts.verdict(subgraph, constants, layer, predicted)
             rows.append(
                 LayerCoverage(
                     name=subgraph.name(constants.source(layer.weight)[0]),
@@ -238,6 +245,8 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
             if verdict.kernel == verdicts.BROKEN and verdict.blocker not in defects:
                 defects.append(verdict.blocker)
     notes += tuple(f"{count} {what}" for what, count in uncounted.items())
-    if any(tensor.sparsity is not None for each in model.subgraphs for tensor in each.tensors):
+    if not refused and any(
+        tensor.sparsity is not None for each in model.subgraphs for tensor in each.tensors
+    ):
         notes += (_NOT_FOR_MICRO,)
     return Coverage(name, target.name, tuple(rows), tuple(defects), notes)

@@ -80,7 +80,7 @@ def run(interpreter: litert.Interpreter, inputs: Sequence[np.ndarray]) -> list[n
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
 
 
-class _Job:
+class Job:
     """A request, and the folder through which its answer goes back."""
 
     def __init__(self, folder: str) -> None:
@@ -104,7 +104,7 @@ class _Job:
         os.utime(os.path.join(self.folder, "stage.json"))
 
 
-def _outputs(job: _Job) -> Json:
+def _outputs(job: Job) -> Json:
     """Every output of each of the runs asked for: a file, given inputs, and some kernels."""
     with np.load(os.path.join(job.folder, "inputs.npz"), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -130,7 +130,7 @@ def _outputs(job: _Job) -> Json:
     return {}
 
 
-def _bench(job: _Job) -> Json:
+def _bench(job: Job) -> Json:
     """The time of one inference on the clock and on the processors, for each file and turn.
 
     A turn runs a file for a while, so that its weights are in the processor's cache as they are
@@ -161,7 +161,7 @@ def _bench(job: _Job) -> Json:
     return {"wall": wall, "cpu": cpu}
 
 
-def _load(job: _Job) -> Json:
+def _load(job: Job) -> Json:
     """The time and the memory that one file takes from the start to its first result."""
     path = job.request["path"]
     job.stage(path, "while loading")
@@ -178,7 +178,7 @@ def _load(job: _Job) -> Json:
     return {"seconds": seconds, "memory_bytes": grown}
 
 
-def _shapes(job: _Job) -> Json:
+def _shapes(job: Job) -> Json:
     """The shape of every tensor of a file after a run on zeros of given shapes."""
     path = job.request["path"]
     job.stage(path, "while loading")
@@ -227,7 +227,7 @@ def main(folder: str) -> None:
     """
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, this process goes and not its parent
-    job = _Job(folder)
+    job = Job(folder)
     try:
         answer = _JOBS[job.request["job"]](job)
     except Exception as error:  # whatever a file makes LiteRT or NumPy raise

@@ -204,18 +204,27 @@ def check(
                 allowed += _CARRIED_ON * _disagreement(other)
                 _require_equal(outputs, other, allowed)
             elif sample.like_keras:
-                _compare(other, sample, TOLERANCES[None])
+                compare(other, sample, TOLERANCES[None])
         if sample.like_keras:
-            largest = max(largest, _compare(outputs, sample, TOLERANCES[quantize]))
+            largest = max(largest, compare(outputs, sample, TOLERANCES[quantize]))
         _require_agreement(outputs, allowed)
     return largest
 
 
-_Outputs = dict[str, list[np.ndarray]]  # kernels -> one array per output
+Outputs = dict[str, list[np.ndarray]]  # kernels -> one array per output
 
 
-def _compare(outputs: _Outputs, sample: Sample, tolerance: float) -> float:
-    """The largest difference to Keras, which must not be larger than allowed."""
+def compare(outputs: Outputs, sample: Sample, tolerance: float) -> float:
+    """The largest difference to Keras, which must not be larger than allowed.
+
+    Args:
+        outputs: Kernels -> one array per output.
+        sample: The examples that they are for.
+        tolerance: What is allowed, as a fraction of an output's largest magnitude.
+
+    Raises:
+        ValueError: If it is larger.
+    """
     largest = 0.0
     for kernels, arrays in outputs.items():
         for index, (wanted, array) in enumerate(zip(sample.expected, arrays, strict=True)):
@@ -230,7 +239,7 @@ def _compare(outputs: _Outputs, sample: Sample, tolerance: float) -> float:
     return largest
 
 
-def _require_agreement(outputs: _Outputs, allowed: float) -> None:
+def _require_agreement(outputs: Outputs, allowed: float) -> None:
     """Raises ValueError unless all kernels make the same of one file."""
     plain = outputs[runtime.KERNELS[-1]]
     for kernels, arrays in outputs.items():
@@ -244,7 +253,7 @@ def _require_agreement(outputs: _Outputs, allowed: float) -> None:
                 )
 
 
-def _require_equal(outputs: _Outputs, dense: _Outputs, allowed: float) -> None:
+def _require_equal(outputs: Outputs, dense: Outputs, allowed: float) -> None:
     """Raises ValueError unless a file predicts what the same numbers stored densely do."""
     kernels = runtime.KERNELS[-1]
     for index, (array, wanted) in enumerate(zip(outputs[kernels], dense[kernels], strict=True)):
@@ -257,7 +266,7 @@ def _require_equal(outputs: _Outputs, dense: _Outputs, allowed: float) -> None:
             )
 
 
-def _disagreement(outputs: _Outputs) -> float:
+def _disagreement(outputs: Outputs) -> float:
     """The largest difference between kernels."""
     first, second = (outputs[kernels] for kernels in runtime.KERNELS)
     return max(map(_difference, first, second), default=0.0)

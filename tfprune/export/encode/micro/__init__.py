@@ -1,0 +1,1 @@
+"""Constants as tflite-micro's TFLM_DECODE operator reads them."""
