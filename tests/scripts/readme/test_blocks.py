@@ -152,7 +152,7 @@ def test_a_model_pruned_for_a_target_is_a_smaller_file(ran):
 
 def test_the_exported_file_runs_on_a_sparse_kernel_and_is_smaller(ran):
     guide = ran("tfprune/export/README.md")
-    names = guide.after("representative_data")
+    names = guide.after("dense.tflite")
     size = {name: (guide.folder / f"{name}.tflite").stat().st_size for name in ("sparse", "dense")}
     assert 7 < size["dense"] / size["sparse"] < 8  # "less than a seventh"
     assert [layer.kernel for layer in names["told"].coverage.layers] == ["sparse 1x4", "dense"]
@@ -161,10 +161,17 @@ def test_the_exported_file_runs_on_a_sparse_kernel_and_is_smaller(ran):
 
 
 def test_the_exported_model_kept_its_zeros_and_learned(ran):
-    names = ran("tfprune/export/README.md").after("representative_data")
+    names = ran("tfprune/export/README.md").after("dense.tflite")
     assert zeros(names["plain"]) == [0.9, 0.9]
     guesses = names["plain"].predict(names["x"], verbose=0).argmax(-1)
     assert np.mean(guesses == names["y"]) > 0.8
+
+
+def test_the_file_for_a_microcontroller_is_encoded(ran):
+    told = ran("tfprune/export/README.md").after("microcontroller")["told"]
+    assert told.coverage.target == "microcontroller" and told.coverage.defects == ()
+    assert {entry.encoding for entry in told.encodings} <= {"Huffman", "bit mask"}
+    assert 1 < told.micro.bits_per_weight < 2 and told.micro.decoders == len(told.encodings)
 
 
 def test_the_reference_models_are_built_and_their_data_loaded(ran):
