@@ -100,3 +100,19 @@ def test_damaged_codes_are_errors_that_name_the_file(part):
         tensor.buffer = flatbuffer.add_buffer(model, rng.integers(3, 255, count).astype(np.uint8))
         with pytest.raises(ValueError, match="'m'.*damaged|damaged.*'m'"):
             coverage(model, "m", MICRO)
+
+
+def test_fuzzed_files_are_read_or_refused_with_one_error():
+    rng = np.random.default_rng(0)
+    content = flatbuffer.pack(encode_model(linear(sparse_weight()))[0])
+    refused = 0
+    for _ in range(100):
+        damaged = bytearray(content)
+        for place in rng.integers(8, len(content), 10):
+            damaged[place] = rng.integers(256)
+        try:
+            coverage(flatbuffer.parse(bytes(damaged), "m"), "m", MICRO)
+        except ValueError as error:
+            refused += 1
+            assert "Received: path='m'" in str(error)
+    assert 0 < refused < 100
