@@ -175,7 +175,7 @@ def test_the_command_refuses_what_it_cannot_run_in_one_line(files, capsys, tmp_p
     path = tflite_files.write(tmp_path, tflite_files.custom(), "custom.tflite")
     assert "Mystery" in error_of(capsys, "bench", path)
     options = ("--runtime", "wasm", "--threads", "2")
-    assert "`threads` must be 1" in error_of(capsys, "bench", files["small"], *options)
+    assert "--threads must be 1" in error_of(capsys, "bench", files["small"], *options)
 
 
 def test_files_need_no_names(files, monkeypatch):
