@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from scripts.studies.structured.presets import BUDGETS, stage_of
@@ -38,7 +39,7 @@ def write(results: dict[str, Any], file: Path) -> None:
     dense, *trained = results["trained"]
     count = len(PANELS) + bool(trained)
     figure = Figure(figsize=(4.2 * count, 4.4), dpi=120, layout="constrained")
-    panels = figure.subplots(1, count, sharex=True, sharey=True)
+    panels = figure.subplots(1, count, sharex=True)
     for axes, (measure, title) in zip(panels, PANELS.items()):
         for name, label in results["labels"].items():
             rows = [row for row in results["rows"] if row["method"] == name]
@@ -46,9 +47,13 @@ def write(results: dict[str, Any], file: Path) -> None:
         axes.set_title(title)
     if trained:
         _trained(panels[-1], results, dense)
-        panels[-1].legend(frameon=False, fontsize=7, loc="lower right")
+        how = {"-": "the dense network teaches", "--": "no teacher"}
+        lines = [Line2D([], [], color="black", linestyle=style) for style in how]
+        panels[-1].legend(lines, how.values(), frameon=False, fontsize=8, loc="lower right")
     for axes in panels:
         _finish(axes, dense)
+    for axes in panels[: len(PANELS)]:
+        axes.set_ylim(0, 1)
     panels[0].set_ylabel("test accuracy")
     panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
     with replacing(file, name="--out") as new:
@@ -56,17 +61,16 @@ def write(results: dict[str, Any], file: Path) -> None:
 
 
 def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None:
-    axes.set_title("Trained on (taught: by the dense network)")
+    epochs = {stage_of(row["method"]).epochs for row in results["trained"] if row is not dense}
+    axes.set_title(f"Trained on for {' or '.join(map(str, sorted(epochs)))} epochs")
     for name in dict.fromkeys(row["method"] for row in results["trained"] if row is not dense):
         rows = [row for row in results["trained"] if row["method"] == name]
         stage = stage_of(name)
-        taught = ", taught" if stage.distilled else ""
         _line(
             axes,
             dense,
             rows,
             "accuracy",
-            label=f"{results['labels'][stage.choice]}, {stage.epochs} ep.{taught}",
             color=COLOURS[stage.choice],
             marker="o",
             linestyle="-" if stage.distilled else "--",
@@ -93,7 +97,6 @@ def _line(
 def _finish(axes: Axes, dense: dict[str, Any]) -> None:
     axes.axhline(dense["accuracy"]["mean"], color="black", linewidth=0.8, linestyle=":")
     axes.set_xlabel("multiply-adds (dotted: dense)")
-    axes.set_ylim(0, 1)
     axes.set_xticks(BUDGETS)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
