@@ -59,7 +59,8 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         "--target",
         choices=(*TARGETS, *DEVICES),
         default="auto",
-        help="see above; default: %(default)s",
+        metavar="TARGET",
+        help=f"see above; also {', '.join(DEVICES)}; default: %(default)s",
     )
     parser.add_argument(
         "--quantize",
