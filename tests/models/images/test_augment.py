@@ -5,23 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models import augmented
-
-# Every pixel its own number, none of them the 0 that is padded.
-IMAGES = np.arange(1, 1 + 40 * 6 * 5 * 2, dtype="float32").reshape(40, 6, 5, 2)
-LABELS = np.arange(40)
-
-
-def placements(image, crop):
-    """Every image that moving and mirroring this one can give -> (row, column, mirrored)."""
-    padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
-    height, width = image.shape[:2]
-    found = {}
-    for row in range(2 * crop + 1):
-        for column in range(2 * crop + 1):
-            part = padded[row : row + height, column : column + width]
-            found[part.tobytes()] = (row, column, False)
-            found[part[:, ::-1].tobytes()] = (row, column, True)
-    return found
+from tests.models.images.test_batches import IMAGES, LABELS, placements
 
 
 def moves(dataset, crop):
