@@ -3,7 +3,7 @@
 import contextvars
 import functools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,11 +11,18 @@ import keras
 _printing = contextvars.ContextVar("printing", default=False)
 
 
-def counted(weights: list[keras.Variable], added: Sequence[keras.Variable]) -> list[keras.Variable]:
-    """Return the weights of a layer; while `leave_out_added` has one printed, without the added."""
+def counted(
+    weights: list[keras.Variable], added: Callable[[], Sequence[keras.Variable]]
+) -> list[keras.Variable]:
+    """Return the weights of a layer; while `leave_out_added` has one printed, without the added.
+
+    Args:
+        weights: of the layer.
+        added: () -> those of them that were added; asked for only then.
+    """
     if not _printing.get():
         return weights
-    hidden = {id(variable) for variable in added}
+    hidden = {id(variable) for variable in added()}
     return [variable for variable in weights if id(variable) not in hidden]
 
 

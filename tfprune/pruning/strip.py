@@ -73,10 +73,10 @@ def strip_pruning(
         raise ValueError(f"Model '{model.name}' has no pruned layers: it is plain already.")
     masked = _masked_values(wrappers)
     stripped = rebuild(model, lambda layer, copy: copy, substitutes=masked)
-    if compile:
-        compile_like(model, stripped, "The stripped model")
     if shrink:
         stripped = _shrunk(stripped)
+    if compile:
+        compile_like(model, stripped, "The stripped model")
     if keep_masks:
         for layer in outer_layers(stripped):
             for weight in prunable_weights(layer):

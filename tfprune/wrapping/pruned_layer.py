@@ -183,7 +183,7 @@ class PrunedLayer(keras.layers.Wrapper):
 
     @property
     def weights(self) -> list[keras.Variable]:
-        return counted(super().weights, self.added if self.pruned else ())
+        return counted(super().weights, lambda: self.added)
 
     def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
         if not self.built:

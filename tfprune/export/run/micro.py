@@ -80,26 +80,28 @@ def require_installed() -> None:
 
 
 def outputs_of(
-    paths: Sequence[str | os.PathLike[str]], inputs: Sequence[np.ndarray], *, batch: int
-) -> tuple[list[list[np.ndarray]], list[int]]:
-    """Runs files on the same examples.
+    paths: Sequence[str | os.PathLike[str]], samples: Sequence[Sequence[np.ndarray]], *, batch: int
+) -> tuple[list[list[list[np.ndarray]]], list[int]]:
+    """Runs files on the same sets of examples, in one process.
 
     Args:
         paths: The .tflite files.
-        inputs: One array per input in the files' order, with the dtype of the input.
+        samples: For each set one array per input in the files' order, with the dtype of the input.
         batch: Examples per inference, along the first axis.
 
     Returns:
-        For each file one array per output, and the bytes of its arena.
+        For each set and file one array per output; and the bytes of each file's arena.
 
     Raises:
         processes.RunError: If a file cannot be loaded or run, or kills or stops the runtime.
     """
-    arrays = {f"{place:03}": array for place, array in enumerate(inputs)}
-    asked = [
-        {"path": os.fspath(path), "inputs": list(arrays), "batch": batch, "arena": _room(path)}
-        for path in paths
-    ]
+    arrays: dict[str, np.ndarray] = {}
+    asked = []
+    files = [{"path": os.fspath(path), "batch": batch, "arena": _room(path)} for path in paths]
+    for number, inputs in enumerate(samples):
+        named = {f"{number:03}-{place:03}": array for place, array in enumerate(inputs)}
+        arrays |= named
+        asked += [{**file, "inputs": list(named)} for file in files]
     request: Json = {"runs": asked, "paths": [each["path"] for each in asked]}
     command = [sys.executable, "-P", micro_child.__file__]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -111,9 +113,10 @@ def outputs_of(
         with np.load(os.path.join(folder, "outputs.npz"), allow_pickle=False) as file:
             found = [
                 [file[name] for name in file.files if name.startswith(f"{number:03}-")]
-                for number in range(len(paths))
+                for number in range(len(asked))
             ]
-    return found, answer["arenas"]
+    sets = [found[at : at + len(paths)] for at in range(0, len(found), len(paths))]
+    return sets, answer["arenas"][: len(paths)]
 
 
 def check(
@@ -143,10 +146,9 @@ def check(
         ValueError: If a file does not load or run, differs from Keras, or the two differ in a bit.
     """
     largest = 0.0
-    for sample in samples:
-        count = len(sample.inputs[0]) // batch * batch
-        inputs = [array[:count] for array in sample.inputs]
-        (found, wanted), arenas = outputs_of([path, dense], inputs, batch=batch)
+    whole = [_whole_batches(sample, batch) for sample in samples]
+    outputs, arenas = outputs_of([path, dense], [each.inputs for each in whole], batch=batch)
+    for sample, (found, wanted) in zip(whole, outputs, strict=True):
         for index, (array, other) in enumerate(zip(found, wanted, strict=True)):
             if array.tobytes() != other.tobytes():
                 raise ValueError(
@@ -154,10 +156,8 @@ def check(
                     f"the last bit: output {index} differs in {RUNTIME}. No file was written."
                 )
         if sample.like_keras:
-            expected = [array[:count] for array in sample.expected]
-            like = dataclasses.replace(sample, inputs=inputs, expected=expected)
             tolerance = verify.TOLERANCES[quantize]
-            largest = max(largest, verify.compare({RUNTIME: found}, like, tolerance))
+            largest = max(largest, verify.compare({RUNTIME: found}, sample, tolerance))
     decoders, expanded = expansions(flatbuffer.read(path).model)
     return largest, MicroFigures(
         arena_bytes=arenas[0],
@@ -167,6 +167,15 @@ def check(
         weights=sum(int(np.prod(each.shape)) for each in encodings),
         encoded_bytes=sum(each.encoded_bytes for each in encodings),
     )
+
+
+def _whole_batches(sample: verify.Sample, batch: int) -> verify.Sample:
+    """A sample without the examples that fill no batch."""
+    count = len(sample.inputs[0]) // batch * batch
+    inputs, expected = (
+        [array[:count] for array in arrays] for arrays in (sample.inputs, sample.expected)
+    )
+    return dataclasses.replace(sample, inputs=inputs, expected=expected)
 
 
 def _room(path: str | os.PathLike[str]) -> int:
