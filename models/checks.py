@@ -1,4 +1,4 @@
-"""Checks of arguments that the builders of image classifiers share."""
+"""Checks of arguments that image classifiers and their images share."""
 
 import math
 
@@ -44,6 +44,29 @@ def check_dropout(dropout: float) -> None:
     """
     if not 0 <= dropout < 1:
         raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
+
+
+def check_draws(crop: int, flip: bool, seed: int) -> None:
+    """Refuses what images cannot be moved and mirrored by at random.
+
+    Args:
+        crop: pixels by which an image moves at most.
+        flip: whether images are mirrored.
+        seed: of the draws.
+
+    Raises:
+        ValueError: if `crop` or `seed` is no integer of at least 0, or `flip` no bool.
+
+    Example:
+        >>> check_draws(-1, True, 0)
+        Traceback (most recent call last):
+        ValueError: `crop` must be an integer >= 0. Received: crop=-1
+    """
+    for name, value in (("crop", crop), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError(f"`{name}` must be an integer >= 0. Received: {name}={value!r}")
+    if not isinstance(flip, bool):
+        raise ValueError(f"`flip` must be True or False. Received: flip={flip!r}")
 
 
 def scaled(channels: int, width: float, *, multiple: int = 1) -> int:

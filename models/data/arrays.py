@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from models.data import npz_file
 from models.data.prepared import failure, own_folder, prepared_folder
 
 
@@ -89,9 +89,9 @@ def _load_images(name: str, data_dir: str | os.PathLike[str] | None) -> Dataset:
 def _load_file(file: Path) -> list[tuple[Any, Any]]:
     """(images, labels) of both splits of an .npz file."""
     try:
-        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            splits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        arrays = npz_file.read(file)
+        splits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    except (KeyError, *npz_file.UNREADABLE) as error:
         raise ValueError(
             f"{file} must hold x_train, y_train, x_test and y_test ({error})"
         ) from error

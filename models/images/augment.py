@@ -4,6 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from models.checks import check_draws
+
 
 def augmented(
     dataset: tf.data.Dataset, *, crop: int = 4, flip: bool = True, seed: int = 0
@@ -34,7 +36,7 @@ def augmented(
         >>> [(image.shape, int(label)) for image, label in augmented(images, crop=1)]
         [(TensorShape([8, 8, 1]), 3), (TensorShape([8, 8, 1]), 5)]
     """
-    _check(crop, flip, seed)
+    check_draws(crop, flip, seed)
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
 
     def change(example: tuple[Any, Any], draw: tf.Tensor) -> tuple[Any, Any]:
@@ -45,14 +47,6 @@ def augmented(
 
     pairs = tf.data.Dataset.zip((dataset, draws))
     return pairs.map(change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-
-
-def _check(crop: int, flip: bool, seed: int) -> None:
-    for name, value in (("crop", crop), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"`{name}` must be an integer >= 0. Received: {name}={value!r}")
-    if not isinstance(flip, bool):
-        raise ValueError(f"`flip` must be True or False. Received: flip={flip!r}")
 
 
 def _moved(images: tf.Tensor, draw: tf.Tensor, *, crop: int, flip: bool) -> tf.Tensor:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.checks import check_draws
+
 
 def crop_and_flip(images: np.ndarray, seed: int) -> np.ndarray:
     """Return the images as the pretrained weights saw them in training, before `normalize`.
@@ -74,11 +76,7 @@ def training_batches(
         >>> len(list(training_batches(x, y, 2, epochs=3, first_epoch=1)))
         4
     """
-    for name, value in (("crop", crop), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"`{name}` must be an integer >= 0. Received: {name}={value!r}")
-    if not isinstance(flip, bool):
-        raise ValueError(f"`flip` must be True or False. Received: flip={flip!r}")
+    check_draws(crop, flip, seed)
     if len(x) != len(y):
         raise ValueError(f"`y` must have a label an image. Received: {len(y)} for {len(x)}")
     if not 1 <= batch_size <= len(x):

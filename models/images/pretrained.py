@@ -1,13 +1,12 @@
 """Weights of a model from an .npz file with one array a variable, named `<layer>/<variable>`."""
 
 import os
-import zipfile
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
-_UNREADABLE = (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile)
+from models.data import npz_file
 
 
 def load(
@@ -27,9 +26,7 @@ def load(
         ValueError: if the file cannot be read, or lacks an array or has one that does not fit.
     """
     try:
-        # np.load itself would leave a damaged file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
+        arrays = npz_file.read(path)
         model = build(arrays)
         for layer in model.layers:
             for variable in layer.weights:
@@ -38,7 +35,7 @@ def load(
             raise ValueError(f"it has {', '.join(sorted(arrays))} besides")
     except KeyError as error:
         raise _unfit(path, what, f"it lacks {error}") from error
-    except _UNREADABLE as error:
+    except npz_file.UNREADABLE as error:
         raise _unfit(path, what, " ".join(str(error).split())) from error
     return model
 

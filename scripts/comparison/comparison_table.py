@@ -7,7 +7,7 @@ from typing import Any
 from scripts.comparison.families import Family
 from scripts.lab import experiments
 from scripts.lab.results_file import Record
-from scripts.lab.tables import Table, environment
+from scripts.lab.tables import Table, environment, versions
 from tfprune.reports import measures
 
 MEASURES = (
@@ -81,22 +81,17 @@ def files(family: Family, run: dict[str, Any]) -> Table:
         headings += [f"{_RUNTIMES[name]}, ms", "times as fast"]
     rows = []
     for row in run["rows"]:
-        quality = row[family.measure]
-        deviation = "" if quality["sd"] is None else f" ± {family.scale * quality['sd']:.2f}"
-        cells = [row["method"], f"{row['sparsity']:g}"]
-        cells += [f"{family.scale * quality['mean']:.2f}{deviation}"]
+        cells = [row["method"], f"{row['sparsity']:g}", _quality(family, row)]
         cells += [f"{row['bytes']:,}", f"{row['gzip_bytes']:,}"]
         for name in runtimes:
             cells += [f"{row[f'{name}_ms']:.3g}", f"{row[f'{name}_speed_up']:.2f}"]
         rows.append(cells)
-    machine = run["machine"] if "machine" in run else {}
-    where = f", on {machine['cores']} {machine['processor']} cores" if machine else ""
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     about = (
         f"The first seed's models as .tflite files, {family.label} of all seeds. Bytes with the "
         'target "size"; latencies of files made for each runtime, float32, batch 1, one thread, '
         f"in turns, medians of {run['settings']['runs']}; times as fast as the first file. "
-        f"`{run['command']}`{where}; {versions}."
+        f"`{run['command']}`, on {run['machine']['cores']} {run['machine']['processor']} cores; "
+        f"{versions(run)}."
     )
     return headings, rows, about
 
@@ -148,15 +143,11 @@ def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
-    quality = row[family.measure]
-    shown = f"{family.scale * quality['mean']:.2f}"
-    if quality["sd"] is not None:
-        shown += f" ± {family.scale * quality['sd']:.2f}"
     means = {name: value["mean"] for name, value in row.items() if isinstance(value, dict)}
     return (
         row["method"],
         f"{row['sparsity']:g}",
-        shown,
+        _quality(family, row),
         _count(means["nonzeros"]),
         _count(row["stored_bytes"]),
         _count(means["csr_bytes" if row["sparsity"] else "dense_bytes"]),
@@ -164,6 +155,13 @@ def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['space_saving']:.1%}",
         f"{means['cpu_seconds']:.0f} s",
     )
+
+
+def _quality(family: Family, row: dict[str, Any]) -> str:
+    """Mean and standard deviation; the mean alone where there was one seed."""
+    quality = row[family.measure]
+    deviation = "" if quality["sd"] is None else f" ± {family.scale * quality['sd']:.2f}"
+    return f"{family.scale * quality['mean']:.2f}{deviation}"
 
 
 def _count(number: float | None) -> str:

@@ -148,6 +148,7 @@ class Protocol:
             ValueError: for an unknown preset or job, data or a checkpoint that is missing, damaged
                 or does not fit.
         """
+        keras.utils.set_random_seed(seed)
         begun = self._begun(job, preset, seed, checkpoint_dir, data_dir, changed, options)
         run, model = begun.run, begun.model
         if begun.done < run.total:
@@ -207,7 +208,6 @@ class Protocol:
                 model.set_weights(goes_on())
             return training.pruned(model, chosen, job.sparsity, run.total, **run.pruning)
 
-        keras.utils.set_random_seed(seed)
         model, pruning = run.compiled(prepare)
         best = run.best(model)
         checkpoint = self._checkpoint(job, preset, run, best, folder, changed)
@@ -246,12 +246,7 @@ class Protocol:
             for own in self.presets.jobs(preset, job.seed)
             if own.method == job.options["goes_on_from"]
         )
-        run = self._begin(before, self.presets.find(preset), data_dir, **options)
-        model, _ = run.compiled(lambda model: (model, []))
-        best = run.best(model)
-        checkpoint = self._checkpoint(before, preset, run, best, folder, changed)
-        if checkpoint.restore(model) < run.total:
+        begun = self._begun(before, preset, before.seed, folder, data_dir, changed, options)
+        if begun.done < begun.run.total:
             raise ValueError(f"{before} must be trained first: {job} goes on from its checkpoint")
-        if best:
-            best.restore(model)
-        return model.get_weights()
+        return begun.plain().get_weights()

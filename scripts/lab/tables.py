@@ -133,7 +133,11 @@ def environment(run: dict[str, Any]) -> str:
     seeds = f"{counts[-1]} seed{'s' * (counts[-1] > 1)}"
     if counts[0] != counts[-1]:
         seeds = f"{counts[0]} to {seeds} (one seed where no deviation stands)"
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     machine, device = run["machine"], run["settings"].get("device")
     where = f"one {device}" if device else f"{machine['cores']} {machine['processor']} cores"
-    return f"mean ± standard deviation over {seeds}; on {where}; {versions}"
+    return f"mean ± standard deviation over {seeds}; on {where}; {versions(run)}"
+
+
+def versions(run: dict[str, Any]) -> str:
+    """Names and versions of the software of a run."""
+    return ", ".join(f"{name} {version}" for name, version in run["versions"].items())

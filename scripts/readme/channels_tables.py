@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, environment, heading, percent, with_deviation
+from scripts.lab.tables import Table, environment, heading, percent, versions, with_deviation
 from scripts.studies.structured.command import best_choice
 from scripts.studies.structured.presets import DENSE, L1, stage_of
 
@@ -47,7 +47,7 @@ def seconds(run: Row) -> Table:
         "beside. Torch-Pruning's were measured elsewhere. The difference is the largest of any "
         "output from the original with these channels at zero, as a fraction of the largest "
         f"output. `{run['command']}`, on {machine['cores']} {machine['processor']} cores; "
-        f"{_versions(run)}."
+        f"{versions(run)}."
     )
     return headings, rows, about
 
@@ -89,7 +89,7 @@ def files(run: Row) -> Table:
         f"in turns, {settings['runs']} of each; dense / this is the median of the rounds' ratios. "
         f"Channels alone are to be this many times faster at least: {goals}. In Keras, with all "
         f"and with half of the channels: {in_keras}. `{run['command']}`, on "
-        f"{run['machine']['cores']} {run['machine']['processor']} cores; {_versions(run)}."
+        f"{run['machine']['cores']} {run['machine']['processor']} cores; {versions(run)}."
     )
     return headings, rows, about
 
@@ -209,7 +209,3 @@ def _environment(run: Row) -> str:
 def _trained_on(run: Row) -> str:
     places = dict.fromkeys(record["on"] for record in run["records"])
     return f"Trained and measured by {' and by '.join(places)}."
-
-
-def _versions(run: Row) -> str:
-    return ", ".join(f"{name} {version}" for name, version in run["versions"].items())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scripts.lab.tables import versions
 from scripts.readme.markdown import machine, table
 
 _MODELS = {
@@ -31,8 +32,7 @@ def core(run: dict[str, Any]) -> str:
     for key, model in _MODELS.items():
         rows.append((f"**{model}**", "", "", ""))
         rows += [_figures(measure, run[key], name, limit) for measure, name, limit in _TARGETS]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    return table(_HEADINGS, rows) + f"\n`{run['command']}`, on {machine(run)}; {versions}.\n"
+    return table(_HEADINGS, rows) + f"\n`{run['command']}`, on {machine(run)}; {versions(run)}.\n"
 
 
 def embedding(run: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from scripts.lab.tables import (
     heading,
     percent,
     reference,
+    versions,
     with_deviation,
 )
 
@@ -219,9 +220,10 @@ def _left_out(run: dict[str, Any]) -> str:
 
 
 def _origin(run: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     machine = run["machine"]
-    return f"`{run['command']}`, on {machine['cores']} {machine['processor']} cores; {versions}."
+    return (
+        f"`{run['command']}`, on {machine['cores']} {machine['processor']} cores; {versions(run)}."
+    )
 
 
 def _milliseconds(file: dict[str, Any]) -> str:

@@ -43,11 +43,10 @@ SEEDS = (0, 1, 2)
 MEASURES = ("parameters", "multiply_adds")
 
 
-def removals(preset: Preset, seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
+def removals(seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
     """Return what is removed at once.
 
     Args:
-        preset: of the network.
         seeds: of the choice of images.
         names: of the choices of channels.
     """
@@ -162,12 +161,12 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         experiment = Experiment(preset, images, weights, folder, args.changed)
         first, *others = args.seeds
         dense = Job(DENSE, 0.0, 0, preset.describe(), preset.dense_epochs * preset.epoch_seconds)
-        jobs = [dense, *removals(preset, [first], [*CHOICES])]
+        jobs = [dense, *removals([first], [*CHOICES])]
         jobs += recoveries(preset, [first], preset.trained)
         experiments.run_all(jobs, results, experiment.run)
         repeated = (best_choice(results.records), L1)
-        jobs = [make(preset, others, repeated) for make in (removals, recoveries)]
-        experiments.run_all(sum(jobs, []), results, experiment.run)
+        jobs = [*removals(others, repeated), *recoveries(preset, others, repeated)]
+        experiments.run_all(jobs, results, experiment.run)
         plot = out.with_suffix(".png")
         accuracy_plot.write(summarize(settings, results.records), plot)
         experiments.say(f"wrote {plot}")

@@ -279,7 +279,14 @@ def test_a_file_of_other_arrays_is_refused(changes, message, tmp_path):
         arrays.load("mnist", tmp_path)
 
 
-def test_a_damaged_file_of_images_is_named(tmp_path):
-    (tmp_path / "mnist.npz").write_bytes(b"PK")
+@pytest.mark.parametrize("content", [b"PK", None])
+def test_a_damaged_file_of_images_is_named(content, tmp_path):
+    if content is None:  # bytes in the middle of a compressed array
+        small_file(tmp_path)
+        with np.load(tmp_path / "mnist.npz") as whole:
+            np.savez_compressed(tmp_path / "mnist.npz", **whole)
+        content = bytearray((tmp_path / "mnist.npz").read_bytes())
+        content[200:400] = bytes(200)
+    (tmp_path / "mnist.npz").write_bytes(content)
     with pytest.raises(ValueError, match="mnist.npz must hold x_train, y_train, x_test and y_test"):
         arrays.load("mnist", tmp_path)

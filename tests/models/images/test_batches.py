@@ -9,6 +9,12 @@ from models import training_batches
 # Every pixel its own number, none of them the 0 that is padded.
 IMAGES = np.arange(1, 1 + 40 * 6 * 5 * 2, dtype="float32").reshape(40, 6, 5, 2)
 LABELS = np.arange(40)
+IMPOSSIBLE = [
+    ({"crop": -1}, "`crop` must be an integer >= 0. Received: crop=-1"),
+    ({"crop": 1.5}, "`crop` must be an integer >= 0. Received: crop=1.5"),
+    ({"seed": -1}, "`seed` must be an integer >= 0"),
+    ({"flip": 1}, "`flip` must be True or False. Received: flip=1"),
+]
 
 
 def placements(image, crop):
@@ -99,15 +105,7 @@ def test_fit_takes_an_epoch_at_a_time_and_resumes():
     np.testing.assert_array_equal(resumed.layers[-1].kernel, whole.layers[-1].kernel)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"crop": -1}, "`crop` must be an integer >= 0. Received: crop=-1"),
-        ({"crop": 1.5}, "`crop` must be an integer >= 0. Received: crop=1.5"),
-        ({"seed": -1}, "`seed` must be an integer >= 0"),
-        ({"flip": 1}, "`flip` must be True or False. Received: flip=1"),
-    ],
-)
+@pytest.mark.parametrize(("options", "message"), IMPOSSIBLE)
 def test_impossible_augmentation_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         training_batches(IMAGES, LABELS, 8, epochs=1, **options)

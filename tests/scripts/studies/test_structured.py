@@ -58,7 +58,7 @@ def finished(images, tmp_path_factory):
 
 
 def test_every_choice_is_removed_at_once_to_every_budget():
-    jobs = command.removals(TINY, [3, 4], [*CHOICES])
+    jobs = command.removals([3, 4], [*CHOICES])
     assert [(job.seed, job.method, job.sparsity) for job in jobs] == [
         (seed, name, 1 - macs) for seed in (3, 4) for name in CHOICES for macs in BUDGETS
     ]

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> Outcome:
         **measured,
         "accuracy": accuracy,
     }
-    return Outcome(data, (str(found), "", _table(found, data), _written(args, data, task)))
+    return Outcome(data, (str(found), "", _table(found, data, task), _written(args, data, task)))
 
 
 def _measured(model: keras.Model, small: keras.Model) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _accuracy(
     return found | {"after": training[f"{task.measure}_after"], "training": training}
 
 
-def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
+def _table(found: ChannelPlan, data: dict[str, Any], task: Task | None) -> Table:
     before, after = found.before, found.after
     rows: list[tuple[str, ...]] = [
         ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
@@ -131,8 +131,10 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
             )
         )
     accuracy = data["accuracy"]
-    if accuracy is not None:
-        before_it, cut, after_it = (_in_words(accuracy, key) for key in ("before", "cut", "after"))
+    if task is not None:
+        before_it, cut, after_it = (
+            task.in_words(accuracy[key]) for key in ("before", "cut", "after")
+        )
         rows.append((f"{accuracy['measure']} on {accuracy['data']}", before_it, cut))
         if accuracy["training"] is not None:
             epochs = accuracy["training"]["epochs"]
@@ -141,11 +143,6 @@ def _table(found: ChannelPlan, data: dict[str, Any]) -> Table:
                 (f"the same after {epochs} epoch{'s' * (epochs > 1)}{taught}", "", after_it)
             )
     return table(("", "before", "after"), rows)
-
-
-def _in_words(measured: dict[str, Any], key: str) -> str:
-    value = measured[key]
-    return f"{value:.2%}" if measured["measure"] == "accuracy" else f"{value:.4g}"
 
 
 def _written(args: argparse.Namespace, data: dict[str, Any], task: Task | None) -> str:

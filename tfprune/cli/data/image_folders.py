@@ -6,13 +6,12 @@ import os
 import keras
 import numpy as np
 
-from tfprune.cli.data.named_sets import Given
+from tfprune.cli.data import class_names
+from tfprune.cli.data.named_sets import LARGEST, Given
 
 _COLORS = {1: "grayscale", 3: "rgb", 4: "rgba"}
 _TRAIN, _TESTS = "train", ("test", "val", "validation", "valid")
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")  # those that Keras reads
-_LARGEST = 4 * 2**30  # bytes of all images in memory
-_LISTED = 5  # class names in a remark
 
 
 def read(
@@ -45,10 +44,9 @@ def read(
             f"{_TRAIN} and {tests[0]} must have the same classes. Received: {', '.join(classes)} "
             f"and {', '.join(found[1][1])}"
         )
-    listed = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:_LISTED]))
     remark = (
         f"images of {height} x {width} pixels with values from 0 to {255 * scale:g}, classes "
-        f"{listed}{', ...' * (len(classes) > _LISTED)}"
+        f"{class_names.in_words(classes)}"
     )
     return found[0][0], found[1][0] if split else None, classes, (remark,)
 
@@ -82,7 +80,7 @@ def _read(
             f"more. Received: {listed or 'no folder'}"
         )
     needed = 4 * math.prod(size) * channels * sum(counts.values())
-    if needed > _LARGEST:
+    if needed > LARGEST:
         raise ValueError(
             f"its images take {needed:,} bytes in memory, which is too many: give MODULE:FUNCTION "
             "that returns a part of them"

@@ -11,7 +11,7 @@ import numpy as np
 Answer = TypeVar("Answer")
 Given = Iterable[object]  # examples with labels, as `tfprune.one_shot` takes them
 
-_LARGEST = 4 * 2**30  # bytes of a named data set as it is stored
+LARGEST = 4 * 2**30  # bytes of examples that are held in memory
 
 
 def digits() -> tuple[Given, Given | None]:
@@ -47,7 +47,7 @@ def from_tfds(name: str, folder: str | None) -> tuple[Given, Given | None]:
     if inside and os.path.isdir(inside):
         folder = inside
     builder = _asking_tfds(name, lambda: tfds.builder(name, data_dir=folder))
-    if builder.info.dataset_size > _LARGEST:
+    if builder.info.dataset_size > LARGEST:
         raise ValueError(
             f"its {builder.info.dataset_size:,} bytes are too many to hold in memory: give a "
             "MODULE:FUNCTION that returns a part of them"

@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
+from tfprune.cli.data import class_names
 from tfprune.support.typed_text import did_you_mean
 
 _SEPARATORS = (",", ";", "\t")
-_LISTED = 5  # class names in a remark
 
 Row = tuple[int, list[str]]  # number of the line, cells
 Shape = tuple[int | None, ...]
@@ -61,8 +61,7 @@ def read(
     y, classes = _labels(rows, names, place)
     remark = f"labels are column {names[place].strip()}"
     if classes:
-        listed = ", ".join(f"{name} = {number}" for number, name in enumerate(classes[:_LISTED]))
-        remark += f": {listed}{', ...' * (len(classes) > _LISTED)}"
+        remark += f": {class_names.in_words(classes)}"
     return (x, y), classes, (remark,)
 
 
