@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
     from tfprune.compression.distillation import distill
+    from tfprune.compression.folding import fold_batch_norm
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
@@ -59,6 +60,7 @@ __all__ = [
     "distill",
     "distributions",
     "export",
+    "fold_batch_norm",
     "masks",
     "one_shot",
     "prunable",
@@ -79,6 +81,7 @@ __all__ = [
 _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
     "compression.distillation": ["distill"],
+    "compression.folding": ["fold_batch_norm"],
     "compression.quantization": ["quantize_aware"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["UpdatePruningStep"],

@@ -8,10 +8,11 @@ layers are carried over; the original is only read.
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 
+from tfprune.keras_graph.chains import Chain, Chains, sequential
 from tfprune.keras_graph.copying import (
     ChangeConfig,
     also_known,
@@ -24,7 +25,7 @@ from tfprune.keras_graph.recipes import is_pruned_class, plain_config
 from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.by_identity import ByIdentity, each_once
-from tfprune.support.tensors import Tensor
+from tfprune.support.tensors import Nest, Tensor
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
@@ -66,6 +67,7 @@ def rebuild(
     substitutes: Mapping[keras.Variable, Tensor] | None = None,
     on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
     resized: Resized | None = None,
+    chains: Chains | None = None,
 ) -> keras.Model:
     """Return a new model in which `transform(layer, copy)` stands for every layer that is no model.
 
@@ -77,6 +79,8 @@ def rebuild(
         on_subclassed: called with (original, copy) for each outermost subclassed model, when the
             layers of the copy have been replaced.
         resized: how the copy differs in size; `substitutes` have the sizes of the copy.
+        chains: layer of a graph -> what stands for it in place of a copy; see
+            `tfprune.keras_graph.replacing`, which checks them.
 
     Returns:
         A model of the same classes and names that shares no variable with `model`.
@@ -85,7 +89,7 @@ def rebuild(
         ValueError: if a layer or model cannot be copied; the message says what to add.
     """
     with also_known(custom_classes(model)):
-        rebuilder = _Rebuilder(model, transform, on_subclassed, resized)
+        rebuilder = _Rebuilder(model, transform, on_subclassed, resized, chains or {})
         new = rebuilder.rebuild(model)
     given = ByIdentity() if substitutes is None else substitutes
     for source, twin in rebuilder.pairs:
@@ -95,6 +99,8 @@ def rebuild(
             _paired_variables(source, twin, same_shapes=resized is None),
             lambda variable: given.get(variable, variable.value),
         )
+    for layer, chain in rebuilder.chains.items():
+        chain.fill(layer.trainable)
     return new
 
 
@@ -107,13 +113,16 @@ class _Rebuilder:
         transform: Transform,
         on_subclassed: Callable[[keras.Model, keras.Model], None],
         resized: Resized | None,
+        chains: Chains,
     ):
         self.transform = transform
+        self.chains = chains
         self.resized = resized
         self.on_subclassed = on_subclassed
         self.pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         self._placed: dict[keras.layers.Layer, keras.layers.Layer] = {}
         self._copies: dict[keras.layers.Layer, keras.layers.Layer] = {}
+        self._chain_of: dict[keras.layers.Layer, Chain] = {}  # of what holds its place in a graph
         self._outer = {layer: layer for layer in outer_layers(model)}
         self._outer |= {w.layer: w for w in outer_layers(model) if isinstance(w, PrunedLayer)}
 
@@ -127,8 +136,17 @@ class _Rebuilder:
 
     def _clone_graph(self, model: keras.Model) -> keras.Model:
         inputs = self.resized.inputs(model) if self.resized else None
+        if self.chains and isinstance(model, keras.Sequential):
+            return sequential(
+                model, [p for layer in model.layers for p in self._parts(layer)], inputs
+            )
         with uncompiled(model):
-            new = keras.models.clone_model(model, input_tensors=inputs, clone_function=self.place)
+            new = keras.models.clone_model(
+                model,
+                input_tensors=inputs,
+                clone_function=self.place,
+                call_function=self._call if self.chains else None,
+            )
         if type(new) is not type(model):
             warnings.warn(
                 f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
@@ -141,13 +159,23 @@ class _Rebuilder:
     def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return what stands for `layer` in the new graph, the same object every time."""
         if layer not in self._placed:
-            if isinstance(layer, keras.Model):
+            if layer in self.chains:
+                self._placed[layer] = placeholder = keras.layers.Identity()
+                self._chain_of[placeholder] = self.chains[layer]
+            elif isinstance(layer, keras.Model):
                 self._placed[layer] = self.rebuild(layer)
             elif not isinstance(layer, keras.layers.Layer):
                 self._placed[layer] = self._copied(layer)  # an operation such as `x + y`
             else:
                 self._placed[layer] = self._place_outer(layer)
         return self._placed[layer]
+
+    def _parts(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        placed = self.place(layer)
+        return self._chain_of[placed].layers if placed in self._chain_of else [placed]
+
+    def _call(self, layer: keras.layers.Layer, *args: Nest, **kwargs: Nest) -> Nest:
+        return self._chain_of.get(layer, layer)(*args, **kwargs)
 
     def _copied(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         return copy_layer(layer, self.resized.config) if self.resized else copy_layer(layer)
