@@ -7,7 +7,7 @@ from keras import layers
 
 import tfprune
 from tfprune import channels, scorers
-from tfprune.channels.choosing import scoring
+from tfprune.calibration import weight_scores
 from tfprune.channels.choosing.selection import Candidates, Limits, refine
 
 
@@ -71,7 +71,7 @@ def test_a_scorer_of_values_alone_needs_no_copy_and_has_the_scores_of_one_that_s
 ):
     model = residual()
     asked = channels.plan(model, 0.5, scorer=AskedMagnitude(), data=data(), loss=LOSS)
-    monkeypatch.setattr(scoring, "rebuild", None)
+    monkeypatch.setattr(weight_scores, "rebuild", None)
     plain = channels.plan(model, 0.5, scorer="magnitude")
     for first, second in zip(asked.groups, plain.groups):
         np.testing.assert_array_equal(first.scores, second.scores)

@@ -59,7 +59,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     Example:
         >>> layers = keras.layers
-        >>> model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+        >>> norm = layers.BatchNormalization()
+        >>> model = keras.Sequential([keras.Input((3,)), layers.Dense(2), norm])
         >>> [type(layer).__name__ for layer in fold_batch_norm(model).layers]
         ['Dense']
     """

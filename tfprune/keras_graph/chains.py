@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,7 +50,7 @@ Chains = Mapping[keras.layers.Layer, Chain]
 
 
 def sequential(
-    model: keras.Sequential, layers: Sequence[keras.layers.Layer], inputs: object
+    model: keras.Sequential, layers: Sequence[keras.layers.Layer], inputs: Any
 ) -> keras.Sequential:
     """Return a Sequential model of other layers, with the inputs and the name of this one.
 

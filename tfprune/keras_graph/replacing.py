@@ -52,8 +52,8 @@ def require_replaceable(model: object, what: str) -> keras.Model:
     known = require_model("model", model)
     if not is_graph(known):
         raise ValueError(
-            f"`model` must be Sequential or Functional to {what}: layers can be replaced in a graph "
-            f"only. Received: model={known.name!r} of class {type(known).__name__}."
+            f"`model` must be Sequential or Functional to {what}: layers can be replaced in a "
+            f"graph only. Received: model={known.name!r} of class {type(known).__name__}."
         )
     wrapped = [layer.name for layer in pruned_layers(known)]
     if wrapped:

@@ -58,7 +58,7 @@ def plan_layers(
     model: keras.Model,
     schedule: Schedule,
     structure: Structure | StructureChoice,
-    rules: list[Rule],
+    rules: list[Rule[float | Schedule]],
 ) -> list[LayerPlan]:
     """Return one plan for each of `tfprune.keras_graph.rebuilding.outer_layers(model)`.
 
@@ -147,7 +147,10 @@ def _by_schedule(
 
 
 def _planned(
-    weight: keras.Variable, schedule: Schedule, structure: Structure | None, rules: list[Rule]
+    weight: keras.Variable,
+    schedule: Schedule,
+    structure: Structure | None,
+    rules: list[Rule[float | Schedule]],
 ) -> tuple[Schedule | None, Structure | None]:
     """Return the schedule and the structure of one weight."""
     rule = next((rule for rule in rules if rule.matches(weight.path)), None)

@@ -15,7 +15,7 @@ from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import Structure, StructureChoice, require_choice
 from tfprune.sparsity.distributions import DistributionName
-from tfprune.sparsity.rules import Rules, parse_rules
+from tfprune.sparsity.rules import Rules, parse_rules, sparsity_of_rule
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
@@ -87,7 +87,7 @@ def prune(
     weights = prunable_weights(model)
     prunable = {weight.path for weight in weights}
     others = [variable.path for variable in model.weights if variable.path not in prunable]
-    parsed = parse_rules(rules, list(prunable), others)
+    parsed = parse_rules(rules, list(prunable), others, sparsity_of_rule)
     plans = plan_layers(model, schedule, structure, parsed)
     if not any(plan.prunes for plan in plans):
         reasons = sorted({explain_skip(plan.layer) for plan in plans if not plan.weights})

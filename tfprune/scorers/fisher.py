@@ -41,12 +41,12 @@ class Fisher(Configurable):
     distribution: ClassVar[str] = "global"
 
     def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
-        fisher = _diagonal(weights, evidence)
+        fisher = diagonal(weights, evidence)
         return {name: 0.5 * fisher[name] * np.square(w, dtype=float) for name, w in weights.items()}
 
     def predict(self, weights: Arrays, evidence: Evidence, pruned: Arrays) -> float:
         """Return the estimated loss change, 1/2 sum F_qq d_q^2 with d = pruned - weights."""
-        fisher = _diagonal(weights, evidence)
+        fisher = diagonal(weights, evidence)
         require_arrays("pruned", pruned, like=weights)
         return sum(
             0.5 * float(np.sum(fisher[name] * np.square(pruned[name] - w, dtype=float)))
@@ -54,8 +54,19 @@ class Fisher(Configurable):
         )
 
 
-def _diagonal(weights: Arrays, evidence: Evidence) -> Arrays:
-    """Return the mean of the squared per-example gradients, in float64."""
+def diagonal(weights: Arrays, evidence: Evidence) -> Arrays:
+    """Return the mean of the squared per-example gradients, in float64.
+
+    Args:
+        weights: name -> values.
+        evidence: with gradients of these weights.
+
+    Example:
+        >>> import types
+        >>> found = types.SimpleNamespace(batches=lambda size: [{"w": np.array([[1.0], [-3.0]])}])
+        >>> diagonal({"w": np.array([2.0])}, found)
+        {'w': array([5.])}
+    """
     require_question(weights, evidence, "batches")
     totals = {name: np.zeros(w.shape) for name, w in weights.items()}
     examples = 0

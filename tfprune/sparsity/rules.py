@@ -4,26 +4,28 @@ import dataclasses
 import numbers
 import re
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.support.typed_text import did_you_mean
 from tfprune.support.validation import require_sparsity
 
+Value = TypeVar("Value")
 Rules = Sequence[tuple[str, float | Schedule | Callable[[int], float] | None]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class Rule(Generic[Value]):
     """A regex for paths, and what it gives the weights that it matches.
 
     Attributes:
         pattern: must match names of a path that follow one another: the whole path of a weight, a
             layer's name, or what comes after any "/".
-        value: None (stays dense), a final sparsity, or a schedule.
+        value: None (stays as it is), or what is asked: a final sparsity, or a schedule.
     """
 
     pattern: re.Pattern[str]
-    value: float | Schedule | None
+    value: Value | None
 
     def matches(self, path: str) -> bool:
         """Return whether the rule is about the weight of this path.
@@ -42,25 +44,46 @@ class Rule:
         )
 
 
-def parse_rules(rules: Rules | None, prunable: Sequence[str], others: Sequence[str]) -> list[Rule]:
+def sparsity_of_rule(name: str, value: object) -> float | Schedule:
+    """Return the final sparsity or the schedule that a rule asks for.
+
+    Args:
+        name: of the value, for messages.
+        value: number in [0, 1), schedule, or function step -> sparsity.
+    """
+    if isinstance(value, numbers.Real):
+        return require_sparsity(name, value)
+    return as_schedule(value)
+
+
+def parse_rules(
+    rules: object,
+    prunable: Sequence[str],
+    others: Sequence[str],
+    check: Callable[[str, object], Value],
+) -> list[Rule[Value]]:
     """Return the rules, once it is known that each matches something.
 
     Args:
         rules: as in `tfprune.prune`; None for none.
         prunable: paths of the weights that can be pruned.
-        others: paths of the other weights, which a rule may only leave dense.
+        others: paths of the other weights, which a rule may only leave as they are.
+        check: (name for messages, value of a rule that is not None) -> the value.
 
     Raises:
         TypeError: if `rules` is no list of pairs (regex, value).
         ValueError: if a regex or a sparsity is not valid, or a rule matches no weight.
 
     Example:
-        >>> parse_rules([("a/.*", 0.25)], ["a/kernel", "b/kernel"], ["a/bias"])[0].value
+        >>> rules = parse_rules(
+        ...     [("a/.*", 0.25)], ["a/kernel", "b/kernel"], ["a/bias"], sparsity_of_rule
+        ... )
+        >>> rules[0].value
         0.25
     """
     found = []
     for rule in require_rules(rules):
-        parsed = _parsed(rule)
+        parsed = _parsed(rule, check)
         usable = [*prunable, *others] if parsed.value is None else prunable
         if not any(map(parsed.matches, usable)):
             kind = "" if parsed.value is None else "prunable "
@@ -97,15 +120,12 @@ def require_rules(rules: object) -> Rules:
     return rules
 
 
-def _parsed(rule: object) -> Rule:
+def _parsed(rule: object, check: Callable[[str, object], Value]) -> Rule[Value]:
     if not (isinstance(rule, Sequence) and len(rule) == 2 and isinstance(rule[0], str)):
         raise TypeError(f"A rule must be a pair (regex, value). Received: {rule!r}.")
     pattern, value = rule
-    if isinstance(value, numbers.Real):
-        value = require_sparsity(f"sparsity of rule {pattern!r}", value)
-    elif value is not None:
-        value = as_schedule(value)
+    asked = None if value is None else check(f"value of rule {pattern!r}", value)
     try:
-        return Rule(re.compile(pattern), value)
+        return Rule(re.compile(pattern), asked)
     except re.error as error:
         raise ValueError(f"A rule must be a valid regex ({error}). Received: {rule!r}.") from error

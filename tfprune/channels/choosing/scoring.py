@@ -6,25 +6,19 @@ mean over the layers is taken in place of the sum.
 """
 
 import dataclasses
-from collections import Counter
 from typing import Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
-from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.calibration.source import EvidenceOptions
+from tfprune.calibration.weight_scores import scores_of_weights
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
-from tfprune.keras_graph.rebuilding import rebuild
-from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.scorers.checked_scores import checked_arrays
-from tfprune.scorers.protocol import Scorer, needs_of, scores_of
-from tfprune.sparsity.schedules import OneShot
+from tfprune.scorers.protocol import Scorer
 from tfprune.support.arrays import host_array
-from tfprune.support.by_identity import ByIdentity, each_once
-from tfprune.wrapping.cohorts import cohorts_of
-from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.support.by_identity import ByIdentity
 
 
 @runtime_checkable
@@ -108,7 +102,7 @@ def _by_weights(
     for group in groups:
         wanted[group.channels[group.removable]] = True
     makers = [m for m in reading.book.weights if m.makes and wanted[settled.of(m.labels)].any()]
-    found = _element_scores(reading.model, [m.weight for m in makers], scorer, options, seed)
+    found = scores_of_weights(reading.model, [m.weight for m in makers], scorer, options, seed)
     total, times = np.zeros((2, settled.roots.size))  # score, and layers that it is from
     done: ByIdentity[keras.Variable, set[int]] = ByIdentity()
     for maker in makers:
@@ -125,58 +119,3 @@ def _by_weights(
     scores = np.full(total.size, np.nan)
     np.divide(total, times if joined else 1.0, out=scores, where=times > 0)
     return scores
-
-
-def _element_scores(
-    model: keras.Model,
-    weights: list[keras.Variable],
-    scorer: Scorer,
-    options: EvidenceOptions,
-    seed: int,
-) -> ByIdentity[keras.Variable, np.ndarray]:
-    """Return weight -> scores of its shape."""
-    chosen = each_once(weights)
-    if not needs_of(scorer):
-        return _scores_of_values(model, chosen, scorer)
-    pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
-
-    def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
-        pairs.append((layer, copy))
-        here = [weight in chosen for weight in prunable_weights(layer)]
-        if not any(here):
-            return copy
-        return PrunedLayer(copy, [OneShot(0.5) if own else None for own in here], scorer=scorer)
-
-    masked = rebuild(model, wrap)
-    originals = ByIdentity(
-        (new, old)
-        for layer, copy in pairs
-        for old, new in zip(prunable_weights(layer), prunable_weights(copy))
-    )
-    cohorts = cohorts_of(pruned_layers(masked))
-    found: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
-    source = EvidenceSource(masked, cohorts, options, compiled=model, seed=seed)
-    for cohort in cohorts:
-        values = {name: host_array(weight.value) for name, weight in cohort.weights.items()}
-        evidence = source.evidence().only(list(values))
-        scores = checked_arrays(scores_of(scorer, values, evidence), values, "Scores")
-        found.update(
-            (originals[cohort.weights[name]], np.asarray(value)) for name, value in scores.items()
-        )
-    return found
-
-
-def _scores_of_values(
-    model: keras.Model, chosen: ByIdentity[keras.Variable, None], scorer: Scorer
-) -> ByIdentity[keras.Variable, np.ndarray]:
-    """Return what a scorer says that looks at nothing but values: no masked copy is needed."""
-    names: dict[str, keras.Variable] = {}
-    times: Counter[str] = Counter()
-    for weight in prunable_weights(model):
-        if weight in chosen:
-            times[weight.path] += 1
-            number = times[weight.path]
-            names[f"{weight.path}#{number}" if number > 1 else weight.path] = weight
-    values = {name: host_array(weight.value) for name, weight in names.items()}
-    scores = checked_arrays(scores_of(scorer, values, None), values, "Scores")
-    return ByIdentity((names[name], np.asarray(value)) for name, value in scores.items())

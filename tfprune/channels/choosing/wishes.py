@@ -7,7 +7,8 @@ import keras
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
-from tfprune.sparsity.rules import Rule, Rules, parse_rules, require_rules
+from tfprune.sparsity.rules import Rule, Rules, parse_rules, require_rules, sparsity_of_rule
+from tfprune.sparsity.schedules import Schedule
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
@@ -87,9 +88,9 @@ def _with_rules(
             makers.setdefault(group_of[root], []).append(lies.weight.path)
     paths = [path for found in makers.values() for path in found]
     others = [weight.path for weight in reading.model.weights]
-    parsed = parse_rules(rules, paths, others)
+    parsed = parse_rules(rules, paths, others, sparsity_of_rule)
     kept, shares = [], []
-    asked: dict[Rule, list[Group]] = {}
+    asked: dict[Rule[float | Schedule], list[Group]] = {}
     for at, group in enumerate(groups):
         rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
         if rule is not None and rule.value is None:
@@ -109,7 +110,7 @@ def _with_rules(
     return kept, shares
 
 
-def _share(rule: Rule | None) -> float | None:
+def _share(rule: Rule[float | Schedule] | None) -> float | None:
     if rule is None or rule.value is None:
         return None
     if not isinstance(rule.value, float):
