@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.bench.coverage.tables import coverage, reasons
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.lab import tables
@@ -108,6 +109,8 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "coverage": _one(coverage, "bench_coverage"),
+    "coverage_reasons": _one(reasons, "bench_coverage"),
     "mobilenet": _mobilenet,
     "channels_seconds": _one(channels_tables.seconds, "bench_channels"),
     "channels_files": _one(channels_tables.files, "bench_channel_files", left=4),

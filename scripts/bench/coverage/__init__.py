@@ -1,0 +1,1 @@
+"""Ordinary networks, and how much of each runs on sparse kernels."""
