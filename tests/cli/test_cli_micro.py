@@ -44,5 +44,7 @@ def test_an_array_is_for_microcontrollers_and_is_c_plus_plus(model, capsys, tmp_
     name = tmp_path / "m.cc"
     assert "needs --target microcontroller" in error_of(capsys, "export", model, "--c-array", name)
     arguments = ("export", model, "--target", "microcontroller", "--c-array")
+    message = error_of(capsys, "export", model, "--arena-bytes", "4096")
+    assert "`--arena-bytes` needs --target microcontroller" in message
     assert "must end in .cc or .cpp" in error_of(capsys, *arguments, tmp_path / "m.h")
     assert "no/such/folder" in error_of(capsys, *arguments, "no/such/folder/m.cc")

@@ -1,6 +1,7 @@
 """Files for microcontrollers: smaller, and the same to the last bit in tflite-micro."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from keras import layers
 
 from tests.support.export.micro_models import NETWORKS, compressed
+from tests.support.export.models import mlp, zero_out
 from tfprune.export import inspect_tflite, lint, to_tflite
 from tfprune.export.encode.micro import insertion
 from tfprune.export.file import flatbuffer, micro_decoding
@@ -32,8 +34,7 @@ def dense_layers(*units, inputs=64, **options):
     return compressed(keras.Sequential(model))
 
 
-# Of 15 levels and 90 % zeros; small weights have tables that are large beside them.
-BITS = {"keyword_spotter": 1.75, "mobilenet": 1.55, "autoencoder": 1.5, "lenet": 1.5, "lstm": 1.5}
+BITS = 1.5  # a weight, all tables included, of 15 levels and 90 % zeros
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -41,7 +42,7 @@ def test_networks_of_microcontrollers_run_in_int8_at_few_bits_a_weight(name, tmp
     keras.utils.set_random_seed(0)
     report = export(compressed(NETWORKS[name]()), tmp_path / "m.tflite")
     assert report.coverage.defects == () and report.encodings
-    assert report.micro.weights > 19_000 and report.micro.bits_per_weight <= BITS[name]
+    assert report.micro.weights > 19_000 and report.micro.bits_per_weight <= BITS
     for entry in report.encodings:
         assert entry.encoded_bytes < entry.dense_bytes
 
@@ -54,7 +55,7 @@ def test_float32_networks_run_too(name, tmp_path):
 
 
 def test_the_file_holds_the_numbers_of_the_dense_one(tmp_path):
-    model = dense_layers(128, 64)
+    model = zero_out(mlp(64), 0.9)
     path, dense = tmp_path / "m.tflite", tmp_path / "dense.tflite"
     export(model, path)
     export(model, dense, sparse=False)
@@ -100,7 +101,51 @@ def test_memory_and_decoding_are_reported(tmp_path):
     text = str(report)
     assert "bytes of arena" in text and "bits a weight" in text and "--c-array" in text
     assert report.to_dict()["micro"]["decoders"] == 1
+    assert report.micro.slowdown > 0 and "times the dense file's time on this PC" in text
     assert "bits a weight" in report.table()
+
+
+def test_an_arena_that_is_too_small_is_an_error_that_tells_what_it_takes(tmp_path):
+    model, needed = dense_layers(128), re.compile(r"must be at least ([\d,]+) for this file")
+    with pytest.raises(ValueError, match="`arena_bytes` .*Received: arena_bytes=1,000") as refused:
+        export(model, tmp_path / "m.tflite", arena_bytes=1000)
+    assert list(tmp_path.iterdir()) == []
+    least = int(needed.search(str(refused.value))[1].replace(",", ""))
+    report = export(model, tmp_path / "m.tflite", arena_bytes=least)
+    assert report.micro.arena_bytes == least
+    with pytest.raises(ValueError, match="`arena_bytes` must be None unless.*Received"):
+        to_tflite(model, tmp_path / "m.tflite", arena_bytes=least)
+
+
+def test_weights_of_one_distribution_share_a_table(tmp_path):
+    path = tmp_path / "m.tflite"
+    report = export(dense_layers(64, 64, 64), path)
+    model, _ = flatbuffer.read(path)
+    (graph,) = model.subgraphs
+    decoders = [
+        operator
+        for operator in graph.operators
+        if "DECODE" in flatbuffer.operator_name(model, operator)
+    ]
+    tables = {graph.tensors[int(operator.inputs[1])].buffer for operator in decoders}
+    assert len(decoders) == len(report.encodings) == 3 and len(tables) == 1
+    first, *others = (entry.encoded_bytes for entry in report.encodings)
+    assert min(first, *others) > 64 * 64 / 8 and all(first > other for other in others)
+
+
+def test_sixteen_levels_without_zeros_take_four_bits_and_a_table(tmp_path):
+    kernel = keras.layers.Dense(256).kernel_initializer((128, 256)).numpy()
+    levels = np.quantile(kernel, (np.arange(16) + 0.5) / 16)
+    model = keras.Sequential([keras.Input((128,)), layers.Dense(256)])
+    nearest = np.abs(kernel[..., None] - levels).argmin(-1)
+    model.layers[0].kernel.assign(levels[nearest])
+    report = export(model, tmp_path / "m.tflite")
+    (entry,) = report.encodings
+    assert entry.encoded_bytes <= 128 * 256 * 4 / 8 + 16 + 16 * 16
+    report = export(model, tmp_path / "m.tflite", quantize=None)
+    (entry,) = report.encodings
+    assert entry.encoding == "lookup table"
+    assert entry.encoded_bytes == 128 * 256 * 4 / 8 + 16 + 16 * 4
 
 
 def test_what_an_encoded_weight_adds_to_the_file_is_no_more_than_counted(tmp_path):
@@ -122,6 +167,16 @@ def test_an_operator_that_tflite_micro_lacks_is_named_with_its_layer(tmp_path):
     model = keras.Model(inputs, tiled)
     with pytest.raises(ValueError, match="no operator TILE.*repeated.*use Concatenate"):
         export(model, tmp_path / "m.tflite", quantize=None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_layer_is_named_too_whatever_lacks_or_refuses_it(tmp_path):
+    act = keras.Sequential([keras.Input((8,)), layers.Dense(4, activation="gelu", name="act")])
+    plus = keras.Sequential([keras.Input((8,)), layers.Dense(4, activation="softplus", name="sp")])
+    with pytest.raises(ValueError, match="no operator GELU, which the layer 'act.*use another"):
+        export(act, tmp_path / "m.tflite")
+    with pytest.raises(ValueError, match="Node EXP.*it is the layer 'sp/.*another `quantize`"):
+        export(plus, tmp_path / "m.tflite")
     assert list(tmp_path.iterdir()) == []
 
 

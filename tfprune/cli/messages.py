@@ -17,9 +17,9 @@ _NAMES = {
     "sparse": "--dense",
 }
 _OPTIONS = (
-    "data distribution epochs examples learning_rate loss lower_conv3x3 macs parameters quantize "
-    "representative_data round_to runs runtime scope scorer seed spacing sparsity stages structure "
-    "target threads unroll"
+    "arena_bytes data distribution epochs examples learning_rate loss lower_conv3x3 macs "
+    "parameters quantize representative_data round_to runs runtime scope scorer seed spacing "
+    "sparsity stages structure target threads unroll"
 )
 _NAMES |= {name: f"--{name.replace('_', '-')}" for name in _OPTIONS.split()}
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfprune.export.builder import Built, build
 from tfprune.export.convert import converter, copies, requirements
+from tfprune.export.encode.micro.shared_levels import with_shared_levels
 from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
 from tfprune.export.run import micro, processes, verify, wasm
@@ -39,6 +40,7 @@ def to_tflite(
     sparse: bool = True,
     batch_size: int | None = 1,
     verify_inputs: Nest = None,
+    arena_bytes: int | None = None,
 ) -> ExportReport:
     """Writes a model as a .tflite file whose zeros cost no space and, where they can, no time.
 
@@ -71,6 +73,8 @@ def to_tflite(
         batch_size: Examples in one inference where the model leaves it free. None leaves it free
             in the file too, which recurrent models cannot.
         verify_inputs: Examples to compare on besides random ones, like `representative_data`.
+        arena_bytes: For "microcontroller", the memory that firmware has for the interpreter; a
+            file that asks for more is an error. None for any.
 
     Returns:
         Sizes, encodings, which layers run on sparse kernels, and the largest difference found;
@@ -98,6 +102,7 @@ def to_tflite(
         unroll=unroll,
         sparse=sparse,
         batch_size=batch_size,
+        arena_bytes=arena_bytes,
     )
     aim = TARGETS[require_target(target)]
     path = _with_ending(os.fspath(path))
@@ -126,6 +131,9 @@ def to_tflite(
                 representative=arrays.get("representative_data"),
                 checked=checked,
             )
+        if aim.in_tflite_micro and sparse:
+            kernels = {each.path: keras.ops.convert_to_numpy(each) for each in plain.weights}
+            stored = with_shared_levels(stored, kernels)
         options: dict[str, Any] = {"target": aim, "sparse": sparse}
         built = build(stored, quantize=quantize, lower_conv3x3=lower_conv3x3, **options)
         beside = figures = None
@@ -154,6 +162,7 @@ def to_tflite(
                     batch=signed.batch,
                     quantize=quantize,
                     encodings=built.encodings,
+                    arena_bytes=arena_bytes,
                 )
                 largest = max(largest, in_micro)
         float32 = None if quantize is None else len(build(dense, **options).content)
@@ -262,10 +271,10 @@ def _notes(
             "operator that widens it takes."
         )
     if float32 is not None and len(built.content) > float32:
+        zeros = "" if in_micro else "the zeros of integer weights mostly stay in the file, and "
         yield (
-            f"The file is larger than without quantization, which takes {float32:,} bytes: the "
-            "zeros of integer weights mostly stay in the file, and scales and unrolled time steps "
-            "come on top."
+            f"The file is larger than without quantization, which takes {float32:,} bytes: {zeros}"
+            "scales and unrolled time steps come on top."
         )
     if wasm_missing:
         yield "The file was not run in WebAssembly: Node or LiteRT.js is not installed."

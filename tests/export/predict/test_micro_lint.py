@@ -81,7 +81,7 @@ def test_sparse_tensors_float16_and_mixed_arithmetic_are_defects():
 
 def test_unknown_operators_are_named_with_their_tensor():
     (defect,) = coverage(custom(), "m", MICRO).defects
-    assert "no operator CUSTOM Mystery, which the layer 'target' needs" in defect
+    assert "no operator CUSTOM Mystery, which the layer 'weight' needs" in defect
 
 
 def test_firmware_is_told_what_to_register():

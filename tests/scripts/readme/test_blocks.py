@@ -9,6 +9,7 @@ import pytest
 import tfprune
 from tests.support import guide_commands, guides
 from tests.support.guides import GUIDES, ROOT, GuideRun
+from tfprune.export.run import micro
 
 RUNS: dict[str, GuideRun] = {}  # each guide runs once
 
@@ -169,6 +170,7 @@ def test_the_exported_model_kept_its_zeros_and_learned(ran):
     assert np.mean(guesses == names["y"]) > 0.8
 
 
+@pytest.mark.skipif(not micro.is_installed(), reason="needs the tflite-micro package")
 def test_the_file_for_a_microcontroller_is_encoded(ran):
     told = ran("tfprune/export/README.md").after("microcontroller")["told"]
     assert told.coverage.target == "microcontroller" and told.coverage.defects == ()

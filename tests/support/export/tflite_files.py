@@ -77,3 +77,22 @@ def lone(code):
     graph.table.inputs = np.array([source], np.int32)
     graph.table.outputs = np.array([target], np.int32)
     return graph.model
+
+
+def integer_linear(weight, scales, bias, input_scale):
+    """A model that multiplies int8 inputs by an int8 weight "dense/kernel" and adds a bias."""
+    model = linear(weight)
+    graph = Subgraph(model, model.subgraphs[0])
+    (operator,) = graph.operators
+    names = (b"source", b"dense/kernel", b"dense/bias", b"target")
+    operator.inputs[2] = graph.add_constant(bias, name="dense/bias")
+    each = (input_scale, scales, input_scale * np.asarray(scales), 0.1)
+    for index, name, steps in zip([*operator.inputs, *operator.outputs], names, each, strict=True):
+        tensor = graph.tensor(index)
+        tensor.name, tensor.quantization = name, schema.QuantizationParametersT()
+        tensor.quantization.scale = np.atleast_1d(np.float32(steps))
+        tensor.quantization.zeroPoint = np.zeros(np.size(steps), np.int64)
+        tensor.quantization.quantizedDimension = 0
+    for index in (*operator.inputs[:1], *operator.outputs):
+        graph.tensor(index).type = schema.TensorType.INT8
+    return model

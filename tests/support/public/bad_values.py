@@ -50,6 +50,7 @@ TAKEN: dict[str, set[str]] = {
     "attributes": {"text", "NUL"},
     "axis": _INTEGER,
     "backup": {"None", "text"},
+    "arena_bytes": _COUNT | _OR_NONE,
     "batch_size": _COUNT | _OR_NONE,
     "begin": _SHARE | _OR_NONE,
     "begin_step": _WHOLE,

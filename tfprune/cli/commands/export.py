@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> Outcome:
             lower_conv3x3=args.lower_conv3x3,
             unroll=args.unroll,
             sparse=not args.dense,
+            arena_bytes=args.arena_bytes,
         )
     if args.c_array is not None:
         _write_array(args.c_array, found)

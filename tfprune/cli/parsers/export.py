@@ -8,6 +8,7 @@ from tfprune.cli import arguments, data_arguments, files
 from tfprune.cli.choices import DEVICES, QUANTIZE, TARGETS
 from tfprune.cli.data_arguments import SOURCES
 from tfprune.support.files import require_writable
+from tfprune.support.typed_text import number
 
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
@@ -103,6 +104,13 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
         metavar="OUT.cc",
         help="write the file as an array for firmware, too; --target microcontroller only",
     )
+    parser.add_argument(
+        "--arena-bytes",
+        type=number(int, "an integer >= 1", 1),
+        metavar="N",
+        help="the memory that firmware has for the interpreter: a file that asks for more is an "
+        "error; --target microcontroller only",
+    )
     parser.add_argument("--all", action="store_true", help="show every layer, rewrite and note")
     arguments.add_loading(parser)
 
@@ -110,6 +118,8 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 def check(args: argparse.Namespace) -> None:
     """Raise ValueError if a file is missing or cannot be written."""
     arguments.settle_files(args, "", ".tflite")
+    if args.arena_bytes is not None and args.target != "microcontroller":
+        raise ValueError("`--arena-bytes` needs --target microcontroller")
     if args.c_array is not None:
         if args.target != "microcontroller":
             raise ValueError("`--c-array` needs --target microcontroller")

@@ -31,11 +31,12 @@ def check_options(
     unroll: bool,
     sparse: bool,
     batch_size: int | None,
+    arena_bytes: int | None,
 ) -> None:
     """Refuses options that are unknown or do not go together.
 
     Raises:
-        TypeError: If `path` is no path, a flag no bool or `batch_size` no integer.
+        TypeError: If `path` is no path, a flag no bool or a number no integer.
         ValueError: If an option is unknown, or another one is missing or of no use with it.
     """
     require_path("path", path)
@@ -43,8 +44,14 @@ def check_options(
         require_flag(name, flag)
     target = require_target(target)
     require_one_of("quantize", quantize, QUANTIZE)
-    if batch_size is not None:
-        require_integer("batch_size", batch_size, minimum=1)
+    for name, number in (("batch_size", batch_size), ("arena_bytes", arena_bytes)):
+        if number is not None:
+            require_integer(name, number, minimum=1)
+    if arena_bytes is not None and not TARGETS[target].in_tflite_micro:
+        raise ValueError(
+            "`arena_bytes` must be None unless `target='microcontroller'`: other runtimes take "
+            f"what memory they need. Received: arena_bytes={arena_bytes}, target={target!r}."
+        )
     if quantize == "int8" and representative_data is None:
         raise ValueError(
             "`representative_data` must be given with `quantize='int8'`: activations are "

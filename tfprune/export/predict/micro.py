@@ -6,6 +6,7 @@ fewer needs those of `operators`.
 """
 
 import collections
+import re
 from collections.abc import Iterator
 
 from tfprune.export.file import flatbuffer
@@ -41,10 +42,12 @@ _CHANGES = {
     "POW": "use products or squares",
     "REDUCE_PROD": "use products of slices",
     "REVERSE_SEQUENCE": "reverse whole axes, without masks",
+    "SELECT": "if it is an Embedding's, feed one-hot vectors to a Dense layer",
     "SIGN": "use comparisons",
     "TILE": "use Concatenate, or broadcasting",
     "TOPK_V2": "select on the host, from the scores",
 }
+_NODE = re.compile(r"Node \w+ \(number (\d+)\)")
 _OTHER_CHANGE = "replace the layer, or register a kernel of your own in the firmware"
 _PRODUCTS = frozenset(INPUTS) - {OPERATORS.GATHER}
 
@@ -104,10 +107,37 @@ def _name(subgraph: Subgraph, operator: Operator) -> str:
     return flatbuffer.operator_name(subgraph.model, operator)
 
 
+def refused(dense: Model, encoded: Model, reason: str) -> str:
+    """What tflite-micro said of an encoded file, with the layer of the operator that it names.
+
+    Args:
+        dense: The parsed dense file, which has the names of tensors.
+        encoded: What it became: the same operators, and decoders.
+        reason: The words of the interpreter.
+    """
+    found = _NODE.search(reason)
+    before, after = subgraphs(dense)[0], subgraphs(encoded)[0]
+    if found is None or int(found[1]) >= len(after.operators):
+        return reason
+    decoders = sum(is_decoder(after, each) for each in after.operators[: int(found[1])])
+    layer = _layer(before, before.operators[int(found[1]) - decoders])
+    return f"{reason}: it is {layer}; use another one, or another `quantize`"
+
+
 def _layer(subgraph: Subgraph, operator: Operator) -> str:
-    """What names an operator for a user: the tensor that it writes, which has its layer's name."""
-    outputs = [int(index) for index in operator.outputs]
-    return f"the layer {subgraph.name(outputs[0])!r}" if outputs else "a layer"
+    """What names an operator for a user: a tensor with its layer's name.
+
+    That is the one that it writes, but for outputs of the model, which have names of their own;
+    else its weight, or what it reads.
+    """
+    ends = tuple(subgraph.name(index) for index in (*subgraph.outputs, *subgraph.inputs))
+    tensors = [
+        int(index)
+        for index in (*operator.outputs, inputs_of(subgraph, operator)[0], *operator.inputs)
+        if index is not None and index >= 0
+    ]
+    names = [name for name in map(subgraph.name, tensors) if name and not name.startswith(ends)]
+    return f"the layer {names[0]!r}" if names else "the last layer"
 
 
 def _is_hybrid(subgraph: Subgraph, operator: Operator) -> bool:

@@ -8,6 +8,7 @@ operator. Pointers take eight bytes here and four on a microcontroller, so there
 
 import dataclasses
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from tfprune.export.file import flatbuffer
 from tfprune.export.file.micro_decoding import is_decoder
 from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
+from tfprune.export.predict.micro import refused
 from tfprune.export.run import micro_child, processes, verify
 from tfprune.export.run.child import Json
 
@@ -27,6 +29,7 @@ INSTALL = "python -m pip install tflite-micro"
 
 _TENSOR_BYTES = 1 << 10  # more than the interpreter keeps of a tensor or an operator
 _ARENA_BYTES = 1 << 20
+_TURNS = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,8 @@ class MicroFigures:
         expanded: The weights that they expand in one inference, together.
         weights: How many weights are stored encoded.
         encoded_bytes: Bytes of flash for these, tables and headers included.
+        slowdown: Time of an inference / that of the dense file, on this machine and with the
+            reference kernels: the median of a few turns. A microcontroller has other kernels.
     """
 
     arena_bytes: int
@@ -48,6 +53,7 @@ class MicroFigures:
     expanded: int
     weights: int
     encoded_bytes: int
+    slowdown: float
 
     @property
     def bits_per_weight(self) -> float:
@@ -61,7 +67,10 @@ class MicroFigures:
         if self.weights:
             flash = f"{self.bits_per_weight:.2f} bits a weight with all tables"
             cost = f"{self.decoders} operators expand {self.expanded:,} weights an inference"
-            lines.append(("encoding", f"{flash}; {cost}; not timed"))
+            lines.append(("encoding", f"{flash}; {cost}"))
+            lines.append(
+                ("speed", f"{self.slowdown:.2f} times the dense file's time on this PC, to decode")
+            )
         return lines
 
 
@@ -80,17 +89,23 @@ def require_installed() -> None:
 
 
 def outputs_of(
-    paths: Sequence[str | os.PathLike[str]], samples: Sequence[Sequence[np.ndarray]], *, batch: int
-) -> tuple[list[list[list[np.ndarray]]], list[int]]:
+    paths: Sequence[str | os.PathLike[str]],
+    samples: Sequence[Sequence[np.ndarray]],
+    *,
+    batch: int,
+    turns: int = 0,
+) -> tuple[list[list[list[np.ndarray]]], Json]:
     """Runs files on the same sets of examples, in one process.
 
     Args:
         paths: The .tflite files.
         samples: For each set one array per input in the files' order, with the dtype of the input.
         batch: Examples per inference, along the first axis.
+        turns: How often the files are timed in turns.
 
     Returns:
-        For each set and file one array per output; and the bytes of each file's arena.
+        For each set and file one array per output; and for each file the bytes of its arena,
+        "arenas", and the seconds of an inference in each turn, "seconds".
 
     Raises:
         processes.RunError: If a file cannot be loaded or run, or kills or stops the runtime.
@@ -103,6 +118,7 @@ def outputs_of(
         arrays |= named
         asked += [{**file, "inputs": list(named)} for file in files]
     request: Json = {"runs": asked, "paths": [each["path"] for each in asked]}
+    request |= {"files": len(paths), "turns": turns}
     command = [sys.executable, "-P", micro_child.__file__]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
@@ -116,7 +132,7 @@ def outputs_of(
                 for number in range(len(asked))
             ]
     sets = [found[at : at + len(paths)] for at in range(0, len(found), len(paths))]
-    return sets, answer["arenas"][: len(paths)]
+    return sets, answer
 
 
 def check(
@@ -127,6 +143,7 @@ def check(
     batch: int,
     quantize: str | None = None,
     encodings: Sequence[EncodedTensor] = (),
+    arena_bytes: int | None = None,
 ) -> tuple[float, MicroFigures]:
     """Runs a file and the dense one that it came from in tflite-micro, and compares every output.
 
@@ -137,17 +154,34 @@ def check(
         batch: Examples per inference.
         quantize: How the files are quantized.
         encodings: What is stored encoded.
+        arena_bytes: The largest arena that the file may ask for; None for any.
 
     Returns:
         The largest difference to Keras, as a fraction of an output's largest magnitude, and what
         the file asks of a microcontroller.
 
     Raises:
-        ValueError: If a file does not load or run, differs from Keras, or the two differ in a bit.
+        ValueError: If a file does not load or run, differs from Keras, or asks for a larger
+            arena, or the two differ in a bit.
     """
     largest = 0.0
     whole = [_whole_batches(sample, batch) for sample in samples]
-    outputs, arenas = outputs_of([path, dense], [each.inputs for each in whole], batch=batch)
+    try:
+        outputs, answer = outputs_of(
+            [path, dense], [each.inputs for each in whole], batch=batch, turns=_TURNS
+        )
+    except processes.RunError as error:
+        before, after = flatbuffer.read(dense).model, flatbuffer.read(path).model
+        reason = refused(before, after, error.reason)
+        raise processes.RunError(os.fspath(path), RUNTIME, reason) from error
+    needed, in_dense = answer["arenas"]
+    if arena_bytes is not None and needed > arena_bytes:
+        raise ValueError(
+            f"`arena_bytes` must be at least {needed:,} for this file, as {RUNTIME} counts with "
+            f"64-bit pointers ({in_dense:,} for the dense one): use smaller layers or inputs, or "
+            f"leave the largest layers dense. Received: arena_bytes={arena_bytes:,}. No file was "
+            "written."
+        )
     for sample, (found, wanted) in zip(whole, outputs, strict=True):
         for index, (array, other) in enumerate(zip(found, wanted, strict=True)):
             if array.tobytes() != other.tobytes():
@@ -160,12 +194,13 @@ def check(
             largest = max(largest, verify.compare({RUNTIME: found}, sample, tolerance))
     decoders, expanded = expansions(flatbuffer.read(path).model)
     return largest, MicroFigures(
-        arena_bytes=arenas[0],
-        dense_arena_bytes=arenas[1],
+        arena_bytes=needed,
+        dense_arena_bytes=in_dense,
         decoders=decoders,
         expanded=expanded,
         weights=sum(int(np.prod(each.shape)) for each in encodings),
         encoded_bytes=sum(each.encoded_bytes for each in encodings),
+        slowdown=statistics.median(mine / other for mine, other in zip(*answer["seconds"])),
     )
 
 

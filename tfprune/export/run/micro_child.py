@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from tfprune.export.run.child import Job, Json
 PACKAGE = "tflite_micro"
 
 _MODULE = ("python", "tflite_micro", "_runtime.so")
+_TURN_S = 0.002
 _ARENA = re.compile(r"Arena allocation total (\d+) bytes")
 
 
@@ -57,11 +59,11 @@ class _Errors:
 
 
 def _outputs(job: Job) -> Json:
-    """Every output of each of the files for given inputs, and the bytes of its arena."""
+    """Every output of each of the files for given inputs, its arena's bytes, and its times."""
     module = _loaded()
     with np.load(os.path.join(job.folder, "inputs.npz"), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    found, arenas = {}, []
+    found, kept = {}, []
     for number, asked in enumerate(job.request["runs"]):
         path, batch = asked["path"], asked["batch"]
         job.stage(path, "with tflite-micro")
@@ -74,9 +76,25 @@ def _outputs(job: Job) -> Json:
             job.beat()
         for index, parts in enumerate(zip(*batches, strict=True)):
             found[f"{number:03}-{index:03}"] = np.concatenate(parts)
-        arenas.append(_arena_bytes(interpreter))
+        if number < job.request["files"]:
+            kept.append(interpreter)
     np.savez(os.path.join(job.folder, "outputs.npz"), **found)  # type: ignore[arg-type]
-    return {"arenas": arenas}
+    seconds: list[list[float]] = [[] for _ in kept]
+    for _ in range(job.request["turns"]):
+        for interpreter, times in zip(kept, seconds, strict=True):
+            times.append(_seconds(interpreter))
+        job.beat()
+    return {"arenas": [_arena_bytes(each) for each in kept], "seconds": seconds}
+
+
+def _seconds(interpreter: Any) -> float:
+    """The time of one inference, the mean of as many as a turn takes."""
+    count, begin = 0, time.perf_counter()
+    end = begin
+    while end - begin < _TURN_S:
+        interpreter.Invoke()
+        count, end = count + 1, time.perf_counter()
+    return (end - begin) / count
 
 
 def _loaded() -> Any:

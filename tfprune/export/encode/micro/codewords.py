@@ -11,6 +11,7 @@ Codes: D. A. Huffman, A method for the construction of minimum-redundancy codes,
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,18 +22,26 @@ from tfprune.export.encode.micro.encoded_constant import HUFFMAN, Coded, coded
 _READ_AHEAD_BYTES = 8
 
 
-def huffman(values: np.ndarray) -> Coded:
+def counts_of(values: np.ndarray) -> Counter[int]:
+    """Value of an int8 weight -> how often it comes."""
+    symbols, counts = np.unique(values, return_counts=True)
+    return Counter(dict(zip(symbols.tolist(), counts.tolist(), strict=True)))
+
+
+def huffman(values: np.ndarray, counts: Mapping[int, int] | None = None) -> Coded:
     """Encodes a weight by Huffman codes of its values.
 
     Args:
         values: int8, any shape but an empty one.
+        counts: Value -> how often it comes in all weights that share the codes, and so the
+            ancillary tensor; None for codes of its own.
 
     Example:
         >>> huffman(np.array([0, 0, 0, 9], np.int8)).codes[:4]  # 0 0 0 1
         array([16,  0,  0,  0], dtype=uint8)
     """
-    symbols, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    codes = canonical_codes(dict(zip(symbols.tolist(), counts.tolist(), strict=True)))
+    codes = canonical_codes(counts_of(values) if counts is None else counts)
+    symbols, inverse = np.unique(values, return_inverse=True)
     first_bits, table = code_tables(codes)
     words, lengths = (np.array(each) for each in zip(*(codes[s] for s in symbols.tolist())))
     words, lengths = words[inverse.ravel()], lengths[inverse.ravel()]

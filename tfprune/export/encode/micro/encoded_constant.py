@@ -39,9 +39,12 @@ class Coded:
     @property
     def nbytes(self) -> int:
         """Bytes of both tensors, tables and header included, as they lie in a file."""
-        return sum(
-            -(-part.nbytes // _ALIGNMENT) * _ALIGNMENT for part in (self.codes, self.ancillary)
-        )
+        return aligned(self.codes) + aligned(self.ancillary)
+
+
+def aligned(part: np.ndarray) -> int:
+    """Bytes of a tensor as it lies in a file."""
+    return -(-part.nbytes // _ALIGNMENT) * _ALIGNMENT
 
 
 def coded(kind: int, parameters: bytes, codes: np.ndarray, table: np.ndarray) -> Coded:

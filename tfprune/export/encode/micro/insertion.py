@@ -5,12 +5,13 @@ reads it: firmware may give the decoder a memory of its own, which holds one ope
 time. So every reader costs one more operator and tensor in the file, which count in the choice.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfprune.export.encode.micro.codewords import huffman
-from tfprune.export.encode.micro.encoded_constant import NAMES, Coded
+from tfprune.export.encode.micro.codewords import counts_of, huffman
+from tfprune.export.encode.micro.encoded_constant import NAMES, Coded, aligned
 from tfprune.export.encode.micro.masks import bit_mask
 from tfprune.export.encode.micro.tables import lookup
 from tfprune.export.encode.sparse import EncodedTensor
@@ -38,23 +39,60 @@ def encode_model(model: Model) -> tuple[Model, tuple[EncodedTensor, ...]]:
     """
     model = flatbuffer.copied(model)
     model.metadata, model.signatureDefs = [], []
+    weights = [each for each in constant_weights(model) if not each.is_bias and _decodes(each)]
+    found = sharing(weights, [smallest(weight) for weight in weights])
     entries = []
-    for weight in list(constant_weights(model)):
-        found = None if weight.is_bias else smallest(weight)
-        if found is not None:
-            _store(model, weight, found)
-            entries.append(_entry(weight, found))
+    stored: dict[bytes, int] = {}  # ancillary tensor -> its buffer
+    for weight, coded in zip(weights, found, strict=True):
+        if coded is not None:
+            entries.append(_entry(weight, coded, alone=coded.ancillary.tobytes() not in stored))
+            _store(model, weight, coded, stored)
     _drop_names(model)
     return model, tuple(entries)
 
 
 def smallest(weight: Weight) -> Coded | None:
     """The encoding in which a weight takes the fewest bytes; None where dense is smaller."""
-    if not weight.values.size or not _decodes(weight):
-        return None
     best = min(_encodings(weight), key=lambda found: found.nbytes)
-    steps = len(weight.uses) * TENSOR_BYTES + len(weight.readers) * STEP_BYTES
-    return best if best.nbytes + steps < weight.values.nbytes else None
+    return best if best.nbytes + _around(weight) < weight.values.nbytes else None
+
+
+def sharing(weights: Sequence[Weight], alone: Sequence[Coded | None]) -> list[Coded | None]:
+    """Lets weights share Huffman codes, and so one table, where they take fewer bytes by that.
+
+    Weights leave the circle one after another as long as some take fewer bytes on their own, and
+    the others' codes are found anew; what is left shares if that also pays for the table.
+
+    Args:
+        weights: The weights.
+        alone: The smallest encoding of each on its own; None where dense is smaller.
+
+    Returns:
+        The encoding of each.
+    """
+    own = [
+        weight.values.nbytes if coded is None else coded.nbytes + _around(weight)
+        for weight, coded in zip(weights, alone, strict=True)
+    ]
+    circle = [place for place, each in enumerate(weights) if each.values.dtype == np.int8]
+    while len(circle) > 1:
+        counts = sum((counts_of(weights[place].values) for place in circle), Counter())
+        joint = {place: huffman(weights[place].values, counts) for place in circle}
+        costs = {
+            place: aligned(each.codes) + _around(weights[place]) for place, each in joint.items()
+        }
+        stay = [place for place in circle if costs[place] < own[place]]
+        if stay == circle:
+            table = aligned(joint[circle[0]].ancillary)
+            pays = table + sum(costs.values()) < sum(own[place] for place in circle)
+            return [joint.get(n, each) for n, each in enumerate(alone)] if pays else [*alone]
+        circle = stay
+    return [*alone]
+
+
+def _around(weight: Weight) -> int:
+    """Bytes of the tensors and operators that a weight needs once it is encoded."""
+    return len(weight.uses) * TENSOR_BYTES + len(weight.readers) * STEP_BYTES
 
 
 def _encodings(weight: Weight) -> Iterator[Coded]:
@@ -83,7 +121,9 @@ def _scales(quantization: Quantization) -> bool:
 
 
 def _decodes(weight: Weight) -> bool:
-    """Whether the decoder takes its scales: along the first or last axis, zero points of 0."""
+    """Whether the decoder takes it: not empty, scales along an end axis, zero points of 0."""
+    if not weight.values.size:
+        return False
     for each in _quantizations(weight):
         last = weight.values.ndim - 1
         allowed = (0, last) if _scales(each) else (0,)
@@ -94,15 +134,20 @@ def _decodes(weight: Weight) -> bool:
     return True
 
 
-def _store(model: Model, weight: Weight, found: Coded) -> None:
-    """Puts the codes in the place of the values, with a decoder before each reader."""
+def _store(model: Model, weight: Weight, found: Coded, stored: dict[bytes, int]) -> None:
+    """Puts the codes in the place of the values, with a decoder before each reader.
+
+    Equal ancillary tensors have one buffer, of those in `stored`, which gets new ones.
+    """
     codes = flatbuffer.add_buffer(model, found.codes)
-    ancillary = flatbuffer.add_buffer(model, found.ancillary)
+    header = found.ancillary.tobytes()
+    if header not in stored:
+        stored[header] = flatbuffer.add_buffer(model, found.ancillary)
     for use in weight.uses:
         subgraph, tensor = use.subgraph, use.subgraph.tensor(use.index)
         shape, kind = subgraph.shape(use.index), tensor.type
         second = subgraph.add_tensor(found.ancillary.shape, TYPES.UINT8, name="")
-        subgraph.tensor(second).buffer = ancillary
+        subgraph.tensor(second).buffer = stored[header]
         for reader in use.readers:
             wide = subgraph.add_tensor(shape, kind, name="", like=use.index)
             subgraph.replace_input(reader, use.index, wide)
@@ -119,7 +164,8 @@ def _insert_before(subgraph: Subgraph, reader: Operator, made: Operator) -> None
     subgraph.operators.insert(place, made)
 
 
-def _entry(weight: Weight, found: Coded) -> EncodedTensor:
+def _entry(weight: Weight, found: Coded, *, alone: bool) -> EncodedTensor:
+    """What became of a weight; a table that several read counts where it comes first."""
     nonzeros = int(np.count_nonzero(weight.values))
     return EncodedTensor(
         name=weight.name,
@@ -129,7 +175,7 @@ def _entry(weight: Weight, found: Coded) -> EncodedTensor:
         encoding=NAMES[found.kind],
         dtype=weight.values.dtype.name,
         dense_bytes=weight.values.nbytes,
-        encoded_bytes=found.nbytes,
+        encoded_bytes=found.nbytes if alone else aligned(found.codes),
     )
 
 
