@@ -14,6 +14,7 @@ from tfprune.support.import_hooks import SecondNames, after_import
 if TYPE_CHECKING:
     from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
+    from tfprune.compression.clustering.clustering import cluster
     from tfprune.compression.distillation import distill
     from tfprune.compression.folding import fold_batch_norm
     from tfprune.compression.quantization import quantize_aware
@@ -56,6 +57,7 @@ __all__ = [
     "Unstructured",
     "UpdatePruningStep",
     "channels",
+    "cluster",
     "compat",
     "distill",
     "distributions",
@@ -80,6 +82,7 @@ __all__ = [
 # Module -> what is public of it; the same as above, where type checkers and editors look.
 _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
+    "compression.clustering.clustering": ["cluster"],
     "compression.distillation": ["distill"],
     "compression.folding": ["fold_batch_norm"],
     "compression.quantization": ["quantize_aware"],

@@ -24,6 +24,7 @@ def scores_of_weights(
     scorer: Scorer,
     options: EvidenceOptions,
     seed: int = 0,
+    compiled: keras.Model | None = None,
 ) -> ByIdentity[keras.Variable, np.ndarray]:
     """Return weight -> scores of its shape.
 
@@ -33,6 +34,7 @@ def scores_of_weights(
         scorer: of weights.
         options: data and loss, where the scorer needs them.
         seed: of the choice of examples.
+        compiled: model whose loss counts where `options` has none; `model` by default.
 
     Raises:
         ValueError: if data is missing where it is needed or does not fit, or a score is NaN.
@@ -65,7 +67,7 @@ def scores_of_weights(
     )
     cohorts = cohorts_of(pruned_layers(masked))
     found: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
-    source = EvidenceSource(masked, cohorts, options, compiled=model, seed=seed)
+    source = EvidenceSource(masked, cohorts, options, compiled=compiled or model, seed=seed)
     for cohort in cohorts:
         values = {name: host_array(weight.value) for name, weight in cohort.weights.items()}
         evidence = source.evidence().only(list(values))

@@ -64,14 +64,23 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         >>> [type(layer).__name__ for layer in fold_batch_norm(model).layers]
         ['Dense']
     """
-    known = require_replaceable(model, "fold its batch normalizations")
-    free = {layer for layer, reason in replaceable_layers(known).items() if reason is None}
+    return folded(require_replaceable(model, "fold its batch normalizations"))[0]
+
+
+def folded(model: keras.Model) -> tuple[keras.Model, set[keras.layers.Layer]]:
+    """Return the copy, and those of its layers that do what a batch normalization did.
+
+    Args:
+        model: as `require_replaceable` returns it.
+    """
+    free = {layer for layer, reason in replaceable_layers(model).items() if reason is None}
     chains: dict[keras.layers.Layer, Chain] = {}
-    for layer, norm in _foldable(known):
+    changed: set[keras.layers.Layer] = set()
+    for layer, norm in _foldable(model):
         if layer in free and norm in free:
-            chains[layer] = _folded(layer, norm)
-            chains[norm] = Chain()
-    return replace_layers(known, chains)
+            chains[layer], chains[norm] = _joined(layer, norm), Chain()
+            changed.update(chains[layer].layers)
+    return replace_layers(model, chains), changed
 
 
 def _foldable(
@@ -114,7 +123,7 @@ def _kernel(layer: keras.layers.Layer, rank: int) -> tuple[keras.Variable, tuple
     return None
 
 
-def _folded(layer: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> Chain:
+def _joined(layer: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> Chain:
     size = norm.moving_mean.shape[0]
     gamma = host_array(norm.gamma.value) if norm.scale else np.ones(size, "float32")
     beta = host_array(norm.beta.value) if norm.center else np.zeros(size, "float32")

@@ -1,4 +1,5 @@
-"""State that pruning adds to a layer: masks, the pruning step, and scores that updates add up.
+"""State that pruning adds to a layer: masks, the pruning step, scores that updates add up, and what
+roundings keep.
 
 What is to last are variables, so that whatever keeps or restores weights (files, checkpoints, early
 stopping, the training state of JAX) takes it along.
@@ -6,13 +7,15 @@ stopping, the training state of JAX) takes it along.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
 from tfprune.sparsity.selection import Scores
 from tfprune.support.arrays import host_array
-from tfprune.support.tensors import Tensor
+from tfprune.support.tensors import OfTensor, Tensor
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
 
@@ -106,6 +109,44 @@ def add_past_scores(layer: keras.layers.Layer, weight: keras.Variable, index: in
     setattr(layer, f"scores_{index}", values)
     setattr(layer, f"scores_known_{index}", known)
     return PastScores(values, known)
+
+
+@runtime_checkable
+class StatefulRounding(Protocol):
+    """What a rounding is that keeps something of its weight, saved with the layer."""
+
+    def build(self, add: Callable[..., keras.Variable]) -> None:
+        """Add its variables, once.
+
+        Args:
+            add: (name, shape, dtype, initializer="zeros", trainable=False) -> variable.
+        """
+
+
+def add_rounding_state(
+    layer: keras.layers.Layer, roundings: Mapping[int, OfTensor | None]
+) -> list[keras.Variable]:
+    """Add what the roundings of a layer's weights keep.
+
+    Args:
+        layer: that gets the variables.
+        roundings: index of a weight -> its rounding, which may be a `StatefulRounding`.
+    """
+    added: list[keras.Variable] = []
+
+    def add(index: int, name: str, **options: object) -> keras.Variable:
+        name = f"{name}_{index}"
+        variable = layer.add_weight(
+            name=name, **{"initializer": "zeros", "trainable": False, "autocast": False, **options}
+        )
+        setattr(layer, name, variable)
+        added.append(variable)
+        return variable
+
+    for index, rounding in roundings.items():
+        if isinstance(rounding, StatefulRounding):
+            rounding.build(partial(add, index))
+    return added
 
 
 def load_added(

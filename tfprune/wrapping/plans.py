@@ -17,8 +17,8 @@ Value = TypeVar("Value")
 class Quantizer(Protocol):
     """What gives each weight the rounding that training imitates."""
 
-    def assign(self, layer: keras.layers.Layer) -> Sequence[OfTensor]:
-        """Return the rounding of each prunable weight of a layer."""
+    def assign(self, layer: keras.layers.Layer) -> Sequence[OfTensor | None]:
+        """Return the rounding of each prunable weight of a layer, None for nothing."""
 
 
 @dataclasses.dataclass(frozen=True)

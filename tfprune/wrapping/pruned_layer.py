@@ -30,6 +30,7 @@ from tfprune.wrapping.added_state import (
     ModelNotice,
     add_mask,
     add_past_scores,
+    add_rounding_state,
     add_step,
     load_added,
 )
@@ -113,6 +114,7 @@ class PrunedLayer(keras.layers.Wrapper):
         self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
+        self._rounding_state: list[keras.Variable] = []
         self._has_updater = False
         self.notice: ModelNotice | None = None  # shared by the layers of a model
         self.supports_masking = True  # the wrapped layer warns if it does not
@@ -160,9 +162,11 @@ class PrunedLayer(keras.layers.Wrapper):
             )
             for index, plan in plans.items()
         )
+        self._rounding_state = add_rounding_state(self, {i: p.rounding for i, p in plans.items()})
         self._table = lookup_table(self.layer, self.pruned)
         refuse_transforms(self.layer)
-        self._guard_weights()
+        for own in self.pruned:
+            guard(own.weight, self)
 
     def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
         weight = plan.weight
@@ -179,7 +183,7 @@ class PrunedLayer(keras.layers.Wrapper):
         masks = [own.mask for own in self.pruned]
         past = [own.past for own in self.pruned if own.past is not None]
         scores = [variable for kept in past for variable in (kept.values, kept.known)]
-        return [*masks, self.pruning_step, *scores] if masks else []
+        return [*masks, self.pruning_step, *scores, *self._rounding_state] if masks else []
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -214,9 +218,6 @@ class PrunedLayer(keras.layers.Wrapper):
     @has_updater.setter
     def has_updater(self, value: bool) -> None:
         self._has_updater = value
-        self._guard_weights()
-
-    def _guard_weights(self) -> None:
         for own in self.pruned:
             guard(own.weight, self)
 
@@ -229,7 +230,8 @@ class PrunedLayer(keras.layers.Wrapper):
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
         """Load masks and step; where no update is left, weights may be trained without them."""
         first = [*(own.mask for own in self.pruned), self.pruning_step]
-        if not load_added(store, first, [own.past for own in self.pruned if own.past]):
+        past = [own.past for own in self.pruned if own.past]
+        if self._rounding_state or not load_added(store, first, past):
             super().load_own_variables(store)  # says what does not fit
         step = int(host_array(self.pruning_step.value))
         if all(own.schedule.next_update(step) is None for own in self.pruned):

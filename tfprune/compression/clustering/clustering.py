@@ -1,0 +1,197 @@
+"""cluster: from a model to one whose kernels have a few values each, which training moves."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
+
+import keras
+import numpy as np
+
+from tfprune.calibration.source import EvidenceOptions
+from tfprune.calibration.weight_scores import scores_of_weights
+from tfprune.compression.clustering.levels import STARTS, Start
+from tfprune.compression.clustering.shared import Shared, share
+from tfprune.compression.clustering.sharing import (
+    Gradient,
+    LevelsOfWeight,
+    SharedValues,
+    require_levels,
+)
+from tfprune.compression.finished_models import finished
+from tfprune.compression.folding import folded
+from tfprune.compression.quantization import channel_axes
+from tfprune.keras_graph.rebuilding import outer_layers
+from tfprune.keras_graph.sublayers import is_graph
+from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.pruning.saving import wrap_by_recipe
+from tfprune.scorers import fisher
+from tfprune.scorers.protocol import Arrays, Evidence
+from tfprune.sparsity.rules import parse_rules
+from tfprune.sparsity.schedules import OneShot
+from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.configurable import Config
+from tfprune.support.tensors import Data, Loss
+from tfprune.support.validation import require_flag, require_one_of, require_seed
+from tfprune.wrapping.plans import joined
+from tfprune.wrapping.pruned_layer import PrunedLayer
+
+Per = Literal["weight", "channel"]
+
+
+def cluster(
+    model: keras.Model,
+    levels: int = 16,
+    *,
+    per: Per | None = None,
+    init: Start = "exact",
+    preserve_zeros: bool = True,
+    gradient: Gradient = "sum",
+    rules: Sequence[tuple[str, int | None]] | None = None,
+    data: Data | None = None,
+    loss: Loss = None,
+    examples: int | None = 1000,
+    seed: int = 0,
+) -> keras.Model:
+    """Return a copy of the model in which each kernel has at most `levels` different values.
+
+    The values are those of k-means. Compile the copy, fine-tune it with a small learning rate, and
+    call `tfprune.strip_pruning`: the plain model has no more values in a kernel, which compress to
+    log2(levels) bits a weight or less.
+
+    Batch normalizations are folded into the layers before them first (`tfprune.fold_batch_norm`),
+    as runtimes do, which would give each channel its own multiple of the values.
+
+    Args:
+        model: built model, which is not changed. One that has been pruned to the end keeps its
+            zeros; so does a plain one.
+        levels: of a kernel, zero among them if it has zeros; integer in [2, 256].
+        per: whether the "weight" has these levels, or each output "channel" of it levels of its
+            own. By default, channels for kernels into which a batch normalization was folded, the
+            weight for all others.
+        init: "exact" is the best clustering by squared error, "fisher" the best by squared error
+            times the Fisher information of each weight, which needs `data` and a loss; "linear",
+            "density" and "kmeans++" start Lloyd's iterations from even steps between the extremes,
+            even shares of the weights, and random weights far apart.
+        preserve_zeros: keep zeros out of the clusters, and zero in training.
+        gradient: of a level, the "sum" (of the paper) or the "mean" of those of its weights.
+        rules: list of (regex, levels), as in `tfprune.prune`; None leaves a weight as it is.
+        data: examples with targets, for "fisher" alone, as in `tfprune.one_shot`.
+        loss: as in `keras.Model.compile`; that of the model by default.
+        examples: most examples used for "fisher"; None uses all.
+        seed: of "kmeans++" and of the choice of examples.
+
+    Returns:
+        A model of `PrunedLayer`s, not compiled, which needs no callback in `fit`. Optimizers that
+        treat each entry by its gradient (SGD, Adam, RMSprop) move all weights of a level together.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if one is out of range, `data` is missing or useless, a rule matches nothing, or
+            the model is not built, is quantization-aware or clustered already, is not pruned to the
+            end, has no weight that can be clustered, or cannot be copied.
+
+    Example:
+        >>> import tfprune
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, use_bias=False)])
+        >>> model.set_weights([np.array([[1.0], [1.5], [0.0], [-3.0]])])
+        >>> plain = tfprune.strip_pruning(cluster(model, 3))
+        >>> plain.get_weights()[0].ravel().tolist()
+        [1.25, 1.25, 0.0, -3.0]
+    """
+    require_levels("levels", levels)
+    require_one_of("init", init, STARTS)
+    require_one_of("gradient", gradient, ("sum", "mean"))
+    if per is not None:
+        require_one_of("per", per, ("weight", "channel"))
+    require_flag("preserve_zeros", preserve_zeros)
+    require_seed("seed", seed)
+    options = EvidenceOptions(data, loss, examples, verbose=False)
+    if (init == "fisher") != (data is not None):
+        raise ValueError(
+            "`data` must be given for init='fisher', and only then. "
+            f"Received: init={init!r}, data={'None' if data is None else type(data).__name__}."
+        )
+    plain, by_channel = _folded(finished(model, "its weights are clustered"))
+    asked = _asked(plain, levels, rules)
+    importance: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
+    if init == "fisher":
+        known = [w for w in prunable_weights(plain) if w.trainable and asked[w]]
+        importance = scores_of_weights(plain, known, FisherInformation(), options, seed, model)
+    recipe: list[Config | None] = []
+    chosen: list[list[Shared | None]] = []
+    for layer in outer_layers(plain):
+        channels = per == "channel" or (per is None and layer in by_channel)
+        shared: list[Shared | None] = []
+        for part, weight in owned_weights(layer):
+            axes = channel_axes(part, weight) if channels else ()
+            count, value = asked[weight], host_array(weight.value)
+            found = partial(share, value, axes=axes, preserve_zeros=preserve_zeros)
+            own = importance.get(weight)
+            done = found(count, start=init, importance=own, seed=seed) if count else None
+            shared.append(done)
+        chosen.append(shared)
+        recipe.append(_options(shared, gradient) if any(shared) else None)
+    copy = wrap_by_recipe(plain, recipe)
+    for layer, shared in zip(outer_layers(copy), chosen, strict=True):
+        if any(shared):
+            _fill(layer, [own for own in shared if own])
+    return copy
+
+
+@dataclasses.dataclass(frozen=True)
+class FisherInformation:
+    """Scores each weight by the diagonal of the empirical Fisher information."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+
+    def __call__(self, weights: Arrays, evidence: Evidence) -> Arrays:
+        return fisher.diagonal(weights, evidence)
+
+
+def _folded(model: keras.Model) -> tuple[keras.Model, set[keras.layers.Layer]]:
+    return folded(model) if is_graph(model) else (model, set())
+
+
+def _asked(
+    model: keras.Model, levels: int, rules: object
+) -> ByIdentity[keras.Variable, int | None]:
+    """Return the levels of each prunable weight, None to leave it as it is."""
+    prunable = prunable_weights(model)
+    known = each_once(prunable)
+    paths = [weight.path for weight in prunable]
+    others = [weight.path for weight in model.weights if weight not in known]
+    parsed = parse_rules(rules, paths, others, require_levels)
+    asked: ByIdentity[keras.Variable, int | None] = ByIdentity()
+    for weight in prunable:
+        rule = next((rule for rule in parsed if rule.matches(weight.path)), None)
+        asked[weight] = rule.value if rule else levels
+    if not any(asked.values()):
+        raise ValueError(
+            f"Model '{model.name}' has no weight that can be clustered, or rules leave every one "
+            f"as it is. Received: rules={rules!r}."
+        )
+    return asked
+
+
+def _options(shared: Sequence[Shared | None], gradient: Gradient) -> Config:
+    """Return the arguments of the wrapper of a layer."""
+    schedules = [OneShot(1.0 - own.mask.mean().item()) if own else None for own in shared]
+    levels = tuple(own.levels if own else None for own in shared)
+    channels = tuple(own.axes if own else () for own in shared)
+    return {
+        "schedule": joined(schedules),
+        "quantizer": SharedValues(levels, channels, gradient),
+    }
+
+
+def _fill(layer: PrunedLayer, shared: list[Shared]) -> None:
+    """Give the weights of a wrapped layer their values, masks and levels."""
+    for own, found in zip(layer.pruned, shared, strict=True):
+        assert isinstance(own.rounding, LevelsOfWeight)
+        own.weight.assign(found.values)
+        own.mask.assign(found.mask)
+        own.rounding.index.assign(found.index)
+    layer.pruning_step.assign(0)
+    layer.has_updater = True

@@ -1,0 +1,135 @@
+"""The forward pass of shared weights, and what remembers which weights share one value.
+
+Let a(q) be the level of weight q and n_c the number of weights of level c. The layer computes with
+the mean of each level's weights, and every one of them gets the gradient of the level:
+
+    Q(w)_q = 1/n_c sum over a(r) = c of w_r      dL/dw_q = sum over a(r) = c of dL/dQ_r,  c = a(q)
+
+All weights of a level start at one value and get one gradient, so that they stay at one value:
+training moves the level itself, by any optimizer that treats every entry by its gradient alone.
+
+Source: Han, Mao & Dally, "Deep Compression", ICLR 2016 (arXiv 1510.00149), section 3.3.
+
+Deviations: levels live in the weights, not in a table, so that the optimizer keeps its state for
+every weight. An optimizer that looks at whole tensors (Muon, gradient norms) may part the weights
+of a level, which then count by their mean.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.support.configurable import Configurable
+from tfprune.support.tensors import OfTensor, Tensor
+from tfprune.support.validation import require_integer, require_one_of
+
+Gradient = Literal["sum", "mean"]
+MOST_LEVELS = 256
+
+
+@keras.saving.register_keras_serializable("tfprune")
+@dataclasses.dataclass(frozen=True)
+class SharedValues(Configurable):
+    """Lets weights of one level share their value; the `quantizer` of a `PrunedLayer`.
+
+    Which of them do is part of the layer's state; at first, all of a channel share one.
+
+    Args:
+        levels: of each prunable weight of the layer, or of each of its channels, in [2, 256]; None
+            for a weight that is left as it is.
+        channels: axes of each weight along which every entry has levels of its own.
+        gradient: of a level, the "sum" or the "mean" of the gradients of its weights.
+
+    Example:
+        >>> layer = keras.layers.Dense(2)
+        >>> layer.build((None, 3))
+        >>> [type(rounding).__name__ for rounding in SharedValues((4,), ((),)).assign(layer)]
+        ['LevelsOfWeight']
+    """
+
+    levels: tuple[int | None, ...]
+    channels: tuple[tuple[int, ...], ...]
+    gradient: Gradient = "sum"
+
+    def __post_init__(self) -> None:
+        for count in self.levels:
+            if count is not None:
+                require_levels("levels", count)
+        object.__setattr__(self, "levels", tuple(self.levels))  # configs have lists
+        object.__setattr__(self, "channels", tuple(map(tuple, self.channels)))
+        require_one_of("gradient", self.gradient, ("sum", "mean"))
+
+    def assign(self, layer: keras.layers.Layer) -> list[OfTensor | None]:
+        """Return the rounding of each prunable weight of a layer, None for one that has none."""
+        weights = prunable_weights(layer)
+        return [
+            LevelsOfWeight(tuple(weight.shape), count, axes, self.gradient) if count else None
+            for weight, count, axes in zip(weights, self.levels, self.channels, strict=True)
+        ]
+
+
+class LevelsOfWeight:
+    """The rounding of one weight, with the level of each of its entries.
+
+    Args:
+        shape: of the weight.
+        levels: at most so many values, in each channel.
+        channels: axes along which every entry has levels of its own.
+        gradient: as in `SharedValues`.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], levels: int, channels: tuple[int, ...], gradient: Gradient
+    ):
+        self.shape = shape
+        self.levels = levels
+        self.gradient = gradient
+        self._offsets, self._segments = _channel_offsets(shape, channels, levels + 1)
+
+    def build(self, add: Callable[..., keras.Variable]) -> None:
+        """Add the level of each entry: an integer in [0, levels), `levels` for those at zero."""
+        dtype = "uint8" if self.levels < MOST_LEVELS else "uint16"
+        self.index = add("level", shape=self.shape, dtype=dtype)
+
+    def __call__(self, value: Tensor) -> Tensor:
+        segment = ops.cast(self.index.value, "int32") + self._offsets
+        flat = ops.reshape(segment, (-1,))
+        total = partial(ops.segment_sum, segment_ids=flat, num_segments=self._segments)
+        exact = ops.reshape(ops.cast(value, "float32"), (-1,))
+        sums, counts = total(exact), ops.maximum(total(ops.ones_like(exact)), 1.0)
+        means = ops.take(sums / counts, segment)
+        if self.gradient == "sum":
+            shared = ops.take(sums, segment)
+            means = shared + ops.stop_gradient(means - shared)
+        return ops.cast(ops.where(self.index.value == self.levels, 0.0, means), value.dtype)
+
+
+def require_levels(name: str, value: object) -> int:
+    """Return the argument if it is an integer in [2, 256].
+
+    Example:
+        >>> require_levels("levels", 1)
+        Traceback (most recent call last):
+        ValueError: `levels` must be >= 2. Received: levels=1.
+    """
+    count = require_integer(name, value, minimum=2)
+    if count > MOST_LEVELS:
+        raise ValueError(f"`{name}` must be in [2, {MOST_LEVELS}]. Received: {name}={value!r}.")
+    return count
+
+
+def _channel_offsets(
+    shape: tuple[int, ...], channels: tuple[int, ...], levels: int
+) -> tuple[np.ndarray, int]:
+    """Return what is added to the level of each entry to number it among all channels, and how
+    many numbers there are."""
+    sizes = [size if axis in channels else 1 for axis, size in enumerate(shape)]
+    numbers = np.arange(math.prod(sizes), dtype="int32").reshape(sizes) * levels
+    return numbers.astype("int32"), math.prod(sizes) * levels
