@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfprune.calibration.batch_norm import refresh_batch_norm
     from tfprune.compression.clustering.clustering import cluster
     from tfprune.compression.distillation import distill
+    from tfprune.compression.few_values.transforming import binarize, ternarize
     from tfprune.compression.folding import fold_batch_norm
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
@@ -56,6 +57,7 @@ __all__ = [
     "StageResult",
     "Unstructured",
     "UpdatePruningStep",
+    "binarize",
     "channels",
     "cluster",
     "compat",
@@ -77,6 +79,7 @@ __all__ = [
     "strip_pruning",
     "structures",
     "structures_for",
+    "ternarize",
 ]
 
 # Module -> what is public of it; the same as above, where type checkers and editors look.
@@ -84,6 +87,7 @@ _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
     "compression.clustering.clustering": ["cluster"],
     "compression.distillation": ["distill"],
+    "compression.few_values.transforming": ["binarize", "ternarize"],
     "compression.folding": ["fold_batch_norm"],
     "compression.quantization": ["quantize_aware"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],

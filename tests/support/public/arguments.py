@@ -131,6 +131,8 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.ChannelPlan.to_html.path": os.path.join(world.folder, "plan.html"),
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
+        "binarize.rules": [("out", True)],
+        "ternarize.rules": [("out", True)],
         "one_shot.data": None,
         "one_shot.scorer": "magnitude",
         "sensitivity.data": (world.x, world.y),

@@ -1,0 +1,1 @@
+"""Binary and ternary weights: one or two bits each."""
