@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tfprune.compression.distillation import distill
     from tfprune.compression.few_values.transforming import binarize, ternarize
     from tfprune.compression.folding import fold_batch_norm
+    from tfprune.compression.low_rank.factorizing import factorize
+    from tfprune.compression.low_rank.report import FactorizationReport, LayerFactors
     from tfprune.compression.quantization import quantize_aware
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
@@ -43,7 +45,9 @@ __all__ = [
     "Block",
     "Channel",
     "ConstantSparsity",
+    "FactorizationReport",
     "FromFunction",
+    "LayerFactors",
     "NofM",
     "OneShot",
     "OneShotReport",
@@ -64,6 +68,7 @@ __all__ = [
     "distill",
     "distributions",
     "export",
+    "factorize",
     "fold_batch_norm",
     "masks",
     "one_shot",
@@ -89,6 +94,8 @@ _NAMES = {
     "compression.distillation": ["distill"],
     "compression.few_values.transforming": ["binarize", "ternarize"],
     "compression.folding": ["fold_batch_norm"],
+    "compression.low_rank.factorizing": ["factorize"],
+    "compression.low_rank.report": ["FactorizationReport", "LayerFactors"],
     "compression.quantization": ["quantize_aware"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["UpdatePruningStep"],

@@ -133,6 +133,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.plan.sparsity": 0.25,
         "binarize.rules": [("out", True)],
         "ternarize.rules": [("out", True)],
+        "factorize.rank": 1,
         "one_shot.data": None,
         "one_shot.scorer": "magnitude",
         "sensitivity.data": (world.x, world.y),
