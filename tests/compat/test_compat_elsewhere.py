@@ -25,7 +25,6 @@ class Unknown(keras.layers.Layer):
     ("name", "instead"),
     [
         ("quantization", "quantize_aware"),
-        ("clustering", "no weight clustering"),
         ("experimental", "no experimental"),
     ],
 )

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import tfprune
 from tfprune.compression.few_values.binary import scaled_signs, signs
-from tfprune.compression.few_values.ternary import ternary
+from tfprune.compression.few_values.ternary_networks import ternary
 from tfprune.compression.few_values.trained_ternary import TrainedTernary
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

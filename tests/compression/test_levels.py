@@ -42,7 +42,7 @@ def _error(values, count, start, **options):
     return np.mean((values - found[0][index[0]]) ** 2)
 
 
-@pytest.mark.parametrize("start", ["linear", "density", "kmeans++"])
+@pytest.mark.parametrize("start", ["linear", "density", "kmeans++", "random"])
 def test_no_start_of_lloyd_is_better_than_the_exact_solution(start):
     values = np.random.default_rng(0).standard_t(3, size=500)
     assert _error(values, 8, "exact") <= _error(values, 8, start) < 1.0

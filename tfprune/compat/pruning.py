@@ -72,7 +72,7 @@ def prune_low_magnitude(
             f"Received: pruning_policy={pruning_policy!r}."
         )
     is_layer = isinstance(to_prune, keras.layers.Layer) and not isinstance(to_prune, keras.Model)
-    _require_known_keywords(kwargs, _LAYER_OPTIONS if is_layer else ())
+    require_known_keywords("prune_low_magnitude", kwargs, _LAYER_OPTIONS if is_layer else ())
     if isinstance(to_prune, list):
         return _prune_list(to_prune, schedule, structure, pruning_policy)
     if is_layer:
@@ -142,12 +142,19 @@ def _pair(name: str, value: object) -> tuple[int, int]:
     return first, second
 
 
-def _require_known_keywords(kwargs: dict[str, object], known: Sequence[str]) -> None:
+def require_known_keywords(function: str, kwargs: dict[str, object], known: Sequence[str]) -> None:
+    """Raise TypeError for a keyword that a function does not have.
+
+    Args:
+        function: name of the function.
+        kwargs: what it was called with.
+        known: what it takes.
+    """
     for name in kwargs:
         if name not in known:
             also = f" (a layer may have {', '.join(known)})" if known else ""
             raise TypeError(
-                f"`prune_low_magnitude` has no argument {name!r}{also}. "
+                f"`{function}` has no argument {name!r}{also}. "
                 f"Received: {name}={kwargs[name]!r}."
             )
 

@@ -31,11 +31,13 @@ Names, signatures and defaults are the same. What differs, because there it is w
   with begin_step equal to end_step or initial above final sparsity, `block_size` together with
   `sparsity_m_by_n`.
 - A `pruning_policy` also decides about single layers and lists of layers.
+- Clustering finds the values by k-means from the same starts, to convergence; there, the starts are
+  the values. Values live in the weights, so that there is no `cluster_centroids` variable.
 """
 
 from typing import Any
 
-from tfprune.compat.tfmot import sparsity
+from tfprune.compat.tfmot import clustering, sparsity
 from tfprune.compat.tfmot.sparsity.keras import (
     ConstantSparsity,
     PolynomialDecay,
@@ -55,7 +57,6 @@ __version__ = "0.8.1"  # whose names these are
 _ELSEWHERE = {
     "quantization": "tfprune.quantize_aware(model) trains with rounded weights, and "
     "tfprune.export.to_tflite(model, path, quantize='int8') writes integer files",
-    "clustering": "tfprune has no weight clustering",
     "experimental": "tfprune has no experimental combinations",
 }
 
@@ -68,6 +69,7 @@ __all__ = [
     "PruningSchedule",
     "PruningSummaries",
     "UpdatePruningStep",
+    "clustering",
     "prune_low_magnitude",
     "prune_scope",
     "sparsity",

@@ -1,8 +1,7 @@
 """cluster: from a model to one whose kernels have a few values each, which training moves."""
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import keras
@@ -72,15 +71,15 @@ def cluster(
             weight for all others.
         init: "exact" is the best clustering by squared error, "fisher" the best by squared error
             times the Fisher information of each weight, which needs `data` and a loss; "linear",
-            "density" and "kmeans++" start Lloyd's iterations from even steps between the extremes,
-            even shares of the weights, and random weights far apart.
+            "random", "density" and "kmeans++" start Lloyd's iterations from even or random steps
+            between the extremes, even shares of the weights, and random weights far apart.
         preserve_zeros: keep zeros out of the clusters, and zero in training.
         gradient: of a level, the "sum" (of the paper) or the "mean" of those of its weights.
         rules: list of (regex, levels), as in `tfprune.prune`; None leaves a weight as it is.
         data: examples with targets, for "fisher" alone, as in `tfprune.one_shot`.
         loss: as in `keras.Model.compile`; that of the model by default.
         examples: most examples used for "fisher"; None uses all.
-        seed: of "kmeans++" and of the choice of examples.
+        seed: of "kmeans++", "random" and of the choice of examples.
 
     Returns:
         A model of `PrunedLayer`s, not compiled, which needs no callback in `fit`. Optimizers that
@@ -119,25 +118,67 @@ def cluster(
     if init == "fisher":
         known = [w for w in prunable_weights(plain) if w.trainable and asked[w]]
         importance = scores_of_weights(plain, known, FisherInformation(), options, seed, model)
+    channels = set(outer_layers(plain)) if per == "channel" else by_channel
+    how = How(init, preserve_zeros, gradient, importance, seed)
+    return with_shared_values(plain, asked, set() if per == "weight" else channels, how)
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How values are chosen and trained: options of `cluster`, and the importance of weights."""
+
+    start: Start
+    preserve_zeros: bool
+    gradient: Gradient = "sum"
+    importance: ByIdentity[keras.Variable, np.ndarray] = dataclasses.field(
+        default_factory=ByIdentity
+    )
+    seed: int = 0
+
+
+def with_shared_values(
+    model: keras.Model,
+    levels: Mapping[keras.Variable, int | None],
+    by_channel: Collection[keras.layers.Layer],
+    how: How,
+) -> keras.Model:
+    """Return a copy of a plain model with a few values in its weights.
+
+    Args:
+        model: built, without `PrunedLayer`s.
+        levels: of each of its prunable weights; None leaves it as it is.
+        by_channel: layers in which each output channel has levels of its own.
+        how: values are chosen and trained.
+    """
     recipe: list[Config | None] = []
-    chosen: list[list[Shared | None]] = []
-    for layer in outer_layers(plain):
-        channels = per == "channel" or (per is None and layer in by_channel)
-        shared: list[Shared | None] = []
-        for part, weight in owned_weights(layer):
-            axes = channel_axes(part, weight) if channels else ()
-            count, value = asked[weight], host_array(weight.value)
-            found = partial(share, value, axes=axes, preserve_zeros=preserve_zeros)
-            own = importance.get(weight)
-            done = found(count, start=init, importance=own, seed=seed) if count else None
-            shared.append(done)
-        chosen.append(shared)
-        recipe.append(_options(shared, gradient) if any(shared) else None)
-    copy = wrap_by_recipe(plain, recipe)
-    for layer, shared in zip(outer_layers(copy), chosen, strict=True):
-        if any(shared):
-            _fill(layer, [own for own in shared if own])
+    chosen: list[list[Shared]] = []
+    for layer in outer_layers(model):
+        shared = [
+            _share(part, weight, count, layer in by_channel, how) if count else None
+            for part, weight in owned_weights(layer)
+            for count in (levels[weight],)
+        ]
+        chosen.append([own for own in shared if own])
+        recipe.append(_options(shared, how.gradient) if any(shared) else None)
+    copy = wrap_by_recipe(model, recipe)
+    for layer, found in zip(outer_layers(copy), chosen, strict=True):
+        if found:
+            _fill(layer, found)
     return copy
+
+
+def _share(
+    part: keras.layers.Layer, weight: keras.Variable, count: int, by_channel: bool, how: How
+) -> Shared:
+    return share(
+        host_array(weight.value),
+        count,
+        axes=channel_axes(part, weight) if by_channel else (),
+        preserve_zeros=how.preserve_zeros,
+        start=how.start,
+        importance=how.importance.get(weight),
+        seed=how.seed,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,9 @@ With h = 1 this is the error of the weights; with h the diagonal of the Fisher i
 to second order, twice the rise of the loss ("sensitive" k-means).
 
 Sources: Han, Mao & Dally, "Deep Compression", ICLR 2016 (arXiv 1510.00149), section 3, for the
-starts "linear" and "density"; Arthur & Vassilvitskii, "k-means++", SODA 2007; Choi, El-Khamy & Lee,
-"Towards the Limit of Network Quantization", ICLR 2017 (arXiv 1612.01543), section 3.2, for h.
+starts "linear", "density" and "random"; Arthur & Vassilvitskii, "k-means++", SODA 2007; Choi,
+El-Khamy & Lee, "Towards the Limit of Network Quantization", ICLR 2017 (arXiv 1612.01543), section
+3.2, for h.
 
 Deviations: "exact" is the best solution there is (`optimal`) where levels times numbers are at most
 2^22; of more numbers, as many bins of equal counts are clustered exactly, and Lloyd's iterations go
@@ -22,7 +23,7 @@ import numpy as np
 
 from tfprune.compression.clustering.optimal import best_intervals
 
-Start = Literal["exact", "linear", "density", "kmeans++", "fisher"]
+Start = Literal["exact", "linear", "density", "kmeans++", "random", "fisher"]
 STARTS: tuple[Start, ...] = get_args(Start)
 _EXACT = 2**22  # levels times numbers
 _ITERATIONS = 100
@@ -145,6 +146,10 @@ def _density(x: np.ndarray, mass: np.ndarray, count: int, seed: int) -> np.ndarr
     return np.interp((np.arange(count) + 0.5) / count, share, x)
 
 
+def _random(x: np.ndarray, mass: np.ndarray, count: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).uniform(x[0], x[-1], count))
+
+
 def _plus_plus(x: np.ndarray, mass: np.ndarray, count: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed)
     chosen: list[float] = []
@@ -159,4 +164,4 @@ def _plus_plus(x: np.ndarray, mass: np.ndarray, count: int, seed: int) -> np.nda
     return np.sort(chosen)
 
 
-_STARTS = {"linear": _linear, "density": _density, "kmeans++": _plus_plus}
+_STARTS = {"linear": _linear, "density": _density, "kmeans++": _plus_plus, "random": _random}

@@ -25,7 +25,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.compression.clustering.levels import Start
+from tfprune.compression.clustering.shared import share
+from tfprune.compression.quantization import channel_axes
+from tfprune.layer_classes.prunable import owned_weights
+from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Configurable
 from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.support.validation import require_integer, require_one_of
@@ -43,9 +47,13 @@ class SharedValues(Configurable):
 
     Args:
         levels: of each prunable weight of the layer, or of each of its channels, in [2, 256]; None
-            for a weight that is left as it is.
-        channels: axes of each weight along which every entry has levels of its own.
+            for a weight that is left as it is. One number is that of all weights.
+        channels: axes of each weight along which every entry has levels of its own; or for all
+            weights True, for their output channels, or False, for none.
         gradient: of a level, the "sum" or the "mean" of the gradients of its weights.
+        start: cluster the values that a layer has when it is wrapped, from these levels (see
+            `tfprune.cluster`); None leaves that to whoever wraps it.
+        preserve_zeros: in that, keep zeros out of the clusters.
 
     Example:
         >>> layer = keras.layers.Dense(2)
@@ -54,25 +62,45 @@ class SharedValues(Configurable):
         ['LevelsOfWeight']
     """
 
-    levels: tuple[int | None, ...]
-    channels: tuple[tuple[int, ...], ...]
+    levels: int | tuple[int | None, ...]
+    channels: bool | tuple[tuple[int, ...], ...]
     gradient: Gradient = "sum"
+    start: Start | None = None
+    preserve_zeros: bool = True
 
     def __post_init__(self) -> None:
-        for count in self.levels:
+        if isinstance(self.levels, list | tuple):  # configs have lists
+            object.__setattr__(self, "levels", tuple(self.levels))
+        if isinstance(self.channels, list | tuple):
+            object.__setattr__(self, "channels", tuple(map(tuple, self.channels)))
+        for count in self.levels if isinstance(self.levels, tuple) else (self.levels,):
             if count is not None:
                 require_levels("levels", count)
-        object.__setattr__(self, "levels", tuple(self.levels))  # configs have lists
-        object.__setattr__(self, "channels", tuple(map(tuple, self.channels)))
         require_one_of("gradient", self.gradient, ("sum", "mean"))
 
     def assign(self, layer: keras.layers.Layer) -> list[OfTensor | None]:
         """Return the rounding of each prunable weight of a layer, None for one that has none."""
-        weights = prunable_weights(layer)
+        owned = owned_weights(layer)
+        levels, channels = self.levels, self.channels
+        counts = levels if isinstance(levels, tuple) else (levels,) * len(owned)
+        if not isinstance(channels, tuple):
+            channels = tuple(channel_axes(*own) if channels else () for own in owned)
         return [
-            LevelsOfWeight(tuple(weight.shape), count, axes, self.gradient) if count else None
-            for weight, count, axes in zip(weights, self.levels, self.channels, strict=True)
+            self._rounding(weight, count, axes) if count else None
+            for (_, weight), count, axes in zip(owned, counts, channels, strict=True)
         ]
+
+    def _rounding(
+        self, weight: keras.Variable, count: int, axes: tuple[int, ...]
+    ) -> "LevelsOfWeight":
+        first = None
+        if self.start is not None:
+            zeros = self.preserve_zeros
+            value = host_array(weight.value)
+            found = share(value, count, axes=axes, preserve_zeros=zeros, start=self.start)
+            weight.assign(found.values)
+            first = found.index
+        return LevelsOfWeight(tuple(weight.shape), count, axes, self.gradient, first)
 
 
 class LevelsOfWeight:
@@ -83,11 +111,18 @@ class LevelsOfWeight:
         levels: at most so many values, in each channel.
         channels: axes along which every entry has levels of its own.
         gradient: as in `SharedValues`.
+        first: level of each entry at first; all share one by default.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], levels: int, channels: tuple[int, ...], gradient: Gradient
+        self,
+        shape: tuple[int, ...],
+        levels: int,
+        channels: tuple[int, ...],
+        gradient: Gradient,
+        first: np.ndarray | None = None,
     ):
+        self._first = first
         self.shape = shape
         self.levels = levels
         self.gradient = gradient
@@ -97,6 +132,8 @@ class LevelsOfWeight:
         """Add the level of each entry: an integer in [0, levels), `levels` for those at zero."""
         dtype = "uint8" if self.levels < MOST_LEVELS else "uint16"
         self.index = add("level", shape=self.shape, dtype=dtype)
+        if self._first is not None:
+            self.index.assign(self._first)
 
     def __call__(self, value: Tensor) -> Tensor:
         segment = ops.cast(self.index.value, "int32") + self._offsets

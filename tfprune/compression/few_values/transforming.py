@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.compression.few_values.binary import scaled_signs, signs
-from tfprune.compression.few_values.ternary import ternary
+from tfprune.compression.few_values.ternary_networks import ternary
 from tfprune.compression.few_values.trained_ternary import TrainedTernary
 from tfprune.compression.finished_models import finished
 from tfprune.compression.quantization import channel_axes

@@ -1,0 +1,5 @@
+"""The `clustering` namespace of tensorflow-model-optimization."""
+
+from tfprune.compat.tfmot.clustering import keras
+
+__all__ = ["keras"]

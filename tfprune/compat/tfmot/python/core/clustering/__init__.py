@@ -1,0 +1,1 @@
+"""A private path of tensorflow-model-optimization."""

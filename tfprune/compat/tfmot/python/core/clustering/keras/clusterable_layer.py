@@ -1,0 +1,5 @@
+"""The mixin for layers of one's own."""
+
+from tfprune.compat.clustering import ClusterableLayer
+
+__all__ = ["ClusterableLayer"]
