@@ -1,0 +1,1 @@
+"""Deep Compression from end to end: pruned, clustered, entropy-coded, in files that run."""
