@@ -15,6 +15,8 @@ from tfprune.export.file.subgraph import TYPES
 from tfprune.export.file.tables import Quantization
 
 _LEVELS = 127
+_FEW = 64  # values
+_NEAR = 0.03  # of a channel's largest value
 _PARAMETER_BYTES = 12  # a float32 scale and an int64 zero point
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -26,7 +28,7 @@ class Narrowed:
     Attributes:
         values: float32, float16 or int8, in the constant's shape.
         kind: The schema's type where a DEQUANTIZE must give float32, else None.
-        scales: For int8, one scale per output channel.
+        scales: For int8, one scale per output channel, or one for all.
         axis: The axis of the output channels.
         dequantize_version: The version of DEQUANTIZE that reads it.
     """
@@ -54,7 +56,7 @@ class Narrowed:
         parameters: Quantization = schema.QuantizationParametersT()
         parameters.scale = self.scales
         parameters.zeroPoint = np.zeros(self.scales.size, np.int64)
-        parameters.quantizedDimension = axis
+        parameters.quantizedDimension = axis if self.scales.size > 1 else 0
         return parameters
 
 
@@ -79,7 +81,7 @@ def narrow(weight: Weight, quantize: str | None) -> Narrowed:
     if weight.values.dtype != np.float32:
         return unchanged(weight.values)
     if quantize == "int8_weights" and not weight.is_bias:
-        values, scales = int8_channels(weight.values, weight.channel_axis)
+        values, scales = int8_weights(weight.values, weight.channel_axis)
         return Narrowed(values, TYPES.INT8, scales, weight.channel_axis, dequantize_version=5)
     if quantize == "float16":
         largest = np.max(np.abs(weight.values), initial=0.0)
@@ -90,6 +92,38 @@ def narrow(weight: Weight, quantize: str | None) -> Narrowed:
             )
         return Narrowed(weight.values.astype(np.float16), TYPES.FLOAT16, dequantize_version=3)
     return unchanged(weight.values)
+
+
+def int8_weights(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds values to int8: with one scale where they are few, else with one per channel.
+
+    Few values, such as those of clustered weights, stay as few and compress as such. Scales of
+    channels would make as many of them in each channel.
+
+    Args:
+        values: float32, any shape.
+        axis: The axis of the channels.
+
+    Returns:
+        As `int8_channels`; one scale where it keeps values apart and each near to its own.
+
+    Example:
+        >>> int8_weights(np.array([[1.0, -0.5], [0.0, 0.5]], np.float32), 0)[0]
+        array([[127, -64],
+               [  0,  64]], dtype=int8)
+    """
+    few, index = np.unique(values, return_inverse=True)
+    largest = np.abs(few).max(initial=0.0)
+    if 0 < few.size <= _FEW and largest > 0:
+        scale = np.float32(largest / _LEVELS)
+        rounded = np.clip(np.round(few / scale), -_LEVELS, _LEVELS)
+        away = np.abs(rounded * scale - few)[index.reshape(values.shape)]
+        others = tuple(np.delete(np.arange(values.ndim), axis))
+        sizes = np.max(np.abs(values), axis=others)
+        if np.unique(rounded).size == few.size and np.all(away.max(axis=others) <= _NEAR * sizes):
+            found = rounded[index.reshape(values.shape)].astype(np.int8)
+            return found, np.array([scale], np.float32)
+    return int8_channels(values, axis)
 
 
 def int8_channels(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
