@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.arm64 import arm64_table
 from scripts.bench.coverage.tables import coverage, reasons
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
@@ -112,6 +113,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "coverage": _one(coverage, "bench_coverage"),
     "coverage_reasons": _one(reasons, "bench_coverage"),
     "mobilenet": _mobilenet,
+    "arm64": _one(arm64_table.devices, "bench_arm64", left=2),
     "channels_seconds": _one(channels_tables.seconds, "bench_channels"),
     "channels_files": _one(channels_tables.files, "bench_channel_files", left=4),
     "channels_accuracy": _one(channels_tables.accuracy, "structured_resnet20"),
