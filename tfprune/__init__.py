@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tfprune.compression.low_rank.factorizing import factorize
     from tfprune.compression.low_rank.report import FactorizationReport, LayerFactors
     from tfprune.compression.quantization import quantize_aware
+    from tfprune.compression.structured_matrices.restructuring import restructure
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
     from tfprune.pruning.callbacks import UpdatePruningStep
@@ -78,6 +79,7 @@ __all__ = [
     "refresh_batch_norm",
     "register_prunable",
     "report",
+    "restructure",
     "schedules",
     "scorers",
     "sensitivity",
@@ -97,6 +99,7 @@ _NAMES = {
     "compression.low_rank.factorizing": ["factorize"],
     "compression.low_rank.report": ["FactorizationReport", "LayerFactors"],
     "compression.quantization": ["quantize_aware"],
+    "compression.structured_matrices.restructuring": ["restructure"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["UpdatePruningStep"],
     "pruning.one_shot_pruning": ["one_shot"],

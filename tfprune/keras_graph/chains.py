@@ -43,7 +43,7 @@ class Chain:
         """Give the layers, which are built by now, their weights."""
         for layer, values in zip(self.layers, self.weights, strict=True):
             layer.set_weights(list(values))
-            layer.trainable = trainable
+            layer.trainable = layer.trainable and trainable
 
 
 Chains = Mapping[keras.layers.Layer, Chain]

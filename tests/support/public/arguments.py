@@ -132,6 +132,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "binarize.rules": [("out", True)],
+        "restructure.blocks": 1,
         "ternarize.rules": [("out", True)],
         "factorize.rank": 1,
         "one_shot.data": None,

@@ -1,0 +1,1 @@
+"""Structured matrices: kernels of far fewer numbers than entries, as plain Keras layers."""
