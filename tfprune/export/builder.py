@@ -5,7 +5,7 @@ dense ──rewrites──▶ dense, for sparse kernels ──encoding──▶ 
 
 import dataclasses
 
-from tfprune.export import rewrites
+from tfprune.export import rewriting
 from tfprune.export.encode.micro import insertion
 from tfprune.export.encode.sparse import EncodedTensor, encode_model
 from tfprune.export.file import flatbuffer
@@ -15,7 +15,7 @@ from tfprune.export.predict.linting import Coverage, coverage
 from tfprune.targets.target import FLOAT_ARITHMETIC, LINTED, MACHINES, TARGETS, Target
 
 _NO_GAIN = (
-    "The operators are as the converter made them: no convolution would run sparsely by this."
+    "The operators are as the converter made them: nothing would be faster by this."
 )
 _NO_DENSIFY = "Weights are not expanded by DENSIFY, which would switch on XNNPACK's sparse kernels:"
 
@@ -86,13 +86,14 @@ def _build(
 ) -> Built:
     notes: tuple[str, ...] = ()
     if target.sparse_convolutions and quantize in FLOAT_ARITHMETIC:
-        rewritten, done = rewrites.apply(file.model, lower_conv3x3=lower_conv3x3)
-        model, encodings = _encoded(rewritten, target, quantize)
-        covered = _coverage(model, target)
-        if covered.sparse_convolutions and not _defects(model):
-            return Built(flatbuffer.pack(model), encodings, covered, done)
-        if done:
-            notes = (" ".join([_NO_GAIN, *done]),)
+        tried = rewriting.candidates(file.model, target, lower_conv3x3=lower_conv3x3)
+        for rewritten, done in tried:
+            model, encodings = _encoded(rewritten, target, quantize)
+            covered = _coverage(model, target)
+            if covered.sparse_convolutions and not _defects(model):
+                return Built(flatbuffer.pack(model), encodings, covered, done)
+            if done and not notes:
+                notes = (" ".join([_NO_GAIN, *done]),)
     for densify in (True, False):
         model, encodings = _encoded(file.model, target, quantize, densify=densify)
         defects = _defects(model)

@@ -131,7 +131,8 @@ class _Search:
         """Finds the clusters; or says why XNNPACK does not look for them."""
         weights = [int(index) for node in self._nodes for index in node.operator.inputs]
         sources = [self._setting.constants.source(index) for index in weights]
-        if not any(OPERATORS.DENSIFY in steps for _, steps in sources):
+        expanded = self._setting.expanded
+        if not (expanded or any(OPERATORS.DENSIFY in steps for _, steps in sources)):
             return NO_DENSIFY
         if not self._join(Role.EXIT):
             return "no MEAN, SUM or DEPTH_TO_SPACE ends the cluster"

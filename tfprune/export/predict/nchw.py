@@ -63,11 +63,14 @@ class Setting:
         constants: Its constants.
         mixed: Whether an operator may have one constant in float16 and another in float32. In
             WebAssembly (LiteRT.js 2.5.3) that gave wrong outputs, and slowly.
+        expanded: Whether to take it that a DENSIFY expands some weight, as of a model that is yet
+            to be encoded.
     """
 
     subgraph: Subgraph
     constants: Constants
     mixed: bool = True
+    expanded: bool = False
 
     def inputs(self, operator: Operator) -> list[int]:
         """The tensors that XNNPACK reads, weights included."""

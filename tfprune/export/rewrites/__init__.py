@@ -4,21 +4,48 @@ Each computes the same function up to the rounding of float32. The mode and its 
 described in `tfprune.export.lint`; files keep running everywhere else.
 """
 
+import dataclasses
+
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.subgraph import TYPES, Subgraph
 from tfprune.export.file.tables import Model
-from tfprune.export.rewrites import constants, head, lowering, pads, rotate, sweep, tensors, windows
+from tfprune.export.rewrites import constants, head, pads, rotate, sweep, tensors, windows
+from tfprune.export.rewrites.lowered import entry, walk
 
-__all__ = ["apply"]
+__all__ = ["Way", "apply", "ways"]
 
 
-def apply(model: Model, *, lower_conv3x3: bool = False) -> tuple[Model, tuple[str, ...]]:
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way to rewrite a model.
+
+    Attributes:
+        rotated: Whether to rotate it by 180 degrees where that makes padding symmetric.
+        block: Whether, and in which of `lowered.entry.BLOCKS`, the network is taken into the sparse
+            mode operator by operator; None for rewrites of the network as it is.
+        kernels: Whether to express larger and strided convolutions and maxima by sparse 1x1
+            convolutions and shifts. That pays only where the sparse kernels run.
+    """
+
+    rotated: bool = True
+    block: int | None = None
+    kernels: bool = False
+
+
+def ways(lower_conv3x3: bool) -> tuple[Way, ...]:
+    """The ways to try, of which the fastest is best."""
+    blocks = entry.BLOCKS if lower_conv3x3 else entry.BLOCKS[:1]
+    taken = [Way(block=block, kernels=lower_conv3x3) for block in blocks[:2]]
+    taken += [Way(rotated=False, block=block, kernels=lower_conv3x3) for block in blocks]
+    return (Way(), *taken)
+
+
+def apply(model: Model, way: Way = Way()) -> tuple[Model, tuple[str, ...]]:
     """Rewrite the main subgraph of a model so that more of it meets XNNPACK's sparse kernels.
 
     Args:
         model: A model with dense float32 weights, which stays as it is.
-        lower_conv3x3: Whether to express larger and strided convolutions and max-pools by sparse
-            1x1 convolutions and shifts. That pays only where the sparse kernels run.
+        way: How.
 
     Returns:
         The new model, and a sentence for each rewrite that was made, or that the model would need
@@ -30,22 +57,16 @@ def apply(model: Model, *, lower_conv3x3: bool = False) -> tuple[Model, tuple[st
     reason = _obstacle(subgraph)
     if reason is not None:
         return model, (f"The operators are not rewritten: {reason}.",)
-    if not lower_conv3x3:
-        return _rewritten(model)
-    try:
-        return _rewritten(model, lower=True)
-    except lowering.NotApplicable as error:
-        rewritten, said = _rewritten(model)
-        return rewritten, (*said, f"No layer is lowered: {error}.")
-
-
-def _rewritten(model: Model, *, lower: bool = False) -> tuple[Model, tuple[str, ...]]:
-    """Run the rewrites on a copy, in order: padding depends on rotation, shifts on padding."""
+    # In order: padding depends on rotation, shifts on padding.
     model = flatbuffer.copied(model)
     subgraph = Subgraph(model, model.subgraphs[0])
-    said = [*rotate.apply(subgraph, grow=lower), *head.apply(subgraph)]
-    if lower:
-        said += lowering.apply(subgraph)
+    said: list[str] = []
+    if way.rotated:
+        said += rotate.apply(subgraph, grow=way.kernels)
+    said += head.apply(subgraph)
+    if way.block is not None:
+        said += [*constants.apply(subgraph)]
+        said += walk.apply(subgraph, block=way.block, kernels=way.kernels)
     said += [*constants.apply(subgraph), *pads.apply(subgraph)]
     sweep.apply(subgraph)
     return model, tuple(said)

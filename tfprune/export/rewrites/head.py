@@ -135,7 +135,7 @@ def _flatten(subgraph: Subgraph, head: list[Operator]) -> None:
         made.outputs = np.array([flat[index]], np.int32)
         if index not in kept:
             return [made]
-        return [made, _reshape(subgraph, flat[index], index)]
+        return [made, tensors.reshape(subgraph, flat[index], index)]
 
     subgraph.rewrite(rule)
 
@@ -167,12 +167,3 @@ def _fully_connected(subgraph: Subgraph, operator: Operator) -> Operator:
     options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
     inputs = [operator.inputs[0], weights, *operator.inputs[2:]]
     return subgraph.operator(OPERATORS.FULLY_CONNECTED, inputs, operator.outputs, options)
-
-
-def _reshape(subgraph: Subgraph, flat: int, index: int) -> Operator:
-    """A RESHAPE from two axes to the four of a tensor, for any batch."""
-    sizes = np.array([-1, 1, 1, subgraph.shape(index)[3]], np.int32)
-    made = subgraph.add_constant(sizes, name=f"{tensors.short_name(subgraph, index)}/shape")
-    options = schema.ReshapeOptionsT()
-    options.newShape = sizes
-    return subgraph.operator(OPERATORS.RESHAPE, [flat, made], [index], options)

@@ -126,6 +126,8 @@ def is_nonnegative(subgraph: Subgraph, index: int, producers: dict[int, Operator
         return True
     if code in windows.POOLS or code == OPERATORS.PAD:
         return is_nonnegative(subgraph, int(producer.inputs[0]), producers)
+    if code == OPERATORS.CONCATENATION:
+        return all(is_nonnegative(subgraph, int(i), producers) for i in producer.inputs)
     options = producer.builtinOptions
     return getattr(options, "fusedActivationFunction", None) in _RELU_LIKE
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-from tfprune.export.file.subgraph import Subgraph
+from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 
 
@@ -46,3 +47,13 @@ def short_name(subgraph: Subgraph, index: int) -> str:
 def describe(subgraph: Subgraph, operator: Operator, kind: str) -> str:
     """An operator in a sentence: its kind and the name of what it writes."""
     return f"{kind} {short_name(subgraph, operator.outputs[0])!r}"
+
+
+def reshape(subgraph: Subgraph, source: int, result: int) -> Operator:
+    """A RESHAPE from one tensor to another, for any size of the first axis."""
+    sizes = np.array([-1, *subgraph.shape(result)[1:]], np.int32)
+    name = f"{short_name(subgraph, result)}/shape"
+    options = schema.ReshapeOptionsT()
+    options.newShape = sizes
+    shape = subgraph.add_constant(sizes, name=name)
+    return subgraph.operator(OPERATORS.RESHAPE, [source, shape], [result], options)

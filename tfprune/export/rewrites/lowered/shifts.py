@@ -56,43 +56,6 @@ class Taps:
         return 1 - np.count_nonzero(self.kernel) / self.kernel.size
 
 
-def taps_of(subgraph: Subgraph, operator: Operator, window: windows.Window) -> Taps | None:
-    """The taps of a CONV_2D that have a weight.
-
-    None where its windows are no shifts of the input: other strides than 1 and 2, several groups,
-    or offsets and sizes beyond the depthwise kernels.
-    """
-    strides = {axis.stride for axis in window.axes}
-    kernel = subgraph.values(int(operator.inputs[1]))
-    outputs, height, width, channels = kernel.shape
-    if len(strides) != 1 or channels != subgraph.shape(window.source)[3]:
-        return None
-    options = operator.builtinOptions
-    rows, columns = window.axes
-    offsets = tuple(
-        (y * options.dilationHFactor - rows.begin, x * options.dilationWFactor - columns.begin)
-        for y in range(height)
-        for x in range(width)
-    )
-    return Taps(kernel.reshape(outputs, -1, channels), offsets, strides.pop()).used
-
-
-def shift_size(
-    offsets: tuple[Offset, ...], stride: int, axes: tuple[windows.Axis, ...]
-) -> int | None:
-    """The depthwise kernel, padded by half its size, that reaches all offsets; None without one.
-
-    Args:
-        offsets: Offsets of the taps.
-        stride: Of the depthwise convolution.
-        axes: The window's `Axis` pair; the outputs must be those of the padded kernel.
-    """
-    reach = max(max(abs(y), abs(x)) for y, x in offsets)
-    whole = all(axis.outputs == -(-axis.size // stride) for axis in axes)
-    fitting = [size for size in SIZES if reach <= size // 2]
-    return fitting[0] if fitting and whole and stride in (1, 2) else None
-
-
 class Emitter:
     """Writes operators in XNNPACK's sparse vocabulary; makes each shift of one tensor once."""
 
@@ -108,7 +71,7 @@ class Emitter:
         Args:
             source: The tensor to read.
             taps: What to compute.
-            size: Of the depthwise kernel, from `shift_size`.
+            size: Of the depthwise kernel, which reaches all offsets.
             bias: The tensor of the bias, -1 for none.
             activation: The fused activation of the result.
             output: The tensor to write.
@@ -144,16 +107,39 @@ class Emitter:
     ) -> list[Operator]:
         """Several taps, gathered or scattered."""
         first, last, used = _factors(taps, self.subgraph.shape(source), size)
+        made, moved = self._copied(source, first, taps, used, size)
+        return [*made, self.pointwise(moved, last, bias, activation, output)]
+
+    def _copied(
+        self, source: int, copies: np.ndarray, taps: Taps, used: np.ndarray, size: int
+    ) -> tuple[list[Operator], int]:
+        """Sums of channels, each moved by the offset of its tap."""
         kernel = np.zeros((size, size, len(used)), np.float32)
         for position, tap in enumerate(used):
             y, x = taps.offsets[tap]
             kernel[size // 2 + y, size // 2 + x, position] = 1
         _, height, width, _ = self.subgraph.shape(source)
-        name = f"{tensors.short_name(self.subgraph, output)}/pairs"
+        name = f"{tensors.short_name(self.subgraph, source)}/pairs"
         wide = self._tensor(source, height, width, len(used), name)
-        start = self.pointwise(source, first, -1, _NO_ACTIVATION, wide)
+        start = self.pointwise(source, copies, -1, _NO_ACTIVATION, wide)
         made, moved = self.depthwise(wide, kernel, taps.stride, _NO_ACTIVATION)
-        return [start, *made, self.pointwise(moved, last, bias, activation, output)]
+        return [start, *made], moved
+
+    def gathered(
+        self, source: int, taps: Taps, size: int
+    ) -> tuple[list[Operator], int, np.ndarray]:
+        """All that a convolution reads, as channels of the place that reads it.
+
+        Returns:
+            The operators, the tensor that they write, and the weights for its channels, of shape
+            (outputs, channels).
+        """
+        if taps.offsets == ((0, 0),) and taps.stride == 1:
+            return [], source, taps.kernel[:, 0]
+        tap, channel = np.argwhere(taps.kernel.any(0)).T
+        copies = np.eye(taps.kernel.shape[2], dtype=np.float32)[channel]
+        made, moved = self._copied(source, copies, taps, tap, size)
+        return made, moved, taps.kernel[:, tap, channel]
 
     def shift_all(
         self, source: int, offset: Offset, stride: int, size: int
@@ -181,20 +167,31 @@ class Emitter:
         return self.subgraph.operator(OPERATORS.CONV_2D, [source, kernel, bias], [output], options)
 
     def depthwise(
-        self, source: int, kernel: np.ndarray, stride: int, activation: int
+        self,
+        source: int,
+        kernel: np.ndarray,
+        stride: int,
+        activation: int,
+        bias: int = -1,
+        output: int = -1,
     ) -> tuple[list[Operator], int]:
-        """A depthwise convolution with half a kernel of zeros around, of shape (k, k, channels)."""
+        """A depthwise convolution with half a kernel of zeros around, of shape (k, k, channels).
+
+        Without an `output`, it writes a tensor of its own.
+        """
         size, _, channels = kernel.shape
         _, height, width, _ = self.subgraph.shape(source)
         name = f"{tensors.short_name(self.subgraph, source)}/moved"
         weights = self.subgraph.add_constant(kernel[None], name=f"{name}/weights")
-        moved = self._tensor(source, -(-height // stride), -(-width // stride), channels, name)
+        moved = output
+        if moved < 0:
+            moved = self._tensor(source, -(-height // stride), -(-width // stride), channels, name)
         options = schema.DepthwiseConv2DOptionsT()
         options.padding = schema.Padding.SAME
         options.strideH = options.strideW = stride
         options.depthMultiplier = 1
         options.fusedActivationFunction = activation
-        inputs = [source, weights, self._no_bias(channels)]
+        inputs = [source, weights, bias if bias >= 0 else self._no_bias(channels)]
         made = self.subgraph.operator(OPERATORS.DEPTHWISE_CONV_2D, inputs, [moved], options)
         if stride == 1:
             return [made], moved
