@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
     from tfprune.compression.clustering.clustering import cluster
+    from tfprune.compression.compact_filters.compacting import compact_filters
     from tfprune.compression.distillation import distill
     from tfprune.compression.few_values.transforming import binarize, ternarize
     from tfprune.compression.folding import fold_batch_norm
@@ -65,6 +66,7 @@ __all__ = [
     "binarize",
     "channels",
     "cluster",
+    "compact_filters",
     "compat",
     "distill",
     "distributions",
@@ -93,6 +95,7 @@ __all__ = [
 _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
     "compression.clustering.clustering": ["cluster"],
+    "compression.compact_filters.compacting": ["compact_filters"],
     "compression.distillation": ["distill"],
     "compression.few_values.transforming": ["binarize", "ternarize"],
     "compression.folding": ["fold_batch_norm"],

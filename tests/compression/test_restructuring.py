@@ -103,7 +103,7 @@ def test_what_cannot_be_smaller_or_is_no_dense_layer_stays_with_a_reason():
     model = keras.Model(inputs, layers.Dense(12, name="dense")(x))
     small, told = tfprune.restructure(model, blocks=6)
     assert told.layers[0].remark == "only kernels of Dense layers are replaced"
-    assert "1 of 2 layers restructured" in repr(told) and "dense" in str(told)
+    assert "1 of 2 layers replaced" in repr(told) and "dense" in str(told)
     assert small.count_params() < model.count_params()
     with pytest.raises(ValueError, match="no fewer than 1,728"):
         tfprune.restructure(model, blocks=1000)

@@ -132,6 +132,9 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "binarize.rules": [("out", True)],
+        "compact_filters.model": keras.Sequential(
+            [keras.Input((8, 8, 4)), keras.layers.Conv2D(32, 3)]
+        ),
         "restructure.blocks": 1,
         "ternarize.rules": [("out", True)],
         "factorize.rank": 1,

@@ -7,14 +7,11 @@ from typing import Literal, get_args
 import keras
 import numpy as np
 
+from tfprune.compression.replacement_report import LayerReplacement, ReplacementReport
 from tfprune.compression.structured_matrices.block_diagonal import block_diagonal
 from tfprune.compression.structured_matrices.circulant import circulant
 from tfprune.compression.structured_matrices.fastfood import fastfood
 from tfprune.compression.structured_matrices.monarch import monarch
-from tfprune.compression.structured_matrices.structure_report import (
-    LayerStructure,
-    StructureReport,
-)
 from tfprune.compression.structured_matrices.structured_kernel import (
     Structured,
     relative_error,
@@ -46,7 +43,7 @@ def restructure(
     *,
     blocks: int = 32,
     rules: Sequence[tuple[str, int | None]] | None = None,
-) -> tuple[keras.Model, StructureReport]:
+) -> tuple[keras.Model, ReplacementReport]:
     """Return a copy of the model with structured matrices in place of the kernels of Dense layers.
 
     Each is the nearest of its kind to the kernel (of "fastfood", near), as plain Keras layers. It
@@ -75,7 +72,7 @@ def restructure(
     Example:
         >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="a")])
         >>> small, told = restructure(model, blocks=8)
-        >>> small.count_params(), told.layers[0].kind
+        >>> small.count_params(), told.layers[0].by
         (1088, 'Monarch, 8 x 8 blocks')
     """
     known = require_replaceable(model, "be restructured")
@@ -95,11 +92,12 @@ def restructure(
         asked = rule.value if rule else blocks
         found = reason or ("left by a rule" if asked is None else _found(layer, kind, asked))
         if isinstance(found, str):
-            rows.append(LayerStructure(layer.name, None, size, size, None, found))
+            rows.append(LayerReplacement(layer.name, None, size, size, None, found))
             continue
         structured, chains[layer] = found
         error = relative_error(structured.matrix, host_array(layer.kernel.value))
-        rows.append(LayerStructure(layer.name, structured.kind, size, structured.parameters, error))
+        after = structured.parameters
+        rows.append(LayerReplacement(layer.name, structured.kind, size, after, error))
     if not chains:
         told = "; ".join(f"'{row.layer}': {row.remark}" for row in rows[:3])
         raise ValueError(
@@ -109,7 +107,7 @@ def restructure(
     small = replace_layers(known, chains)
     compile_like(known, small, "The restructured model")
     sizes = known.count_params(), small.count_params()
-    return small, StructureReport(known.name, tuple(rows), *sizes)
+    return small, ReplacementReport(known.name, tuple(rows), *sizes)
 
 
 def _found(layer: keras.layers.Layer, kind: Kind, blocks: int) -> tuple[Structured, Chain] | str:

@@ -1,4 +1,4 @@
-"""What restructuring did to every layer of a model."""
+"""What became of every layer of a model, some of which others stand for."""
 
 import dataclasses
 
@@ -6,17 +6,17 @@ from tfprune.reports import measures
 from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, table
 
-_HEADINGS = ("layer", "matrix", "numbers", "left", "error", "remark")
+_HEADINGS = ("layer", "in its place", "numbers", "left", "error", "remark")
 _TEXTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerStructure:
+class LayerReplacement:
     """What became of one layer.
 
     Attributes:
         layer: its name.
-        kind: of its matrix, with sizes; None if it stays.
+        by: what stands for it, with sizes; None if it stays.
         before: numbers in its kernels.
         after: numbers in what is in their place.
         error: |difference| / |kernel| in the Frobenius norm; None if it stays.
@@ -24,7 +24,7 @@ class LayerStructure:
     """
 
     layer: str
-    kind: str | None
+    by: str | None
     before: int
     after: int
     error: float | None
@@ -32,24 +32,24 @@ class LayerStructure:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class StructureReport:
-    """What `tfprune.restructure` did; its second result.
+class ReplacementReport:
+    """What `tfprune.restructure` or `tfprune.compact_filters` did; their second result.
 
     Attributes:
         model: name of the model.
         layers: one entry a layer with kernels.
         before: parameters of the model.
-        after: those of the restructured one.
+        after: those of the new one.
     """
 
     model: str
-    layers: tuple[LayerStructure, ...]
+    layers: tuple[LayerReplacement, ...]
     before: int
     after: int
 
     @property
     def compression_rate(self) -> float:
-        """Parameters of the model / parameters of the restructured one."""
+        """Parameters of the model / parameters of the new one."""
         return measures.compression_rate(self.before, self.after)
 
     def to_dict(self) -> dict[str, object]:
@@ -65,25 +65,25 @@ class StructureReport:
         return self.table()
 
     def __repr__(self) -> str:
-        return f"<StructureReport of '{self.model}': {self._totals()}>"
+        return f"<ReplacementReport of '{self.model}': {self._totals()}>"
 
     def _repr_html_(self) -> str:
         rows = [_row(layer) for layer in self.layers]
-        title = f"Structured matrices of '{self.model}'"
+        title = f"Layers of '{self.model}'"
         return page_style.fragment(title, (), _HEADINGS, rows, [self._totals()])
 
     def _totals(self) -> str:
-        changed = sum(layer.kind is not None for layer in self.layers)
+        changed = sum(layer.by is not None for layer in self.layers)
         return (
-            f"{changed} of {len(self.layers)} layers restructured, parameters {self.before:,} -> "
+            f"{changed} of {len(self.layers)} layers replaced, parameters {self.before:,} -> "
             f"{self.after:,} ({self.after / max(1, self.before):.0%})"
         )
 
 
-def _row(layer: LayerStructure) -> tuple[str, ...]:
+def _row(layer: LayerReplacement) -> tuple[str, ...]:
     return (
         layer.layer,
-        layer.kind or "-",
+        layer.by or "-",
         f"{layer.before:,}",
         f"{layer.after:,}",
         "-" if layer.error is None else f"{layer.error:.3f}",

@@ -1,0 +1,1 @@
+"""Compact filters: convolutions of fewer numbers that do what larger ones did, nearly."""
