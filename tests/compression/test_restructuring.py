@@ -6,10 +6,10 @@ import pytest
 from keras import layers
 
 import tfprune
-from tfprune.compression.structured_matrices.block_diagonal import block_diagonal
-from tfprune.compression.structured_matrices.circulant import circulant
-from tfprune.compression.structured_matrices.fastfood import fastfood
-from tfprune.compression.structured_matrices.monarch import monarch
+from tfprune.compression.structured_matrices.adaptive_fastfood import fastfood
+from tfprune.compression.structured_matrices.circulant_blocks import circulant
+from tfprune.compression.structured_matrices.diagonal_blocks import block_diagonal
+from tfprune.compression.structured_matrices.monarch_matrix import monarch
 
 KINDS = {
     "monarch": monarch,

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from tfprune.compression.compact_filters.compact import Compact
-from tfprune.compression.compact_filters.concatenated_relu import concatenated_relu
-from tfprune.compression.compact_filters.fire import fire
-from tfprune.compression.compact_filters.separable import separable
+from tfprune.compression.compact_filters.fire_module import fire
+from tfprune.compression.compact_filters.paired_filters import concatenated_relu
+from tfprune.compression.compact_filters.separated import separable
 from tfprune.compression.replacement_report import LayerReplacement, ReplacementReport
 from tfprune.compression.structured_matrices.structured_kernel import relative_error
 from tfprune.keras_graph.chains import Chain

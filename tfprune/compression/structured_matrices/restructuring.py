@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from tfprune.compression.replacement_report import LayerReplacement, ReplacementReport
-from tfprune.compression.structured_matrices.block_diagonal import block_diagonal
-from tfprune.compression.structured_matrices.circulant import circulant
-from tfprune.compression.structured_matrices.fastfood import fastfood
-from tfprune.compression.structured_matrices.monarch import monarch
+from tfprune.compression.structured_matrices.adaptive_fastfood import fastfood
+from tfprune.compression.structured_matrices.circulant_blocks import circulant
+from tfprune.compression.structured_matrices.diagonal_blocks import block_diagonal
+from tfprune.compression.structured_matrices.monarch_matrix import monarch
 from tfprune.compression.structured_matrices.structured_kernel import (
     Structured,
     relative_error,

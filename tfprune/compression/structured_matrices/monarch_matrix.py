@@ -53,9 +53,7 @@ def monarch(kernel: np.ndarray, blocks: int) -> Structured:
     def layers(layer: keras.layers.Dense, shape: Sequence[int | None]) -> list[Filled]:
         name = layer.name
         options = {"dtype": layer.dtype_policy, "kernel_regularizer": layer.kernel_regularizer}
-        inner = keras.layers.EinsumDense(
-            "...ai,aij->...ja", (q, k), name=f"{name}_in", **options
-        )
+        inner = keras.layers.EinsumDense("...ai,aij->...ja", (q, k), name=f"{name}_in", **options)
         outer = keras.layers.EinsumDense(
             "...ja,jao->...jo",
             (q, m // q),
