@@ -88,7 +88,7 @@ def test_training_with_rounding_beats_rounding_afterwards_on_digits():
     assert evaluate(int8)[1] > evaluate(pruned)[1] - 0.01
 
 
-def test_jax_trains_rounded_weights_and_strips_them(tmp_path):
+def test_jax_trains_rounded_weights_and_activations_and_strips_them(tmp_path):
     code = """
         import keras, numpy as np, tfprune
         assert keras.config.backend() == "jax"
@@ -107,5 +107,18 @@ def test_jax_trains_rounded_weights_and_strips_them(tmp_path):
         aware.save("PATH")
         expected = aware.predict(data[0], verbose=0)
         assert np.array_equal(keras.saving.load_model("PATH").predict(data[0], verbose=0), expected)
+
+        layers = keras.layers
+        recurrent = [layers.Reshape((3, 2)), layers.GRU(4), layers.Dense(3, "gelu", name="last")]
+        model = keras.Sequential([keras.Input((6,)), *recurrent])
+        aware = tfprune.quantize_aware(model, activations=True)
+        aware.compile("adam", "mse")
+        aware.fit(*data, verbose=0, epochs=2)
+        middle = aware.get_layer("range_after_last")
+        assert float(middle.batches) == 2 and 0 < float(middle.high) < 3
+        step = (float(middle.high) - float(middle.low)) / 255
+        steps = np.array(aware.predict(data[0], verbose=0)) / step
+        assert np.abs(steps - np.round(steps)).max() < 1e-3
+        assert len(np.unique(np.round(steps))) > 5
     """
     run_on_jax(code.replace("PATH", str(tmp_path / "m.keras")))

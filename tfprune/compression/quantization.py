@@ -20,12 +20,14 @@ chooses their ranges afterwards, from representative data. Weights are symmetric
 """
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
+from tfprune.compression.range_placement import RangePlacement
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
@@ -35,7 +37,7 @@ from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Config, Configurable
 from tfprune.support.tensors import OfTensor, Tensor
-from tfprune.support.validation import require_integer, require_model
+from tfprune.support.validation import require_flag, require_integer, require_model
 from tfprune.wrapping.masking import PrunedWeight
 from tfprune.wrapping.plans import joined
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
@@ -43,7 +45,9 @@ from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 _ALL_KEPT = OneShot(0.0)
 
 
-def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
+def quantize_aware(
+    model: keras.Model, *, activations: bool = False, bits: int = 8
+) -> keras.Model:
     """Return a copy of the model that trains with its prunable weights rounded to integers.
 
     Compile it, fine-tune it as a pruned model (a small learning rate, a few epochs), then call
@@ -55,6 +59,11 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
         model: built model, which is not changed. A pruned one keeps its masks and its schedule; in
             a plain one, such as from `strip_pruning`, zeros stay zero (but a weight of zeros alone
             trains freely).
+        activations: round activations to 8 bits as well, in ranges that training learns, where
+            LiteRT rounds them. Give the trained model itself to
+            `tfprune.export.to_tflite(model, path, quantize="int8")`, which then needs no
+            representative data. The model must be Sequential or Functional; batch normalization
+            stays as it is in training, and is folded into the weights by the export.
         bits: of a weight, integer in [2, 8]. The export stores 8; weights of fewer bits compress
             better, but are rounded again by it.
 
@@ -75,6 +84,7 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
         [127.0, 3.0]
     """
     quantizer = ChannelQuantizer(bits)
+    require_flag("activations", activations)
     _check_model(model)
     wrappers = pruned_layers(model)
     step = max((int(host_array(layer.pruning_step.value)) for layer in wrappers), default=0)
@@ -91,8 +101,11 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
         else:
             plan = joined([OneShot(1.0 - mask.mean().item()) for mask in masks[-1]])
             recipe.append({"schedule": plan, "quantizer": quantizer})
-    copy = wrap_by_recipe(model, recipe)
-    for old, layer, values in zip(outer_layers(model), outer_layers(copy), masks, strict=True):
+    placement = RangePlacement(model) if activations else None
+    inside = placement.inside if placement else ()
+    copy = wrap_by_recipe(model, recipe, ranged=inside, insertion=placement)
+    copies = _copies(model, copy) if placement else outer_layers(copy)
+    for old, layer, values in zip(outer_layers(model), copies, masks, strict=True):
         for own, mask in zip(layer.pruned if values else (), values, strict=True):
             own.mask.assign(mask)
         if values:
@@ -101,7 +114,25 @@ def quantize_aware(model: keras.Model, *, bits: int = 8) -> keras.Model:
             _go_on(old, layer)
     for layer in pruned_layers(copy):
         layer.has_updater = finished
+    if placement:
+        placement.tell()
     return copy
+
+
+def _copies(model: keras.Model, copy: keras.Model) -> list[keras.layers.Layer]:
+    """Return the copy of each outer layer: ranges in between may change the order of layers."""
+    twins = dict(_named(copy))
+    place = {layer: path for path, layer in _named(model)}
+    return [twins[place[layer]] for layer in outer_layers(model)]
+
+
+def _named(model: keras.Model, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in model.layers:
+        name = f"{path}/{layer.name}"
+        if isinstance(layer, keras.Model):
+            yield from _named(layer, name)
+        else:
+            yield name, layer
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -213,7 +244,7 @@ def _masks(layer: keras.layers.Layer, *, zeros_stay: bool) -> list[np.ndarray]:
         layer: which may be a `PrunedLayer`.
         zeros_stay: whether the zeros of a plain layer are those of a mask.
     """
-    weights = prunable_weights(layer)
+    weights = prunable_weights(layer.layer if isinstance(layer, PrunedLayer) else layer)
     masks = [np.ones(weight.shape, bool) for weight in weights]
     if isinstance(layer, PrunedLayer):
         pruned = _pruned_or_dense(layer)

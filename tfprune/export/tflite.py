@@ -51,7 +51,8 @@ def to_tflite(
     nothing else is left behind.
 
     Args:
-        model: A built, stripped model on the TensorFlow backend.
+        model: A built, stripped model on the TensorFlow backend; or, for "int8", one trained with
+            rounded activations, as it is.
         path: The file to write, in a directory that exists; ".tflite" is added to a name without
             an ending.
         target: Where it will run: "arm64" (also "phone", "android", "ios"), "wasm" ("browser"),
@@ -62,7 +63,8 @@ def to_tflite(
             compute in float32. "dynamic" stores int8 weights and multiplies in int8, "int8"
             computes in int8 throughout.
         representative_data: For "int8", examples in the structure of the model's inputs, along the
-            first axis; a few hundred are usual.
+            first axis; a few hundred are usual. None for a model of
+            `tfprune.quantize_aware(model, activations=True)`, which has learned all ranges.
         lower_conv3x3: Whether to turn larger sparse convolutions, strided ones and max-pooling
             into 1x1 convolutions and shifts, which XNNPACK's sparse kernels can run. Slower where
             it has none, so for "arm64", "wasm" and "auto" only.
@@ -107,11 +109,15 @@ def to_tflite(
     aim = TARGETS[require_target(target)]
     path = _with_ending(os.fspath(path))
     requirements.check_model(model)
+    ranged = requirements.check_ranges(
+        model, quantize=quantize, representative_data=representative_data
+    )
     batch_size = None if batch_size is None else int(batch_size)  # one of NumPy's is no JSON
-    plain = copies.to_float32(model)
+    plain = copies.to_float32(copies.unmasked(model, keep_ranges=False) if ranged else model)
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
     requirements.check_inputs(signed.inputs, aim.name)
-    converted = copies.unrolled(plain, signed) if unroll or quantize == "int8" else plain
+    rounded = copies.to_float32(copies.unmasked(model, keep_ranges=True)) if ranged else plain
+    converted = copies.unrolled(rounded, signed) if unroll or quantize == "int8" else plain
     given = {"representative_data": representative_data, "verify_inputs": verify_inputs}
     arrays = {
         name: signature.arrays_for(signed, data, name)
@@ -120,7 +126,7 @@ def to_tflite(
     }
     in_wasm = aim.in_webassembly and wasm.is_installed()
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
-        samples = _samples(plain, signed, arrays)
+        samples = _samples(rounded, signed, arrays)
         checked = [array.shape[1:] for array in samples[0].inputs]
         dense = stored = converter.convert(plain, signed, checked=checked)
         if converted is not plain or quantize in INTEGER_ARITHMETIC:
@@ -183,7 +189,7 @@ def to_tflite(
         notes=(
             *built.notes,
             *_notes(
-                copied=plain is not model,
+                copied=plain is not model and not ranged,
                 sparse=sparse,
                 built=built,
                 quantize=quantize,

@@ -11,6 +11,7 @@ import keras
 from tfprune.keras_graph.private_keras import calls_of, functional_of
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.wrapping.pruned_layer import PrunedLayer
+from tfprune.wrapping.ranges.ranged_layer import RangedLayer
 
 
 @dataclasses.dataclass(eq=False)
@@ -100,7 +101,8 @@ def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> li
         if node.is_input:
             continue
         operation = node.operation
-        operation = operation.layer if isinstance(operation, PrunedLayer) else operation
+        while isinstance(operation, PrunedLayer | RangedLayer):
+            operation = operation.layer
         inputs = [values[tensor] for tensor in node.input_tensors]
         inner = graph_of(operation)
         if inner is not None and len(inner.inputs) == len(inputs):

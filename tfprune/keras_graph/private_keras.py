@@ -19,8 +19,16 @@ __all__ = ["Node", "Operation"]  # types that Keras has no public name for
 
 
 def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Return the layer and all its sublayers, at every depth, each once."""
-    return list(layer._flatten_layers())
+    """Return the layer and all its sublayers, at every depth, each once.
+
+    Keras turns the order of sublayers around at every level. A wrapper with the attribute
+    `keeps_order` has those of its layer in the order in which that has them by itself.
+    """
+    found = list(layer._flatten_layers())
+    if vars(layer).get("keeps_order"):
+        inner = sublayers(layer.layer)
+        return [layer, *inner, *(part for part in found[1:] if part not in inner)]
+    return found
 
 
 @cache
@@ -80,6 +88,46 @@ def structures_of(functional: keras.Model) -> tuple[Any, Any]:
 def attention_projections(layer: Any) -> tuple[Any, Any, Any, Any]:
     """Return the projections of query, key, value and output of an attention layer with heads."""
     return layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense
+
+
+def attention_mask_of(layer: Any, query: Any, value: Any, **masks: Any) -> Any:
+    """Return the one mask that an attention layer makes of all that it is given; None for none."""
+    return layer._compute_attention_mask(query, value, **masks)
+
+
+def attention_dropout(layer: Any, shares: Any, *, training: bool | None) -> Any:
+    """Return the attention shares after the layer's own dropout."""
+    return layer._dropout_layer(shares, training=training)
+
+
+def is_plain_attention(layer: Any) -> bool:
+    """Return whether attention with heads runs over one axis, without gates or windows."""
+    axes = layer._attention_axes
+    special = [getattr(layer, name, None) for name in ("_use_gate", "_sliding_window")]
+    return not any(special) and (axes is None or tuple(axes) == (1,))
+
+
+def in_training(layer: Any) -> bool:
+    """Return whether a layer is being called to train, inside its `call`."""
+    return bool(layer._get_call_context().get_value("training"))
+
+
+def take_call_signature(wrapper: Any, layer: Any) -> inspect.Signature:
+    """Present the signature of the wrapped `call`, so that Keras routes arguments as to it.
+
+    Keras reads the signature of `call` once, in `Layer.__init__`, to route `training`, timestep
+    masks and several tensor inputs. `call(*args, **kwargs)` would hide all of that.
+    """
+    signature = layer._call_signature
+    wrapper._call_signature = signature
+    wrapper.call_signature_parameters = list(signature.parameters)
+    wrapper._call_has_training_arg = "training" in signature.parameters
+    wrapper._call_has_mask_arg = "mask" in signature.parameters
+    wrapper._call_has_context_arg = {
+        name: name in signature.parameters for name in wrapper._call_context_args
+    }
+    wrapper._allow_non_tensor_positional_args = True
+    return signature
 
 
 @contextlib.contextmanager

@@ -21,12 +21,15 @@ from tfprune.keras_graph.copying import (
     custom_classes,
     explaining,
 )
+from tfprune.keras_graph.insertion import Insertion, cloned_with
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
-from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child
+from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child, unwrapped
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.ranges.activation_range import ActivationRange
+from tfprune.wrapping.ranges.ranged_layer import RangedLayer
 
 Transform = Callable[[keras.layers.Layer, keras.layers.Layer], keras.layers.Layer]
 
@@ -47,6 +50,8 @@ class Resized:
 def outer_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers of a model that are wrapped as one: all that are not models, each once.
 
+    Ranges of activations, which stand between layers, are left out.
+
     Example:
         >>> inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
         >>> [layer.name for layer in outer_layers(keras.Sequential([keras.Input((3,)), inner]))]
@@ -57,7 +62,8 @@ def outer_layers(model: keras.Model) -> list[keras.layers.Layer]:
     for layer in members:
         inside = outer_layers(layer) if isinstance(layer, keras.Model) else [layer]
         found.update(dict.fromkeys(inside))
-    return [layer for layer in found if not isinstance(layer, keras.layers.InputLayer)]
+    apart = keras.layers.InputLayer | ActivationRange
+    return [layer for layer in found if not isinstance(layer, apart)]
 
 
 def rebuild(
@@ -68,6 +74,8 @@ def rebuild(
     on_subclassed: Callable[[keras.Model, keras.Model], None] = lambda model, copy: None,
     resized: Resized | None = None,
     chains: Chains | None = None,
+    keep_ranges: bool = False,
+    insertion: Insertion | None = None,
 ) -> keras.Model:
     """Return a new model in which `transform(layer, copy)` stands for every layer that is no model.
 
@@ -81,6 +89,8 @@ def rebuild(
         resized: how the copy differs in size; `substitutes` have the sizes of the copy.
         chains: layer of a graph -> what stands for it in place of a copy; see
             `tfprune.keras_graph.replacing`, which checks them.
+        keep_ranges: whether ranges of activations stay, between layers and inside them.
+        insertion: what is put between the layers of models that have a graph.
 
     Returns:
         A model of the same classes and names that shares no variable with `model`.
@@ -89,7 +99,9 @@ def rebuild(
         ValueError: if a layer or model cannot be copied; the message says what to add.
     """
     with also_known(custom_classes(model)):
-        rebuilder = _Rebuilder(model, transform, on_subclassed, resized, chains or {})
+        rebuilder = _Rebuilder(
+            model, transform, on_subclassed, resized, chains or {}, keep_ranges, insertion
+        )
         new = rebuilder.rebuild(model)
     given = ByIdentity() if substitutes is None else substitutes
     for source, twin in rebuilder.pairs:
@@ -114,7 +126,12 @@ class _Rebuilder:
         on_subclassed: Callable[[keras.Model, keras.Model], None],
         resized: Resized | None,
         chains: Chains,
+        keep_ranges: bool,
+        insertion: Insertion | None,
     ):
+        self.keep_ranges = keep_ranges
+        self._wrappers = PrunedLayer if keep_ranges else PrunedLayer | RangedLayer
+        self.insertion = insertion
         self.transform = transform
         self.chains = chains
         self.resized = resized
@@ -124,7 +141,7 @@ class _Rebuilder:
         self._copies: dict[keras.layers.Layer, keras.layers.Layer] = {}
         self._chain_of: dict[keras.layers.Layer, Chain] = {}  # of what holds its place in a graph
         self._outer = {layer: layer for layer in outer_layers(model)}
-        self._outer |= {w.layer: w for w in outer_layers(model) if isinstance(w, PrunedLayer)}
+        self._outer |= {unwrapped(layer, self._wrappers): layer for layer in outer_layers(model)}
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         if is_graph(model):
@@ -141,12 +158,16 @@ class _Rebuilder:
                 model, [p for layer in model.layers for p in self._parts(layer)], inputs
             )
         with uncompiled(model):
-            new = keras.models.clone_model(
-                model,
-                input_tensors=inputs,
-                clone_function=self.place,
-                call_function=self._call if self.chains else None,
-            )
+            ranged = any(isinstance(layer, ActivationRange) for layer in model.layers)
+            if self.insertion or (ranged and not self.keep_ranges):
+                new = cloned_with(model, self.place, self.insertion, drop=ActivationRange)
+            else:
+                new = keras.models.clone_model(
+                    model,
+                    input_tensors=inputs,
+                    clone_function=self.place,
+                    call_function=self._call if self.chains else None,
+                )
         if type(new) is not type(model):
             warnings.warn(
                 f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
@@ -166,6 +187,10 @@ class _Rebuilder:
                 self._placed[layer] = self.rebuild(layer)
             elif not isinstance(layer, keras.layers.Layer):
                 self._placed[layer] = self._copied(layer)  # an operation such as `x + y`
+            elif isinstance(layer, ActivationRange):
+                self._placed[layer] = self._copied(layer)
+                if self.keep_ranges:
+                    self.pairs.append((layer, self._placed[layer]))
             else:
                 self._placed[layer] = self._place_outer(layer)
         return self._placed[layer]
@@ -181,7 +206,7 @@ class _Rebuilder:
         return copy_layer(layer, self.resized.config) if self.resized else copy_layer(layer)
 
     def _place_outer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        source = layer.layer if isinstance(layer, PrunedLayer) else layer
+        source = unwrapped(layer, self._wrappers)
         copy = self._copied(source)
         self._copies[layer] = self._copies[source] = copy
         self.pairs.append((source, copy))
@@ -219,8 +244,7 @@ class _Rebuilder:
                 return self.rebuild(child)
             self._replace_children(child, twin)
             return twin
-        source = child.layer if isinstance(child, PrunedLayer) else child
-        copy = twin.layer if isinstance(twin, PrunedLayer) else twin
+        source, copy = (unwrapped(each, self._wrappers) for each in (child, twin))
         self.pairs.append((source, copy))
         return self.transform(child, copy)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from types import UnionType
 
 import keras
 
@@ -68,3 +69,10 @@ def swap_child(owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.la
     with replaced_sublayer(owner, old, new):
         for path in {path[0] for path, child in children(owner) if child is old}:
             setattr(owner, path, swapped(getattr(owner, path)))
+
+
+def unwrapped(layer: keras.layers.Layer, wrappers: type | UnionType) -> keras.layers.Layer:
+    """Return what wrappers of these classes hold, at any depth; the layer itself if it is none."""
+    while isinstance(layer, wrappers):
+        layer = layer.layer
+    return layer

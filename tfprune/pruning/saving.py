@@ -5,27 +5,38 @@ pruned subclassed model is given a subclass of its own class, whose config adds 
 wrapped and how they are pruned; reading that config back wraps them again.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
+from tfprune.keras_graph.insertion import Insertion
 from tfprune.keras_graph.rebuilding import outer_layers, rebuild, uncompiled
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config, remember, remembered
 from tfprune.layer_classes.summaries import leave_out_added
 from tfprune.support.configurable import Config
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
+from tfprune.wrapping.ranges.ranged_layer import RangedLayer
 from tfprune.wrapping.shortfall import notice_of
 
 _PACKAGE, _NAME = "tfprune", "PrunedModel"
 
 
-def wrap_by_recipe(model: keras.Model, recipe: list[Config | None]) -> keras.Model:
+def wrap_by_recipe(
+    model: keras.Model,
+    recipe: list[Config | None],
+    *,
+    ranged: Collection[keras.layers.Layer] = (),
+    insertion: Insertion | None = None,
+) -> keras.Model:
     """Return a copy of the model with layers wrapped as a list of arguments says.
 
     Args:
         model: built model; `PrunedLayer`s in it are replaced.
         recipe: for each of `outer_layers(model)`, the keyword arguments of its `PrunedLayer`, or
             None to leave it as it is.
+        ranged: layers, as they are without wrappers, that get ranges of activations inside.
+        insertion: what is put between the layers.
 
     Returns:
         The pruned model.
@@ -34,6 +45,8 @@ def wrap_by_recipe(model: keras.Model, recipe: list[Config | None]) -> keras.Mod
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
         options = options_of.get(layer)
+        inner = layer.layer if isinstance(layer, PrunedLayer) else layer
+        copy = RangedLayer(copy) if inner in ranged else copy
         return copy if options is None else PrunedLayer(copy, **options)
 
     def note(original: keras.Model, copy: keras.Model) -> None:
@@ -45,7 +58,7 @@ def wrap_by_recipe(model: keras.Model, recipe: list[Config | None]) -> keras.Mod
             )
         mark_pruned(copy, plain, [options_of[layer] for layer in outer_layers(original)])
 
-    pruned = rebuild(model, wrap, on_subclassed=note)
+    pruned = rebuild(model, wrap, on_subclassed=note, insertion=insertion)
     layers = pruned_layers(pruned)
     if layers:
         notice_of(layers)  # so that one that is saved speaks for all

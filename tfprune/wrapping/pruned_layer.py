@@ -6,7 +6,6 @@ the gradient mask * dL/d(mask * weight), hence none while masked, and may come b
 update.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 
 from tfprune import scorers
+from tfprune.keras_graph.private_keras import in_training, take_call_signature
 from tfprune.layer_classes.prunable import flatten, prunable_weights
 from tfprune.layer_classes.summaries import counted
 from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
@@ -118,25 +118,9 @@ class PrunedLayer(keras.layers.Wrapper):
         self._has_updater = False
         self.notice: ModelNotice | None = None  # shared by the layers of a model
         self.supports_masking = True  # the wrapped layer warns if it does not
-        self._take_call_signature()
+        take_call_signature(self, layer)
         if layer.built and prunable_weights(layer):
             self.build()
-
-    def _take_call_signature(self) -> None:
-        """Present the signature of the wrapped `call`, so that Keras routes arguments as to it.
-
-        Keras reads the signature of `call` once, in `Layer.__init__`, to route `training`, timestep
-        masks and several tensor inputs. `call(*args, **kwargs)` would hide all of that.
-        """
-        signature = inspect.signature(self.layer.call)
-        self._call_signature = signature
-        self.call_signature_parameters = list(signature.parameters)
-        self._call_has_training_arg = "training" in signature.parameters
-        self._call_has_mask_arg = "mask" in signature.parameters
-        self._call_has_context_arg = {
-            name: name in signature.parameters for name in self._call_context_args
-        }
-        self._allow_non_tensor_positional_args = True
 
     def build(self, input_shape: Sequence[object] | None = None) -> None:
         """Create the masks (all kept) and the pruning step; build the layer first if needed."""
@@ -199,7 +183,7 @@ class PrunedLayer(keras.layers.Wrapper):
 
     def call(self, *args: Nest, **kwargs: Nest) -> Nest:
         pruned = self.pruned
-        if not self.has_updater and self._get_call_context().get_value("training"):
+        if not self.has_updater and in_training(self):
             pruned = tuple(untrainable(own, self) for own in pruned)
         with MaskScope(() if self._table else pruned) as scope:
             outputs = self.layer(*args, **kwargs)

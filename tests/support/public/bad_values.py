@@ -45,6 +45,7 @@ _CALLABLE = {"class"}
 # What is taken of BAD, by parameter; the rest must be refused. These are not called: whether they
 # are right may depend on other arguments, and a path that is right would be written.
 TAKEN: dict[str, set[str]] = {
+    "activations": _FLAG,
     "alpha": _SHARE,
     "attention": {"None", "[]"},
     "attributes": {"text", "NUL"},

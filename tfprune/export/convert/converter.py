@@ -12,6 +12,7 @@ import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -40,7 +41,7 @@ def convert(
         signed: Its signature.
         quantize: None for float32; "dynamic" or "int8" for the converter's own quantization.
         representative: For "int8", one array of examples per input; activations are calibrated on
-            them.
+            them. None for a model with ranges of its own.
         checked: The shape of one example per input, which a file with free sizes loads with; None
             for whatever the converter writes.
 
@@ -60,8 +61,9 @@ def convert(
         # An output that is an input, or comes twice, would lose its place in the file.
         return [tf.identity(tensor) for _, tensor in flat]
 
-    def examples() -> Iterator[list[np.ndarray]]:
-        return _batches(representative or (), signed.batch)
+    examples = None
+    if quantize == "int8" and representative is not None:
+        examples = partial(_batches, representative, signed.batch)
 
     shapes = [entry.shape for entry in signed.inputs]
     with _conversion_errors(model), quiet.silenced():
@@ -89,7 +91,7 @@ def _content(
     signed: signature.Signature,
     shapes: Sequence[tuple[int | None, ...]],
     quantize: str | None,
-    examples: Callable[[], Iterator[list[np.ndarray]]],
+    examples: Callable[[], Iterator[list[np.ndarray]]] | None,
 ) -> bytes:
     """What the converter makes of a function of inputs of these shapes."""
     import tensorflow as tf  # here: reading and timing files must not wait for TensorFlow
@@ -105,7 +107,7 @@ def _content(
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "int8":
+        if examples is not None:
             converter.representative_dataset = examples
             converter.target_spec.supported_ops = [
                 tf.lite.OpsSet.TFLITE_BUILTINS_INT8,

@@ -5,7 +5,11 @@ from collections.abc import Callable
 import keras
 
 from tfprune.export.file import signature
+from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.by_identity import ByIdentity
+from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.shortfall import tell_shortfall
 
 
 def to_float32(model: keras.Model) -> keras.Model:
@@ -23,6 +27,25 @@ def to_float32(model: keras.Model) -> keras.Model:
     if all(layer.compute_dtype == "float32" for layer in flatten(model)):
         return model
     return _copy(model, _in_float32, f"compute in float32 (it has {model.dtype_policy.name!r})")
+
+
+def unmasked(model: keras.Model, *, keep_ranges: bool) -> keras.Model:
+    """A copy without `PrunedLayer`s, whose weights are those that they compute with.
+
+    Args:
+        model: A model that `tfprune.quantize_aware` made, trained.
+        keep_ranges: Whether activations are rounded in the copy, too.
+
+    Returns:
+        A model that predicts the same, but for the activations where they are not rounded.
+    """
+    wrappers = pruned_layers(model)
+    tell_shortfall(wrappers, "Train it longer, or have the schedule end earlier.")
+    # Adding 0.0 turns -0.0, which 0 * negative is, into 0.0.
+    values = ByIdentity(
+        (own.weight, own.masked_value() + 0.0) for layer in wrappers for own in layer.pruned
+    )
+    return rebuild(model, lambda _, copy: copy, substitutes=values, keep_ranges=keep_ranges)
 
 
 def unrolled(model: keras.Model, signed: signature.Signature) -> keras.Model:

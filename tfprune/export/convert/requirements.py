@@ -19,6 +19,7 @@ from tfprune.support.validation import (
 )
 from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
 from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.ranges.ranged_layer import ranges_in
 
 
 def check_options(
@@ -52,11 +53,6 @@ def check_options(
             "`arena_bytes` must be None unless `target='microcontroller'`: other runtimes take "
             f"what memory they need. Received: arena_bytes={arena_bytes}, target={target!r}."
         )
-    if quantize == "int8" and representative_data is None:
-        raise ValueError(
-            "`representative_data` must be given with `quantize='int8'`: activations are "
-            "calibrated on it. Received: representative_data=None."
-        )
     if quantize == "int8" and batch_size is None:
         raise ValueError(
             "`batch_size` must be a number with `quantize='int8'`: activations are calibrated in "
@@ -86,6 +82,44 @@ def check_options(
             "WebAssembly has the sparse kernels that the lowering is for. Received: "
             f"lower_conv3x3=True, target={target!r}, quantize={quantize!r}."
         )
+
+
+def check_ranges(
+    model: keras.Model, *, quantize: str | None, representative_data: Nest
+) -> bool:
+    """Whether training has learned ranges of the activations; refuses what does not go with that.
+
+    Raises:
+        ValueError: If neither ranges nor data for them are there, or both, or ranges were never
+            observed, or the file is to hold floats.
+    """
+    ranges = ranges_in(model)
+    if not ranges:
+        if quantize == "int8" and representative_data is None:
+            raise ValueError(
+                "`representative_data` must be given with `quantize='int8'`: activations are "
+                "calibrated on it, unless `tfprune.quantize_aware(model, activations=True)` has "
+                "trained. Received: representative_data=None."
+            )
+        return False
+    if quantize != "int8":
+        raise ValueError(
+            "`quantize` must be 'int8' for a model with ranges of activations; for other files, "
+            f"pass `tfprune.strip_pruning(model)`. Received: quantize={quantize!r}."
+        )
+    if representative_data is not None:
+        raise ValueError(
+            "`representative_data` must be None for a model with ranges of activations, which "
+            "training has learned. Received: representative data."
+        )
+    unseen = [item.path for item in ranges if not item.was_observed]
+    if unseen:
+        raise ValueError(
+            "`model` must have seen at least one batch of training, which sets the ranges of its "
+            f"activations. Received: model={model.name!r}, in which {len(unseen)} of "
+            f"{len(ranges)} ranges were never observed, {unseen[0]!r} first."
+        )
+    return True
 
 
 def check_inputs(inputs: Sequence[Input], target: str) -> None:
@@ -122,7 +156,7 @@ def check_model(model: keras.Model) -> None:
             f"Received: model={model.name!r}, which has no weights."
         )
     pruned = [layer.name for layer in pruned_layers(model)]
-    if pruned:
+    if pruned and not ranges_in(model):
         raise ValueError(
             "`model` must be stripped: pass `tfprune.strip_pruning(model)`. "
             f"Received: model={model.name!r} with pruned layers {pruned}."

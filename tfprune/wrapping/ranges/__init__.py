@@ -1,0 +1,1 @@
+"""Activations rounded to 8 bits in training: their ranges, and where they stand inside layers."""
