@@ -28,6 +28,19 @@ def test_the_model_itself_is_exported_without_data(aware, tmp_path):
     assert found["hidden/kernel"].sparsity == pytest.approx(zeros, abs=0.02)
 
 
+def test_weights_of_four_bits_are_exact_and_the_file_is_smaller(tmp_path):
+    dense = [layers.Dense(64, "relu", name="hidden"), layers.Dense(3, name="out")]
+    model = keras.Sequential([keras.Input((64,)), *dense])
+    four = tfprune.quantize_aware(model, activations=True, bits=4)
+    x = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+    four(x, training=True)
+    report = to_tflite(four, tmp_path / "four.tflite", quantize="int4")
+    eight = to_tflite(four, tmp_path / "eight.tflite", quantize="int8")
+    assert report.largest_difference < 0.02  # a step of 255 of the output, or two
+    assert report.bytes < eight.bytes - 64 * 64 // 2
+    assert "hidden/kernel, out/kernel" in " ".join(report.notes)
+
+
 def test_ranges_that_were_never_observed_are_one_error(tmp_path):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     fresh = tfprune.quantize_aware(model, activations=True)

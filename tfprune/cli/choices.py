@@ -40,5 +40,5 @@ SPACINGS = ("geometric", "linear")
 TARGETS = ("auto", "arm64", "wasm", "x86", "size", "microcontroller")
 DEVICES = ("phone", "android", "ios", "browser", "desktop")  # each stands for a target
 LINTED = ("arm64", "wasm", "x86", "microcontroller")
-QUANTIZE = ("float16", "int8_weights", "dynamic", "int8")
+QUANTIZE = ("float16", "int8_weights", "dynamic", "int8", "int4")
 RUNTIMES = ("native", "wasm")

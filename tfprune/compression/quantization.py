@@ -45,9 +45,7 @@ from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 _ALL_KEPT = OneShot(0.0)
 
 
-def quantize_aware(
-    model: keras.Model, *, activations: bool = False, bits: int = 8
-) -> keras.Model:
+def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int = 8) -> keras.Model:
     """Return a copy of the model that trains with its prunable weights rounded to integers.
 
     Compile it, fine-tune it as a pruned model (a small learning rate, a few epochs), then call

@@ -30,7 +30,7 @@ _MOVING = frozenset(
     "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D "
     "UpSampling1D UpSampling2D MaxPooling1D MaxPooling2D AveragePooling1D AveragePooling2D "
     "GlobalMaxPooling1D GlobalMaxPooling2D Transpose Squeeze ExpandDims GetItem MaxPool "
-    "AveragePool Swapaxes Moveaxis Ravel Split".split()
+    "AveragePool Swapaxes Moveaxis Ravel Split Pad".split()
 )
 _JOINING = frozenset(("Concatenate",))
 _SUMS = frozenset(("Add", "Subtract", "Multiply"))  # relu is fused into them
@@ -129,6 +129,7 @@ class _Graph:
         self._outputs = set(graph.outputs)
         self._takers: dict[Any, list[Node]] = {}
         self._makers: dict[Any, Node] = {}
+        self._moving: dict[keras.layers.Layer, bool] = {}
         for node in self.nodes:
             self._makers.update(dict.fromkeys(node.output_tensors, node))
             for tensor in node.input_tensors:
@@ -143,8 +144,7 @@ class _Graph:
     def wanted(self, node: Node, tensor: Any) -> Interval | bool:
         """Whether a range stands after an output of a call, and which if it is fixed."""
         operation = self.operation(node)
-        kind = _kind(operation)
-        if not _is_float(tensor) or kind in _MOVING or _is_recurrent(operation):
+        if not _is_float(tensor) or _is_recurrent(operation) or self._moves(node):
             return False
         takers = self._takers.get(tensor, [])
         in_integers = not self.reason(node)
@@ -187,7 +187,18 @@ class _Graph:
             return ""
         if isinstance(operation, keras.layers.Layer) and has_inside(operation):
             return ""
+        if self._moves(node):
+            return ""
         return f"{type(operation).__name__} has no integer form here"
+
+    def _moves(self, node: Node) -> bool:
+        """Whether a call only moves or selects values; of a layer without weights, its code."""
+        operation = self.operation(node)
+        if _kind(operation) or not isinstance(operation, keras.layers.Layer) or operation.weights:
+            return _kind(operation) in _MOVING
+        if operation not in self._moving:
+            self._moving[operation] = _moves_alone(operation, node)
+        return self._moving[operation]
 
     def _is_fused(self, node: Node, tensor: Any) -> bool:
         takers = self._takers.get(tensor, [])
@@ -216,6 +227,18 @@ class _Graph:
             return False
         operation = self.operation(maker)
         return isinstance(operation, _FOLDING) and activation_name(operation) == "linear"
+
+
+def _moves_alone(layer: keras.layers.Layer, node: Node) -> bool:
+    """Whether the operations in the `call` of a layer of one input all move values alone."""
+    if len(node.input_tensors) != 1:
+        return False
+    given = keras.Input(batch_shape=node.input_tensors[0].shape, dtype=node.input_tensors[0].dtype)
+    try:
+        inside = graph_of(keras.Model(given, layer.call(given)))
+    except Exception:  # code of the user, which may want arrays
+        return False
+    return all(each.is_input or _kind(each.operation) in _MOVING for each in calls_of(inside))
 
 
 def _is_float(tensor: Any) -> bool:

@@ -3,29 +3,28 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from tfprune.export.builder import Built, build
 from tfprune.export.convert import converter, copies, requirements
+from tfprune.export.encode import four_bits
 from tfprune.export.encode.micro.shared_levels import with_shared_levels
 from tfprune.export.file import flatbuffer, signature
 from tfprune.export.report import ExportReport, theory_bytes
-from tfprune.export.run import micro, processes, verify, wasm
+from tfprune.export.run import examples, micro, processes, verify, wasm
 from tfprune.support.files import replacing
 from tfprune.support.tensors import Nest
 from tfprune.targets.target import (
+    IN_INTEGERS_THROUGHOUT,
     INTEGER_ARITHMETIC,
     TARGETS,
     QuantizeName,
     TargetName,
     require_target,
 )
-
-_CHECKED_EXAMPLES = 8
 
 
 def to_tflite(
@@ -61,7 +60,8 @@ def to_tflite(
             there, the file and its dense form were run and gave the same to the last bit.
         quantize: None for float32. "float16" and "int8_weights" store weights in fewer bits and
             compute in float32. "dynamic" stores int8 weights and multiplies in int8, "int8"
-            computes in int8 throughout.
+            computes in int8 throughout. "int4" does so with weights of 4 bits, 15 levels for each
+            output channel, in FULLY_CONNECTED and CONV_2D.
         representative_data: For "int8", examples in the structure of the model's inputs, along the
             first axis; a few hundred are usual. None for a model of
             `tfprune.quantize_aware(model, activations=True)`, which has learned all ranges.
@@ -117,7 +117,8 @@ def to_tflite(
     signed = signature.signature_of(plain, batch_size=batch_size, example=verify_inputs)
     requirements.check_inputs(signed.inputs, aim.name)
     rounded = copies.to_float32(copies.unmasked(model, keep_ranges=True)) if ranged else plain
-    converted = copies.unrolled(rounded, signed) if unroll or quantize == "int8" else plain
+    unroll = unroll or quantize in IN_INTEGERS_THROUGHOUT
+    converted = copies.unrolled(rounded, signed) if unroll else plain
     given = {"representative_data": representative_data, "verify_inputs": verify_inputs}
     arrays = {
         name: signature.arrays_for(signed, data, name)
@@ -126,17 +127,20 @@ def to_tflite(
     }
     in_wasm = aim.in_webassembly and wasm.is_installed()
     with replacing(path) as temporary, tempfile.TemporaryDirectory(prefix="tfprune-") as folder:
-        samples = _samples(rounded, signed, arrays)
+        samples = examples.samples_of(rounded, signed, arrays)
         checked = [array.shape[1:] for array in samples[0].inputs]
         dense = stored = converter.convert(plain, signed, checked=checked)
         if converted is not plain or quantize in INTEGER_ARITHMETIC:
             stored = converter.convert(
                 converted,
                 signed,
-                quantize=quantize if quantize in INTEGER_ARITHMETIC else None,
+                quantize=_arithmetic(quantize),
                 representative=arrays.get("representative_data"),
                 checked=checked,
             )
+        in_four: tuple[str, ...] = ()
+        if quantize == "int4":
+            stored, in_four = four_bits.in_four_bits(stored)
         if aim.in_tflite_micro and sparse:
             kernels = {each.path: keras.ops.convert_to_numpy(each) for each in plain.weights}
             stored = with_shared_levels(stored, kernels)
@@ -196,42 +200,23 @@ def to_tflite(
                 wasm_missing=aim.in_webassembly and not in_wasm,
                 float32=float32,
                 in_micro=aim.in_tflite_micro,
+                in_four_bits=in_four,
             ),
         ),
     )
+
+
+def _arithmetic(quantize: str | None) -> str | None:
+    """What the converter is asked for: weights of 4 bits are made of its 8."""
+    if quantize not in INTEGER_ARITHMETIC:
+        return None
+    return "int8" if quantize == "int4" else quantize
 
 
 def _with_ending(path: str) -> str:
     """Return the path, with ".tflite" where its name has no ending."""
     named = os.path.basename(path) and not os.path.isdir(path)
     return f"{path}.tflite" if named and not os.path.splitext(path)[1] else path
-
-
-def _samples(
-    model: keras.Model, signed: signature.Signature, given: dict[str, list[np.ndarray]]
-) -> list[verify.Sample]:
-    """What to run a file on, with Keras's predictions, which must be numbers.
-
-    Random inputs may lie outside a model's domain; they are dropped if the user gave some. Files
-    that were calibrated on data of a user are compared with Keras on that, not on random inputs.
-    """
-    calibrated = "representative_data" in given
-    samples = []
-    example = given.get("verify_inputs") or given.get("representative_data")
-    for name, arrays in {"": verify.random_inputs(model, signed, like=example), **given}.items():
-        kind = f"`{name}`" if name else "random inputs"
-        if name == "representative_data":
-            count = -(-_CHECKED_EXAMPLES // signed.batch) * signed.batch
-            arrays = [array[:count] for array in arrays]
-        outputs = verify.predict(model, signed, arrays)
-        if not any(np.isnan(output).any() for output in outputs):
-            samples.append(verify.Sample(kind, arrays, outputs, bool(name) or not calibrated))
-        elif name or not given:
-            raise ValueError(
-                "`model` must predict numbers; if random inputs are outside its domain, pass "
-                f"`verify_inputs`. Received: model={model.name!r}, which gives NaN for {kind}."
-            )
-    return samples
 
 
 @contextlib.contextmanager
@@ -268,9 +253,15 @@ def _notes(
     wasm_missing: bool,
     float32: int | None,
     in_micro: bool,
+    in_four_bits: Sequence[str],
 ) -> Iterator[str]:
     """What a user should know, one sentence each."""
     narrow = {"float16": "float16", "int8_weights": "int8"}.get(quantize or "")
+    if in_four_bits:
+        yield (
+            f"{len(in_four_bits)} weights are stored in 4 bits, zeros among them: "
+            f"{', '.join(in_four_bits)}. Others, and those of depthwise convolutions, have 8."
+        )
     if sparse and narrow and not any(entry.dtype == narrow for entry in built.encodings):
         yield (
             f"No weight is stored as {narrow}: none is so large that it would save more than the "

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cache
 from types import UnionType
+from typing import Any
 
 import keras
 
@@ -71,8 +72,8 @@ def swap_child(owner: keras.layers.Layer, old: keras.layers.Layer, new: keras.la
             setattr(owner, path, swapped(getattr(owner, path)))
 
 
-def unwrapped(layer: keras.layers.Layer, wrappers: type | UnionType) -> keras.layers.Layer:
+def unwrapped(layer: Any, wrappers: type | UnionType) -> Any:
     """Return what wrappers of these classes hold, at any depth; the layer itself if it is none."""
     while isinstance(layer, wrappers):
-        layer = layer.layer
+        layer = getattr(layer, "layer")
     return layer

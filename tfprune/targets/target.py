@@ -14,7 +14,7 @@ from tfprune.support.validation import require_one_of
 if TYPE_CHECKING:
     from tfprune.sparsity.structures import Structure
 
-QuantizeName = Literal["float16", "int8_weights", "dynamic", "int8"]
+QuantizeName = Literal["float16", "int8_weights", "dynamic", "int8", "int4"]
 TargetName = Literal[
     "auto",
     "arm64",
@@ -30,7 +30,8 @@ TargetName = Literal[
 ]
 
 # What the converter quantizes; the arithmetic of the others is float32.
-INTEGER_ARITHMETIC = ("dynamic", "int8")
+INTEGER_ARITHMETIC = ("dynamic", "int8", "int4")
+IN_INTEGERS_THROUGHOUT = ("int8", "int4")  # activations, too, whose ranges must be known
 FLOAT_ARITHMETIC = (None, "float16", "int8_weights")
 QUANTIZE = (*FLOAT_ARITHMETIC, *INTEGER_ARITHMETIC)
 

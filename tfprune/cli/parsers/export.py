@@ -132,13 +132,15 @@ def check(args: argparse.Namespace) -> None:
     given = [option for option in (args.data, args.representative_data) if option is not None]
     if len(given) > 1:
         raise ValueError("--data and --representative-data exclude each other")
-    if args.data is not None and args.quantize != "int8":
-        raise ValueError("`--data` needs --quantize int8: nothing else is calibrated")
+    calibrated = args.quantize in ("int8", "int4")
+    if args.data is not None and not calibrated:
+        raise ValueError("`--data` needs --quantize int8 or int4: nothing else is calibrated")
     if args.representative_data is not None:
         files.require_file(args.representative_data, ".npy")
-    elif args.quantize == "int8" and args.data is None:
+    elif calibrated and args.data is None:
         raise ValueError(
-            "`--quantize int8` needs examples: --data DATA or --representative-data FILE.npy"
+            f"`--quantize {args.quantize}` needs examples: --data DATA or --representative-data "
+            "FILE.npy"
         )
 
 

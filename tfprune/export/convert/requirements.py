@@ -17,7 +17,13 @@ from tfprune.support.validation import (
     require_model,
     require_one_of,
 )
-from tfprune.targets.target import INTEGER_ARITHMETIC, QUANTIZE, TARGETS, require_target
+from tfprune.targets.target import (
+    IN_INTEGERS_THROUGHOUT,
+    INTEGER_ARITHMETIC,
+    QUANTIZE,
+    TARGETS,
+    require_target,
+)
 from tfprune.wrapping.pruned_layer import pruned_layers
 from tfprune.wrapping.ranges.ranged_layer import ranges_in
 
@@ -53,10 +59,11 @@ def check_options(
             "`arena_bytes` must be None unless `target='microcontroller'`: other runtimes take "
             f"what memory they need. Received: arena_bytes={arena_bytes}, target={target!r}."
         )
-    if quantize == "int8" and batch_size is None:
+    throughout = quantize in IN_INTEGERS_THROUGHOUT
+    if throughout and batch_size is None:
         raise ValueError(
-            "`batch_size` must be a number with `quantize='int8'`: activations are calibrated in "
-            "batches of it. Received: batch_size=None."
+            f"`batch_size` must be a number with `quantize={quantize!r}`: activations are "
+            "calibrated in batches of it. Received: batch_size=None."
         )
     if TARGETS[target].in_tflite_micro:
         if quantize not in (None, "int8"):
@@ -70,10 +77,10 @@ def check_options(
             f"`batch_size` must be a number for `target={target!r}`, whose runtime takes fixed "
             "shapes only. Received: batch_size=None."
         )
-    if quantize != "int8" and representative_data is not None:
+    if not throughout and representative_data is not None:
         raise ValueError(
-            "`representative_data` must be None unless `quantize='int8'`: nothing else is "
-            f"calibrated. Received: quantize={quantize!r} and representative data."
+            "`representative_data` must be None unless `quantize` is 'int8' or 'int4': nothing "
+            f"else is calibrated. Received: quantize={quantize!r} and representative data."
         )
     runs_sparse = TARGETS[target].sparse_convolutions and quantize not in INTEGER_ARITHMETIC
     if lower_conv3x3 and not runs_sparse:
@@ -84,9 +91,7 @@ def check_options(
         )
 
 
-def check_ranges(
-    model: keras.Model, *, quantize: str | None, representative_data: Nest
-) -> bool:
+def check_ranges(model: keras.Model, *, quantize: str | None, representative_data: Nest) -> bool:
     """Whether training has learned ranges of the activations; refuses what does not go with that.
 
     Raises:
@@ -95,17 +100,17 @@ def check_ranges(
     """
     ranges = ranges_in(model)
     if not ranges:
-        if quantize == "int8" and representative_data is None:
+        if quantize in IN_INTEGERS_THROUGHOUT and representative_data is None:
             raise ValueError(
-                "`representative_data` must be given with `quantize='int8'`: activations are "
-                "calibrated on it, unless `tfprune.quantize_aware(model, activations=True)` has "
-                "trained. Received: representative_data=None."
+                f"`representative_data` must be given with `quantize={quantize!r}`: activations"
+                " are calibrated on it, unless `tfprune.quantize_aware(model, activations=True)` "
+                "has trained. Received: representative_data=None."
             )
         return False
-    if quantize != "int8":
+    if quantize not in IN_INTEGERS_THROUGHOUT:
         raise ValueError(
-            "`quantize` must be 'int8' for a model with ranges of activations; for other files, "
-            f"pass `tfprune.strip_pruning(model)`. Received: quantize={quantize!r}."
+            "`quantize` must be 'int8' or 'int4' for a model with ranges of activations; for "
+            f"other files, pass `tfprune.strip_pruning(model)`. Received: quantize={quantize!r}."
         )
     if representative_data is not None:
         raise ValueError(

@@ -32,7 +32,15 @@ _FREE_SIZES = (32, 64, 128, 256, 512, 1024)
 # up over layers and time steps, and a softmax multiplies them by its logits: on random images a
 # pruned MobileNet was seen 2e-2 off in float16 and 4e-1 in int8. Garbage is off by its scale.
 _INT8 = 7.5e-1
-TOLERANCES = {None: 1e-4, "float16": 1e-1, "int8_weights": _INT8, "dynamic": _INT8, "int8": _INT8}
+_INT4 = 1.5  # 15 levels a weight, which was not trained to them
+TOLERANCES = {
+    None: 1e-4,
+    "float16": 1e-1,
+    "int8_weights": _INT8,
+    "dynamic": _INT8,
+    "int8": _INT8,
+    "int4": _INT4,
+}
 
 # Kernels of float32 arithmetic sum in another order, as above.
 _SAME_FILE = 1e-3
