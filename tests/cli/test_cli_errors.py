@@ -190,7 +190,7 @@ def test_outputs_that_are_no_classes_of_the_data_are_one_line(capsys, tmp_path):
 
 def test_wrong_options_of_export_are_one_line(files, capsys, tmp_path):
     base = ["export", files / "plain.keras", "-o", tmp_path / "m.tflite"]
-    assert "--quantize" in error_of(capsys, *base, "--quantize", "int4")
+    assert "--quantize" in error_of(capsys, *base, "--quantize", "int3")
     needed = "needs examples: --data DATA or --representative-data FILE.npy"
     assert needed in error_of(capsys, *base, "--quantize", "int8")
     assert "`--data` needs --quantize int8" in error_of(capsys, *base, "--data", "digits")

@@ -34,7 +34,7 @@ WRONG = [
     ["prune", "m.keras", "--sparsity", "0.5", "--import", "no_module"],
     ["shrink", "m.keras", "--macs", "2"],
     ["export", "text.keras", "-o", "m.tflite"],
-    ["export", "text.keras", "-o", "m.tflite", "--quantize", "int4"],
+    ["export", "text.keras", "-o", "m.tflite", "--quantize", "int3"],
     ["lint", "pipe.tflite"],
     ["inspect", "pointer.keras"],
     ["bench", "no.tflite"],

@@ -99,7 +99,7 @@ def test_an_unwritable_path_is_one_error_before_converting(place, tmp_path, monk
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantize": "int4"}, "`quantize` must be one of None, 'float16', 'int8_weights', 'dy"),
+        ({"quantize": "int3"}, "`quantize` must be one of None, 'float16', 'int8_weights', 'dy"),
         ({"target": "gpu"}, "`target` must be one of 'auto', 'arm64', 'wasm', 'x86', 'size'"),
         ({"quantize": "int8"}, "`representative_data` must be given"),
         ({"quantize": "int8", "representative_data": [1]}, "`representative_data` must fit the"),

@@ -275,15 +275,6 @@ def test_a_timestep_mask_is_hung_on_a_tensor():
     assert private_keras.timestep_mask(tensor) is mask
 
 
-def test_a_wrapper_that_keeps_order_lists_sublayers_as_its_layer_does():
-    attention = keras.layers.MultiHeadAttention(2, 3)
-    attention.build((None, 4, 3), (None, 4, 3))
-    wrapper = keras.layers.Wrapper(attention)
-    assert private_keras.sublayers(wrapper)[1:] != private_keras.sublayers(attention)
-    wrapper.keeps_order = True
-    assert private_keras.sublayers(wrapper)[1:] == private_keras.sublayers(attention)
-
-
 def test_attention_tells_its_mask_its_dropout_and_whether_it_is_plain():
     x = np.ones((1, 3, 2), "float32")
     attention = keras.layers.MultiHeadAttention(1, 2, dropout=0.5)

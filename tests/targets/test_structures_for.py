@@ -237,8 +237,8 @@ def test_sensitivity_takes_target_structures(images):
 def test_unknown_targets_and_quantizations_are_refused():
     with pytest.raises(ValueError, match="'auto', 'arm64', 'wasm', 'x86'.*target='toaster'"):
         tfprune.structures_for("toaster")
-    with pytest.raises(ValueError, match="'int8_weights'.*quantize='int4'"):
-        tfprune.structures_for("x86", quantize="int4")
+    with pytest.raises(ValueError, match="'int8_weights'.*quantize='int3'"):
+        tfprune.structures_for("x86", quantize="int3")
     with pytest.raises(TypeError, match=r"structures_for\(target\).*'wasm'"):
         tfprune.prune(image_model(), HIGH, structure="wasm")
     assert len(QUANTIZE) == 5
@@ -254,7 +254,7 @@ def test_the_command_line_takes_a_target(tmp_path, capsys):
     assert not (model.get_layer("stem").kernel.numpy() == 0).any()
     for text, message in (
         ("target:ios", "NAME auto, arm64, wasm, x86, size or microcontroller"),
-        ("target:wasm:int4", "QUANTIZE float16, int8_weights, dynamic or int8"),
+        ("target:wasm:int3", "QUANTIZE float16, int8_weights, dynamic, int8 or int4"),
         ("targets:wasm", "target:NAME"),
     ):
         assert message in error_of(capsys, *command, text)

@@ -20,7 +20,7 @@ chooses their ranges afterwards, from representative data. Weights are symmetric
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -28,6 +28,7 @@ import numpy as np
 from keras import ops
 
 from tfprune.compression.range_placement import RangePlacement
+from tfprune.keras_graph.insertion import by_place
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
@@ -39,7 +40,7 @@ from tfprune.support.configurable import Config, Configurable
 from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.support.validation import require_flag, require_integer, require_model
 from tfprune.wrapping.masking import PrunedWeight
-from tfprune.wrapping.plans import joined
+from tfprune.wrapping.plans import Quantizer, joined
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 _ALL_KEPT = OneShot(0.0)
@@ -83,7 +84,23 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
     """
     quantizer = ChannelQuantizer(bits)
     require_flag("activations", activations)
-    _check_model(model)
+    check_model(model)
+    placement = RangePlacement(model) if activations else None
+    return rounded(model, lambda layer: quantizer, placement)
+
+
+def rounded(
+    model: keras.Model,
+    quantizer_of: Callable[[keras.layers.Layer], Quantizer | None],
+    placement: RangePlacement | None,
+) -> keras.Model:
+    """Return a copy of a model that trains with rounded weights, and activations where asked.
+
+    Args:
+        model: that `check_model` takes.
+        quantizer_of: layer without wrappers -> what rounds its weights, None to leave them.
+        placement: where ranges of activations stand; None for nowhere.
+    """
     wrappers = pruned_layers(model)
     step = max((int(host_array(layer.pruning_step.value)) for layer in wrappers), default=0)
     finished = all(layer.has_updater for layer in wrappers)
@@ -91,7 +108,9 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
     recipe: list[Config | None] = []
     for layer in outer_layers(model):
         pruned = isinstance(layer, PrunedLayer)
-        masks.append(_masks(layer, zeros_stay=not wrappers))
+        quantizer = quantizer_of(layer.layer if pruned else layer)
+        rounds = pruned or quantizer is not None
+        masks.append(_masks(layer, zeros_stay=not wrappers) if rounds else [])
         if not masks[-1]:
             recipe.append(None)
         elif pruned:
@@ -99,10 +118,13 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
         else:
             plan = joined([OneShot(1.0 - mask.mean().item()) for mask in masks[-1]])
             recipe.append({"schedule": plan, "quantizer": quantizer})
-    placement = RangePlacement(model) if activations else None
     inside = placement.inside if placement else ()
     copy = wrap_by_recipe(model, recipe, ranged=inside, insertion=placement)
-    copies = _copies(model, copy) if placement else outer_layers(copy)
+    copies = outer_layers(copy)
+    if placement:  # ranges in between may change the order of layers
+        places = {layer: name for name, layer in by_place(model)}
+        twins = dict(by_place(copy))
+        copies = [twins[places[layer]] for layer in outer_layers(model)]
     for old, layer, values in zip(outer_layers(model), copies, masks, strict=True):
         for own, mask in zip(layer.pruned if values else (), values, strict=True):
             own.mask.assign(mask)
@@ -115,22 +137,6 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
     if placement:
         placement.tell()
     return copy
-
-
-def _copies(model: keras.Model, copy: keras.Model) -> list[keras.layers.Layer]:
-    """Return the copy of each outer layer: ranges in between may change the order of layers."""
-    twins = dict(_named(copy))
-    place = {layer: path for path, layer in _named(model)}
-    return [twins[place[layer]] for layer in outer_layers(model)]
-
-
-def _named(model: keras.Model, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    for layer in model.layers:
-        name = f"{path}/{layer.name}"
-        if isinstance(layer, keras.Model):
-            yield from _named(layer, name)
-        else:
-            yield name, layer
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -215,7 +221,8 @@ def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int
     return tuple(sorted((*axes.depthwise, *axes.outputs)))
 
 
-def _check_model(value: object) -> None:
+def check_model(value: object) -> None:
+    """Refuse what is no model that can be made quantization-aware."""
     model = require_model("model", value, built=False)
     wrappers = pruned_layers(model)
     if not model.built or not all(layer.built for layer in wrappers):

@@ -10,7 +10,7 @@ rounded where an integer operator takes it.
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -49,12 +49,26 @@ _FOLDING = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _ACTIVATIONS = (layers.Activation, layers.ReLU, layers.Softmax, layers.LeakyReLU, layers.ELU)
 
 
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """How the outputs of a layer are rounded.
+
+    Attributes:
+        rounded: whether a range stands after it.
+        bits: of the range.
+    """
+
+    rounded: bool = True
+    bits: int = 8
+
+
 @dataclasses.dataclass(eq=False)
 class RangePlacement:
     """The ranges of one model; `insertion` of `tfprune.keras_graph.rebuilding.rebuild`.
 
     Args:
         model: built, Sequential or Functional, whose nested models are so too.
+        chosen: layers, without wrappers, that compute in integers; None for all that can.
 
     Attributes:
         inside: layers that have ranges inside.
@@ -62,6 +76,7 @@ class RangePlacement:
     """
 
     model: keras.Model
+    chosen: Mapping[keras.layers.Layer, Outputs] | None = None
     inside: set[keras.layers.Layer] = dataclasses.field(default_factory=set)
     in_float: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -79,7 +94,8 @@ class RangePlacement:
         name = node.operation.name
         wanted = self._after[node]
         number = [f"_{index}" if index else "" for index in range(len(wanted))]
-        return [_range(item, f"range_after_{name}{end}") for item, end in zip(wanted, number)]
+        bits = _outputs(self.chosen, _Graph.operation(node)).bits
+        return [_range(item, bits, f"range_after_{name}{end}") for item, end in zip(wanted, number)]
 
     def tell(self) -> None:
         """Warn once, with reasons, of what computes in float32."""
@@ -90,7 +106,7 @@ class RangePlacement:
             )
 
     def _study(self, model: keras.Model) -> None:
-        graph = _Graph(model)
+        graph = _Graph(model, self.chosen)
         if model is self.model:
             self._inputs = [graph.feeds_integers(tensor) for tensor in graph.inputs]
         for node in graph.nodes:
@@ -107,16 +123,23 @@ class RangePlacement:
             self._after[node] = [graph.wanted(node, tensor) for tensor in node.output_tensors]
 
 
-def _range(wanted: Interval | bool, name: str) -> ActivationRange | None:
+def _range(wanted: Interval | bool, bits: int, name: str) -> ActivationRange | None:
     if wanted is False:
         return None
-    return ActivationRange(interval=None if wanted is True else wanted, name=name)
+    return ActivationRange(bits=bits, interval=None if wanted is True else wanted, name=name)
+
+
+def _outputs(chosen: Mapping[keras.layers.Layer, Outputs] | None, operation: Any) -> Outputs:
+    return (chosen or {}).get(operation, Outputs())
 
 
 class _Graph:
     """One Sequential or Functional model, with who takes each tensor."""
 
-    def __init__(self, model: keras.Model):
+    def __init__(
+        self, model: keras.Model, chosen: Mapping[keras.layers.Layer, Outputs] | None
+    ):
+        self._chosen = chosen
         graph = graph_of(model)
         if graph is None:
             raise ValueError(
@@ -144,6 +167,8 @@ class _Graph:
     def wanted(self, node: Node, tensor: Any) -> Interval | bool:
         """Whether a range stands after an output of a call, and which if it is fixed."""
         operation = self.operation(node)
+        if not _outputs(self._chosen, operation).rounded:
+            return False
         if not _is_float(tensor) or _is_recurrent(operation) or self._moves(node):
             return False
         takers = self._takers.get(tensor, [])
@@ -168,6 +193,8 @@ class _Graph:
         operation = self.operation(node)
         if not isinstance(operation, keras.layers.Layer):
             return False
+        if self._chosen is not None and operation not in self._chosen:
+            return False
         if isinstance(operation, layers.BatchNormalization):
             return not self._is_folded(node)
         return has_inside(operation)
@@ -176,7 +203,11 @@ class _Graph:
         """Why a call computes in float32; "" if it does not."""
         operation = self.operation(node)
         kind = _kind(operation)
-        if isinstance(operation, keras.Model | layers.BatchNormalization):
+        if isinstance(operation, keras.Model) or self._moves(node):
+            return ""
+        if self._chosen is not None and operation not in self._chosen:
+            return "" if isinstance(operation, layers.BatchNormalization) else "it was not chosen"
+        if isinstance(operation, layers.BatchNormalization):
             return ""
         name = _activation(operation)
         if isinstance(operation, PRODUCTS):
@@ -186,8 +217,6 @@ class _Graph:
         if kind in _MOVING | _JOINING | _SUMS | _OTHERS:
             return ""
         if isinstance(operation, keras.layers.Layer) and has_inside(operation):
-            return ""
-        if self._moves(node):
             return ""
         return f"{type(operation).__name__} has no integer form here"
 

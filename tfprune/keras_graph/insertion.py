@@ -93,3 +93,13 @@ def _sequential(
             members += insertion.after(model, node)
     kept = [member for member in members if member is not None]
     return keras.Sequential(kept, name=model.name, trainable=model.trainable)
+
+
+def by_place(model: keras.Model, path: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Yield (names of the nested models and its own, layer) for the layers of a graph model."""
+    for layer in model.layers:
+        name = f"{path}/{layer.name}"
+        if isinstance(layer, keras.Model):
+            yield from by_place(layer, name)
+        else:
+            yield name, layer

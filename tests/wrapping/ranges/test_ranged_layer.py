@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.wrapping.ranges import activation_range, attention, insides, recurrent
 from tfprune.wrapping.ranges.ranged_layer import RangedLayer, has_inside, ranges_in
 
@@ -72,3 +73,10 @@ def test_a_layer_is_itself_again_after_the_call():
 def test_layers_of_one_operation_have_no_ranges_inside():
     for layer in (layers.Dense(2, activation="relu"), layers.Conv2D(2, 1), layers.Embedding(2, 2)):
         assert not has_inside(layer)
+
+
+def test_weights_come_in_the_order_in_which_the_layer_has_them_by_itself():
+    layer = layers.MultiHeadAttention(2, 3)
+    layer.build((None, 4, 3), (None, 4, 3))
+    found = prunable_weights(RangedLayer(layer))
+    assert [id(weight) for weight in found] == [id(weight) for weight in prunable_weights(layer)]
