@@ -21,13 +21,7 @@ class Unknown(keras.layers.Layer):
         return inputs @ self.w
 
 
-@pytest.mark.parametrize(
-    ("name", "instead"),
-    [
-        ("quantization", "quantize_aware"),
-        ("experimental", "no experimental"),
-    ],
-)
+@pytest.mark.parametrize(("name", "instead"), [("experimental", "no experimental")])
 def test_what_is_missing_names_the_way_here(name, instead):
     with pytest.raises(ImportError, match=f"has no `{name}`: .*{instead}"):
         getattr(tfmot, name)

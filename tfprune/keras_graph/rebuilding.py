@@ -140,8 +140,8 @@ class _Rebuilder:
         self._placed: dict[keras.layers.Layer, keras.layers.Layer] = {}
         self._copies: dict[keras.layers.Layer, keras.layers.Layer] = {}
         self._chain_of: dict[keras.layers.Layer, Chain] = {}  # of what holds its place in a graph
-        self._outer = {layer: layer for layer in outer_layers(model)}
-        self._outer |= {unwrapped(layer, self._wrappers): layer for layer in outer_layers(model)}
+        outer = outer_layers(model)
+        self._outer = {key: x for x in outer for key in (x, unwrapped(x, self._wrappers))}
 
     def rebuild(self, model: keras.Model) -> keras.Model:
         if is_graph(model):
@@ -168,9 +168,11 @@ class _Rebuilder:
                     clone_function=self.place,
                     call_function=self._call if self.chains else None,
                 )
-        if type(new) is not type(model):
+        plain = getattr(type(model), "plain_class", type(model))
+        new.__class__ = plain if type(new) is type(model) else type(new)
+        if type(new) is not plain:
             warnings.warn(
-                f"Model '{model.name}' of class {type(model).__name__} builds its graph in its "
+                f"Model '{model.name}' of class {plain.__name__} builds its graph in its "
                 f"constructor; its copy is a {type(new).__name__} with the same graph, without "
                 "the methods of that class.",
                 stacklevel=2,

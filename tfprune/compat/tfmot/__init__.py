@@ -37,7 +37,7 @@ Names, signatures and defaults are the same. What differs, because there it is w
 
 from typing import Any
 
-from tfprune.compat.tfmot import clustering, sparsity
+from tfprune.compat.tfmot import clustering, quantization, sparsity
 from tfprune.compat.tfmot.sparsity.keras import (
     ConstantSparsity,
     PolynomialDecay,
@@ -55,8 +55,6 @@ from tfprune.compat.tfmot.sparsity.keras import (
 __version__ = "0.8.1"  # whose names these are
 
 _ELSEWHERE = {
-    "quantization": "tfprune.quantize_aware(model) trains with rounded weights, and "
-    "tfprune.export.to_tflite(model, path, quantize='int8') writes integer files",
     "experimental": "tfprune has no experimental combinations",
 }
 
@@ -72,6 +70,7 @@ __all__ = [
     "clustering",
     "prune_low_magnitude",
     "prune_scope",
+    "quantization",
     "sparsity",
     "strip_pruning",
 ]

@@ -7,7 +7,9 @@ import keras
 from tfprune.export.file import signature
 from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Nest
 from tfprune.wrapping.pruned_layer import pruned_layers
 from tfprune.wrapping.shortfall import tell_shortfall
 
@@ -46,6 +48,36 @@ def unmasked(model: keras.Model, *, keep_ranges: bool) -> keras.Model:
         (own.weight, own.masked_value() + 0.0) for layer in wrappers for own in layer.pruned
     )
     return rebuild(model, lambda _, copy: copy, substitutes=values, keep_ranges=keep_ranges)
+
+
+def runs_eagerly() -> bool:
+    """Whether variables have values here, outside of the graph of a `tf.function`."""
+    import tensorflow as tf
+
+    return bool(tf.executing_eagerly())
+
+
+def constant_call(model: keras.Model) -> Callable[..., object]:
+    """What a model of `tfprune.quantize_aware` computes, its rounded weights as constants.
+
+    TensorFlow's converter does not evaluate the rounding of a large weight, and would store it, and
+    multiply by it, in float32.
+
+    Args:
+        model: The model, with ranges of activations.
+
+    Returns:
+        A function of the model's inputs, for `tf.function` to trace.
+    """
+    plain = unmasked(model, keep_ranges=True)
+    values = [(variable, host_array(variable.value)) for variable in plain.variables]
+
+    def call(*args: Nest, **kwargs: Nest) -> Nest:
+        constants = [(each, keras.ops.convert_to_tensor(value)) for each, value in values]
+        with keras.StatelessScope(constants):
+            return plain(*args, **kwargs)
+
+    return call
 
 
 def unrolled(model: keras.Model, signed: signature.Signature) -> keras.Model:

@@ -8,23 +8,21 @@ rounds in between. Recurrent layers are unrolled meanwhile, as they are in the f
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import keras
 
-from tfprune.keras_graph.private_keras import in_training, take_call_signature
+from tfprune.keras_graph.private_keras import in_training
 from tfprune.layer_classes.prunable import flatten
-from tfprune.support.arrays import symbolic
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Nest, Tensor
-from tfprune.support.validation import require_layer
 from tfprune.wrapping.ranges.activation_range import ActivationRange
 from tfprune.wrapping.ranges.insides import Inside, inside_of
+from tfprune.wrapping.ranges.transparent import TransparentLayer
 
 
 @keras.saving.register_keras_serializable("tfprune")
-class RangedLayer(keras.layers.Wrapper):
+class RangedLayer(TransparentLayer):
     """Round the values between the operations of one layer, to ranges that training learns.
 
     Args:
@@ -39,13 +37,9 @@ class RangedLayer(keras.layers.Wrapper):
     """
 
     def __init__(self, layer: keras.layers.Layer, *, name: str | None = None):
-        require_layer("layer", layer)
-        options = {"dtype": layer.variable_dtype, "autocast": False, "trainable": layer.trainable}
-        super().__init__(layer, name=name or layer.name, **options)
+        super().__init__(layer, name=name)
         self.keeps_order = True  # of the weights of the layer
         self.inner_ranges: list[ActivationRange] = []
-        self.supports_masking = True  # the wrapped layer warns if it does not
-        take_call_signature(self, layer)
         if layer.built:
             self.build()
 
@@ -64,14 +58,6 @@ class RangedLayer(keras.layers.Wrapper):
     def _insides(self) -> list[tuple[keras.layers.Layer, Inside]]:
         parts = ((part, inside_of(part)) for part in flatten(self.layer))
         return [(part, inside) for part, inside in parts if inside is not None]
-
-    def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
-        if not self.built:
-            # A symbolic call builds every kind of layer, those that create state in `call` too.
-            with keras.name_scope(self.name, caller=self):
-                positional, named = keras.tree.map_structure(symbolic, (args, kwargs))
-                self.layer(*positional, **named)
-        return super().__call__(*args, **kwargs)
 
     def call(self, *args: Nest, **kwargs: Nest) -> Nest:
         seen: ByIdentity[ActivationRange, list[Tensor]] = ByIdentity()
@@ -93,31 +79,8 @@ class RangedLayer(keras.layers.Wrapper):
                 item.observe(tensors)
         return outputs
 
-    def symbolic_call(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer(*args, **kwargs)
-
-    def compute_output_spec(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer.compute_output_spec(*args, **kwargs)
-
-    def compute_output_shape(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer.compute_output_shape(*args, **kwargs)
-
-    def compute_mask(self, inputs: Nest, previous_mask: Nest) -> Nest:
-        """Return the timestep mask of the wrapped layer."""
-        if not self.layer.supports_masking:
-            return None
-        return self.layer.compute_mask(inputs, previous_mask)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or "layer" not in self.__dict__:
-            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-        return getattr(self.__dict__["layer"], name)
-
     def get_config(self) -> Config:
         return {"layer": keras.saving.serialize_keras_object(self.layer), "name": self.name}
-
-    def get_build_config(self) -> None:
-        """Return None: the layer's own config builds it, or the first call does."""
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> "RangedLayer":

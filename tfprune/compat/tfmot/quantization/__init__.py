@@ -1,0 +1,5 @@
+"""The `quantization` namespace of tensorflow-model-optimization."""
+
+from tfprune.compat.tfmot.quantization import keras
+
+__all__ = ["keras"]
