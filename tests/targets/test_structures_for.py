@@ -241,7 +241,7 @@ def test_unknown_targets_and_quantizations_are_refused():
         tfprune.structures_for("x86", quantize="int3")
     with pytest.raises(TypeError, match=r"structures_for\(target\).*'wasm'"):
         tfprune.prune(image_model(), HIGH, structure="wasm")
-    assert len(QUANTIZE) == 5
+    assert len(QUANTIZE) == 6
 
 
 def test_the_command_line_takes_a_target(tmp_path, capsys):

@@ -46,9 +46,9 @@ def test_a_new_target_is_known_everywhere_by_its_entry(monkeypatch):
         "unroll": False,
         "sparse": True,
     }
-    requirements.check_options(**options, lower_conv3x3=False, batch_size=None)
+    requirements.check_options(**options, lower_conv3x3=False, batch_size=None, arena_bytes=None)
     with pytest.raises(ValueError, match="`lower_conv3x3` must be False"):
-        requirements.check_options(**options, lower_conv3x3=True, batch_size=1)
+        requirements.check_options(**options, lower_conv3x3=True, batch_size=1, arena_bytes=None)
 
 
 @pytest.mark.parametrize(
