@@ -44,6 +44,11 @@ def test_every_layer_loses_at_most_the_same_share(target, ranks):
     assert [option and option.ranks for option in found] == ranks
 
 
+def test_a_step_too_large_is_left_out_and_the_others_go_on():
+    found = within_budget(LAYERS, 10, 105, _parameters)  # 125 or 100, in turn
+    assert [option and option.ranks for option in found] == [(3,), (1,)]
+
+
 def test_no_other_choice_of_that_cost_has_a_smaller_largest_loss():
     found = within_budget(LAYERS, 0, 90, _parameters)
     cost = sum(option.cost.parameters for option in found)

@@ -2,9 +2,10 @@
 
 A budget is met as by AIMET's greedy search, at equal loss: of every layer, the smallest rank that
 loses no more than a limit, which is the same for all and rises until the model costs what is
-asked. The losses are shares of the squared outputs (or weights) of each layer, known beforehand
-from its singular values, so that no candidate has to be run. One step of the search is one rank of
-one layer. Time O(n log n) for n ranks of all layers.
+asked. Where the next rank of a layer would leave too little, the layer stays at this one and the
+others go on. The losses are shares of the squared outputs (or weights) of each layer, known
+beforehand from its singular values, so that no candidate has to be run. One step of the search is
+one rank of one layer. Time O(n log n) for n ranks of all layers.
 
 Source: Kuzmin et al., "Taxonomy and Evaluation of Structured Compression of Convolutional Neural
 Networks" (arXiv 1912.09802), section 5.2, on the greedy search for compression ratios.
@@ -99,7 +100,7 @@ def within_budget(
     Example:
         >>> layers = [(Cost(100, 0), [Option((r,), Cost(20 * r, 0), 1 / r) for r in (1, 2, 4)]),
         ...     (Cost(50, 0), [Option((1,), Cost(30, 0), 0.4)])]
-        >>> found = within_budget(layers, 10, 85, lambda cost: cost.parameters)
+        >>> found = within_budget(layers, 10, 82, lambda cost: cost.parameters)
         >>> [option and option.ranks for option in found]
         [(2,), (1,)]
     """
@@ -112,16 +113,18 @@ def within_budget(
             if measure(option.cost) < least:
                 least = measure(option.cost)
                 steps.append((limit, index, len(steps), option))
-    steps.sort(key=lambda step: step[:3])
-    costs = [others + sum(measure(original) for original, _ in layers)]
+    cost = others + sum(measure(original) for original, _ in layers)
     now = [measure(original) for original, _ in layers]
-    for _, index, _, option in steps:
-        costs.append(costs[-1] + measure(option.cost) - now[index])
-        now[index] = measure(option.cost)
-    nearest = min(range(len(costs)), key=lambda step: abs(costs[step] - target))
     chosen: list[Option | None] = [None] * len(layers)
-    for _, index, _, option in steps[:nearest]:
-        chosen[index] = option
+    done: set[int] = set()  # layers whose next step would be too large
+    for _, index, _, option in sorted(steps, key=lambda step: step[:3]):
+        if cost <= target:
+            break
+        lower = cost + measure(option.cost) - now[index]
+        if lower < (1 - TOLERANCE) * target:
+            done.add(index)
+        if index not in done:
+            chosen[index], cost, now[index] = option, lower, measure(option.cost)
     return chosen
 
 
