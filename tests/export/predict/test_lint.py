@@ -105,10 +105,27 @@ def test_layouts_that_the_runtime_refuses_are_defects(kind, layout, text):
 def test_a_densified_or_dense_weight_is_dense_with_the_reason():
     weight = blocks((32, 64), 4, 0.75)
     expanded = only_row(fully_connected(weight, layout=Layout(1, 1, 4), densify=True))
-    assert expanded.kernel == "dense" and expanded.blocker.startswith("DENSIFY expands it: FULLY")
+    assert expanded.kernel == "dense" and expanded.blocker.startswith("DENSIFY expands it: it")
     zeros = np.mean(weight == 0)
-    assert only_row(fully_connected(weight)).blocker == f"stored dense, sparsity {zeros:.2f}"
+    few = "it has too few zeros for a sparse kernel to pay"
+    assert only_row(fully_connected(weight)).blocker == f"stored dense, sparsity {zeros:.2f}: {few}"
     assert only_row(fully_connected(np.ones_like(weight))).blocker == "no zeros"
+
+
+@pytest.mark.parametrize(
+    ("weight", "reason"),
+    [
+        (blocks((32, 64), 4, 0.95), "it is too small for a sparse kernel to pay"),
+        (blocks((512, 512), 4, 0.95), "FULLY_CONNECTED skips zeros in its own sparse layouts"),
+        (blocks((512, 512), 1, 0.9), "too few of its zeros fill blocks of 4 inputs"),
+        (blocks((32, 64), 16, 0.95).astype(np.int8), "it is too small for a sparse kernel"),
+        (blocks((32, 72), 8, 0.95).astype(np.int8), "72 inputs are no multiple of 16"),
+    ],
+    ids=["small", "large", "single", "small integers", "odd integers"],
+)
+def test_fully_connected_weights_say_why_no_sparse_kernel_would_pay(weight, reason):
+    weight = np.where(weight != 0, 1, 0).astype(weight.dtype)
+    assert f": {reason}" in only_row(fully_connected(weight)).blocker
 
 
 def test_zeros_of_quantized_weights_are_where_the_zero_point_is():

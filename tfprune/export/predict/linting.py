@@ -229,7 +229,7 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
         for layer in found:
             verdict = micro.VERDICT
             if not target.in_tflite_micro:
-                verdict = verdicts.verdict(subgraph, constants, layer, predicted)
+                verdict = verdicts.verdict(subgraph, constants, layer, predicted, target.costs)
             rows.append(
                 LayerCoverage(
                     name=subgraph.name(constants.source(layer.weight)[0]),

@@ -11,12 +11,15 @@ from tfprune.export.file.constants import INPUTS
 from tfprune.export.file.decoding import Constants, integers
 from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
 from tfprune.export.file.tables import Operator, Sparsity
+from tfprune.export.predict import payoff
 from tfprune.export.predict.clusters import NO_DENSIFY, Prediction
+from tfprune.targets.target import Costs
 
 BROKEN = "broken"
 SPARSE_1X1 = "sparse 1x1 NCHW"
 _DENSE = "dense"
 _NO_ZEROS = "no zeros"
+_NOT_IN_LAYOUT = "FULLY_CONNECTED skips zeros in its own sparse layouts, which would be faster"
 
 # The operators that multiply by one weight; a table, from which rows are taken, is none.
 _PRODUCTS = frozenset(INPUTS) - {OPERATORS.GATHER}
@@ -117,7 +120,11 @@ def sparsity(subgraph: Subgraph, constants: Constants, weight: int) -> float:
 
 
 def verdict(
-    subgraph: Subgraph, constants: Constants, layer: Layer, predicted: Prediction | None
+    subgraph: Subgraph,
+    constants: Constants,
+    layer: Layer,
+    predicted: Prediction | None,
+    costs: Costs | None = None,
 ) -> Verdict:
     """The kernel that a layer runs on.
 
@@ -126,6 +133,7 @@ def verdict(
         constants: The constants of that.
         layer: The layer.
         predicted: What XNNPACK makes of the subgraph; None where it has no sparse 1x1 kernels.
+        costs: What kernels cost there; None where that is not known.
 
     Returns:
         The kernel and what keeps it from being sparse.
@@ -145,7 +153,7 @@ def verdict(
             reason = predicted.blockers[layer.position]
             # Nothing is expanded because nothing is there to leave out.
             return Verdict(_DENSE, _NO_ZEROS if reason == NO_DENSIFY and not zeros else reason)
-    return Verdict(_DENSE, _dense_reason(subgraph, layer, steps, zeros))
+    return Verdict(_DENSE, _dense_reason(subgraph, constants, layer, costs))
 
 
 def _native(subgraph: Subgraph, layer: Layer, source: int) -> Verdict:
@@ -175,7 +183,9 @@ def _block(encoding: Sparsity) -> int:
     return int(levels[2].denseSize) if inside else 0
 
 
-def _dense_reason(subgraph: Subgraph, layer: Layer, steps: tuple[int, ...], zeros: float) -> str:
+def _dense_reason(
+    subgraph: Subgraph, constants: Constants, layer: Layer, costs: Costs | None
+) -> str:
     code = subgraph.code(layer.operator)
     if code == OPERATORS.DEPTHWISE_CONV_2D:
         return "depthwise: dense by design"
@@ -186,12 +196,18 @@ def _dense_reason(subgraph: Subgraph, layer: Layer, steps: tuple[int, ...], zero
         return f"{height}x{width} convolution"
     if code != OPERATORS.FULLY_CONNECTED:
         return "no sparse kernel for this operator"
-    if OPERATORS.DENSIFY in steps:
-        return (
-            "DENSIFY expands it: FULLY_CONNECTED skips zeros only in its own sparse layouts, which "
-            "pay from 82 % zeros on (WebAssembly: 89 %)"
-        )
-    return f"stored dense, sparsity {zeros:.2f}" if zeros else _NO_ZEROS
+    source, steps = constants.source(layer.weight)
+    zeros = sparsity(subgraph, constants, source)
+    nonzero = constants.nonzero(source)
+    if not zeros or nonzero is None:
+        return _NO_ZEROS
+    expanded = OPERATORS.DENSIFY in steps
+    dense = "DENSIFY expands it" if expanded else f"stored dense, sparsity {zeros:.2f}"
+    if costs is None or OPERATORS.DEQUANTIZE in steps:
+        return dense
+    integers = subgraph.tensor(source).type == TYPES.INT8
+    why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, integers=integers)
+    return f"{dense}: {why or _NOT_IN_LAYOUT}"
 
 
 def _weights(subgraph: Subgraph, constants: Constants, operator: Operator) -> list[int]:
