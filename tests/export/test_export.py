@@ -1,5 +1,6 @@
 """Exporting whole models: predictions, sizes, encodings and signatures."""
 
+import dataclasses
 import json
 import os
 
@@ -79,6 +80,17 @@ def test_blocked_recurrent_weights_are_native_inside_the_loop_body(tmp_path):
     found = inspect_tflite(tmp_path / "model.tflite")
     assert found.operators["FULLY_CONNECTED v8"] == 2
     assert all(tensor.graph > 0 for tensor in found.sparse_tensors)
+
+
+def test_where_convolutions_cannot_be_sparse_the_report_says_once_to_remove_channels(tmp_path):
+    report = to_tflite(zero_out(cnn(), 0.9), tmp_path / "model.tflite", target="x86")
+    assert str(report).count("tfprune.channels") == 1
+    assert "no sparse kernels on x86: for speed remove channels" in str(report)
+    other = dataclasses.replace(report, target="wasm")
+    assert "remove channels" not in str(other)
+    assert "on wasm in int8: for speed" in str(dataclasses.replace(other, quantize="int8"))
+    report = to_tflite(zero_out(mlp(), 0.9, block=4), tmp_path / "model.tflite", target="x86")
+    assert "remove channels" not in str(report)
 
 
 def test_a_dense_model_exports_dense_and_says_so(tmp_path):

@@ -11,6 +11,7 @@ from tfprune.export.run.micro import MicroFigures
 from tfprune.reports import measures
 from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, short_table, table
+from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
 _DENSE, _WRITTEN = "dense float32 file", "file written"
 _GZIP = measures.formulas(
@@ -229,6 +230,12 @@ def _advice(report: ExportReport) -> str:
         return "prune the model first: tfprune.prune, tfprune.one_shot or `tfprune prune`"
     if report.micro is not None and report.encodings:
         return "put it into firmware: `tfprune export --target microcontroller --c-array OUT.cc`"
+    if _is_convolutional(report):
+        return (
+            f"convolutions have no sparse kernels on {report.target}"
+            f"{f' in {report.quantize}' * (report.quantize in INTEGER_ARITHMETIC)}: for speed remove "
+            "channels (tfprune.channels), after which every kernel is faster"
+        )
     if found.sparse_layers:
         return "time it on the device: tfprune.export.benchmark, or `tfprune bench DENSE SPARSE`"
     if not report.encodings:
@@ -239,6 +246,21 @@ def _advice(report: ExportReport) -> str:
         "see below why layers stay dense; for speed matrices want structures_for(target) and "
         "enough zeros, convolutions fewer channels (tfprune.channels)"
     )
+
+
+def _is_convolutional(report: ExportReport) -> bool:
+    """Whether most is computed in pruned convolutions, where no sparse kernel can be."""
+    target = TARGETS[report.target]
+    kernels = target.sparse_convolutions and report.quantize not in INTEGER_ARITHMETIC
+    if kernels or target.costs is None or report.micro is not None:
+        return False
+    layers = report.coverage.layers
+    pruned = sum(
+        layer.multiply_adds
+        for layer in layers
+        if layer.sparsity and layer.operator in ("CONV_2D", "TRANSPOSE_CONV", "CONV_3D")
+    )
+    return 2 * pruned > report.coverage.multiply_adds
 
 
 def _remarks(report: ExportReport) -> Iterator[str]:

@@ -137,6 +137,9 @@ def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) 
     - First convolutions and depthwise kernels: dense.
     - All others: single weights.
 
+    Zeros of convolutions save no time on "x86", nor in integer arithmetic: where they are most of
+    the network, remove channels (`tfprune.channels`), after which every kernel is faster.
+
     For "size", single weights take the place of blocks of 4: at the same accuracy they allow a
     higher sparsity, which is worth more bytes than the index of each. Blocks of 16 stay, as the
     only form in which integer kernels read weights without their zeros. "microcontroller" stores
