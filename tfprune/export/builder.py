@@ -12,6 +12,7 @@ from tfprune.export.file import flatbuffer
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import delegation
 from tfprune.export.predict.linting import Coverage, coverage
+from tfprune.export.rewrites import recurrence
 from tfprune.targets.target import FLOAT_ARITHMETIC, LINTED, MACHINES, TARGETS, Target
 
 _NO_GAIN = (
@@ -84,18 +85,22 @@ def _size(built: Built) -> int:
 def _build(
     file: flatbuffer.File, target: Target, quantize: str | None, lower_conv3x3: bool
 ) -> Built:
+    # Where only bytes count, loops stay as small as they are.
+    source, looped = file.model, tuple[str, ...]()
+    if target.costs is not None:
+        source, looped = recurrence.apply(file.model)
     notes: tuple[str, ...] = ()
     if target.sparse_convolutions and quantize in FLOAT_ARITHMETIC:
-        tried = rewriting.candidates(file.model, target, lower_conv3x3=lower_conv3x3)
+        tried = rewriting.candidates(source, target, lower_conv3x3=lower_conv3x3)
         for rewritten, done in tried:
             model, encodings = _encoded(rewritten, target, quantize)
             covered = _coverage(model, target)
             if covered.sparse_convolutions and not _defects(model):
-                return Built(flatbuffer.pack(model), encodings, covered, done)
+                return Built(flatbuffer.pack(model), encodings, covered, (*looped, *done))
             if done and not notes:
                 notes = (" ".join([_NO_GAIN, *done]),)
     for densify in (True, False):
-        model, encodings = _encoded(file.model, target, quantize, densify=densify)
+        model, encodings = _encoded(source, target, quantize, densify=densify)
         defects = _defects(model)
         if not defects:
             break
@@ -103,7 +108,7 @@ def _build(
     content = flatbuffer.pack(model) if encodings else file.content
     if len(content) >= len(file.content):
         return Built(file.content, (), _coverage(file.model, target), notes=notes)
-    return Built(content, encodings, _coverage(model, target), notes=notes)
+    return Built(content, encodings, _coverage(model, target), looped, notes)
 
 
 def _encoded(

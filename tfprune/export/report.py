@@ -231,10 +231,12 @@ def _advice(report: ExportReport) -> str:
     if report.micro is not None and report.encodings:
         return "put it into firmware: `tfprune export --target microcontroller --c-array OUT.cc`"
     if _is_convolutional(report):
+        where = report.target
+        if report.quantize in INTEGER_ARITHMETIC:
+            where = f"{report.target} in {report.quantize}"
         return (
-            f"convolutions have no sparse kernels on {report.target}"
-            f"{f' in {report.quantize}' * (report.quantize in INTEGER_ARITHMETIC)}: for speed remove "
-            "channels (tfprune.channels), after which every kernel is faster"
+            f"convolutions have no sparse kernels on {where}: for speed remove channels "
+            "(tfprune.channels), after which every kernel is faster"
         )
     if found.sparse_layers:
         return "time it on the device: tfprune.export.benchmark, or `tfprune bench DENSE SPARSE`"
