@@ -1,5 +1,7 @@
 """Round trips: weights, masks, step, schedule and structure survive, and training goes on."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -13,12 +15,31 @@ from tfprune.wrapping.pruned_layer import pruned_layers
 PLAN = tfprune.PolynomialDecay(0.0, 0.8, begin_step=2, end_step=14, frequency=3)
 
 
-@pytest.fixture
-def model():
+def plain():
     inputs = keras.Input((6,))
     x = layers.BatchNormalization()(layers.Dense(16, activation="relu", name="hidden")(inputs))
     x = layers.LSTM(4, name="lstm")(layers.Reshape((4, 4))(x))
     return keras.Model(inputs, layers.Dense(3, name="out")(x))
+
+
+@pytest.fixture
+def model():
+    return plain()
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Epochs -> one model trained for them, pruned, and the plain one that it was made of."""
+    random = np.random.default_rng(0)
+    data = [random.normal(size=(64, count)).astype("float32") for count in (6, 3)]
+
+    @functools.cache
+    def after(epochs):
+        keras.utils.set_random_seed(0)
+        model = plain()
+        return fit(prune(model), data, epochs=epochs, optimizer="adam"), model
+
+    return after
 
 
 def prune(model):
@@ -54,10 +75,10 @@ def through_checkpoint(pruned, model, path):
 )
 @pytest.mark.parametrize("epochs_before", [1, 2])
 def test_training_resumed_from_a_file_ends_bit_identical_to_one_never_stopped(
-    model, data, tmp_path, round_trip, epochs_before
+    trained, data, tmp_path, round_trip, epochs_before
 ):
-    never_stopped = fit(prune(model), data, epochs=3, optimizer="adam")
-    stopped = fit(prune(model), data, epochs=epochs_before, optimizer="adam")
+    never_stopped, _ = trained(3)
+    stopped, model = trained(epochs_before)
     resumed = round_trip(stopped, model, tmp_path)
     assert same_values(resumed, stopped)
     assert int(resumed.get_layer("hidden").pruning_step.numpy()) == 8 * epochs_before

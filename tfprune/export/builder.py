@@ -95,20 +95,22 @@ def _build(
         for rewritten, done in tried:
             model, encodings = _encoded(rewritten, target, quantize)
             covered = _coverage(model, target)
-            if covered.sparse_convolutions and not _defects(model):
+            if covered.sparse_convolutions and not _defects(_on_machines(model, covered)):
                 return Built(flatbuffer.pack(model), encodings, covered, (*looped, *done))
             if done and not notes:
                 notes = (" ".join([_NO_GAIN, *done]),)
     for densify in (True, False):
         model, encodings = _encoded(source, target, quantize, densify=densify)
-        defects = _defects(model)
+        seen = _on_machines(model)
+        defects = _defects(seen)
         if not defects:
             break
         notes += (f"{_NO_DENSIFY} {defects[0]}.",)
     content = flatbuffer.pack(model) if encodings else file.content
     if len(content) >= len(file.content):
         return Built(file.content, (), _coverage(file.model, target), notes=notes)
-    return Built(content, encodings, _coverage(model, target), looped, notes)
+    covered = seen.get(target.kernels_of) or _coverage(model, target)
+    return Built(content, encodings, covered, looped, notes)
 
 
 def _encoded(
@@ -127,11 +129,21 @@ def _coverage(model: Model, target: Target) -> Coverage:
     return coverage(model, "the file", LINTED[target.kernels_of])
 
 
-def _defects(model: Model) -> tuple[str, ...]:
-    """What would go wrong wherever XNNPACK has sparse kernels, whatever the file is meant for."""
-    return tuple(
-        defect
-        for target in MACHINES.values()
-        if target.sparse_convolutions
-        for defect in coverage(model, "the file", target).defects
-    )
+def _on_machines(model: Model, *known: Coverage) -> dict[str, Coverage]:
+    """Machine -> what runs sparsely, for those where XNNPACK has sparse kernels.
+
+    Args:
+        model: The model.
+        known: What has been found of it before.
+    """
+    found = {each.target: each for each in known}
+    return {
+        name: found.get(name) or coverage(model, "the file", machine)
+        for name, machine in MACHINES.items()
+        if machine.sparse_convolutions
+    }
+
+
+def _defects(found: dict[str, Coverage]) -> tuple[str, ...]:
+    """What would go wrong on any of the machines, whatever the file is meant for."""
+    return tuple(defect for each in found.values() for defect in each.defects)

@@ -4,7 +4,6 @@ Everything else in `tfprune.export` works on the schema's object API (`ModelT`),
 only module that knows bytes.
 """
 
-import copy
 import gzip
 import hashlib
 import os
@@ -16,6 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import integrity
+from tfprune.export.file.duplicates import duplicate
 from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
 from tfprune.support.path_argument import require_path
 
@@ -181,8 +181,8 @@ def read(path: str | os.PathLike[str]) -> File:
 
 def copied(model: Model) -> Model:
     """A copy of a model to edit; it shares the bytes of constants, which are never changed."""
-    shared: dict[int, object] = {id(buffer.data): buffer.data for buffer in model.buffers}
-    return copy.deepcopy(model, shared)
+    copy: Model = duplicate(model, {id(buffer.data): buffer.data for buffer in model.buffers})
+    return copy
 
 
 def pack(model: Model) -> bytes:
