@@ -79,7 +79,7 @@ def _both_directions() -> keras.Layer:
 def _language_model() -> keras.Model:
     """A GRU over tokens, with a table of words."""
     tokens = keras.Input((STEPS,), dtype="int32")
-    x = layers.Embedding(VOCABULARY, 64)(tokens)
+    x = layers.Embedding(VOCABULARY, 64, keras.initializers.RandomUniform(-1.0, 1.0))(tokens)
     x = layers.GRU(UNITS, return_sequences=True)(x)
     return keras.Model(tokens, layers.Dense(CLASSES)(x))
 

@@ -35,6 +35,7 @@ from tfprune.targets.target import FLOAT_ARITHMETIC, INTEGER_ARITHMETIC, QUANTIZ
 PROGRAM = "bench_arm64"
 OUT = RESULTS / "bench_arm64.json"
 SPARSITY = 0.9
+DENSE = "dense"
 EXAMPLES, CALIBRATION = 2, 32
 # Files for tflite-micro hold an operator that LiteRT lacks.
 ON_LITERT = tuple(name for name, target in TARGETS.items() if not target.in_tflite_micro)
@@ -50,23 +51,18 @@ def measure(network: Network, folder: Path) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     for kind in QUANTIZE:
         models = {target: _pruned(network, target, kind) for target in ON_LITERT}
-        runs = [
-            _exported(network, models["x86"], "x86", kind, folder / f"{kind}-dense.tflite", False)
-        ]
+        paths = {name: folder / f"{kind}-{name}.tflite" for name in (DENSE, *ON_LITERT)}
+        runs = {DENSE: _exported(network, models["x86"], "x86", kind, paths[DENSE], False)}
         for target, model in models.items():
-            path = folder / f"{kind}-{target}.tflite"
-            runs.append(_exported(network, model, target, kind, path, True))
-        dense, *found = _run(runs)
-        for (target, model), run, measured in zip(models.items(), runs[1:], found, strict=True):
-            files.append(
-                {
-                    "target": target,
-                    "quantize": kind or "float32",
-                    "bytes": Path(run.path).stat().st_size,
-                    "predicted": _predicted(run.path),
-                    **_compared(measured, dense, model, run.inputs),
-                }
-            )
+            runs[target] = _exported(network, model, target, kind, paths[target], True)
+        written = {name: run for name, run in runs.items() if isinstance(run, Run)}
+        found = {**runs, **dict(zip(written, _run([*written.values()]), strict=True))}
+        for target, model in models.items():
+            file = {"target": target, "quantize": kind or "float32"}
+            if target in written:
+                file["bytes"] = paths[target].stat().st_size
+                file["predicted"] = _predicted(paths[target])
+            files.append(file | _compared(found[target], found[DENSE], model))
     return {"files": files}
 
 
@@ -79,18 +75,21 @@ def _pruned(network: Network, target: str, kind: str | None) -> keras.Model:
 
 def _exported(
     network: Network, model: keras.Model, target: str, kind: str | None, path: Path, encode: bool
-) -> Run:
-    """Write a file, dense ones in the same arithmetic; return what to run it on."""
-    to_tflite(
-        model,
-        path,
-        target=target,
-        quantize=kind if encode or kind in INTEGER_ARITHMETIC else None,
-        representative_data=inputs_of(model, CALIBRATION, 1) if kind == "int8" else None,
-        lower_conv3x3=encode and network.lower and _can_lower(target, kind),
-        unroll=network.unroll,
-        sparse=encode,
-    )
+) -> Run | str:
+    """Write a file, dense ones in the same arithmetic; return what to run it on, or the error."""
+    try:
+        to_tflite(
+            model,
+            path,
+            target=target,
+            quantize=kind if encode or kind in INTEGER_ARITHMETIC else None,
+            representative_data=inputs_of(model, CALIBRATION, 1) if kind == "int8" else None,
+            lower_conv3x3=encode and network.lower and _can_lower(target, kind),
+            unroll=network.unroll,
+            sparse=encode,
+        )
+    except ValueError as error:
+        return str(error)
     return Run(path, [inputs_of(model, EXAMPLES)])
 
 
@@ -116,12 +115,11 @@ def _compared(
     measured: dict[str, emulator.Measured] | str,
     dense: dict[str, emulator.Measured] | str,
     model: keras.Model,
-    inputs: Sequence[np.ndarray],
 ) -> dict[str, Any]:
-    """Differences to Keras, kernels and instructions, or why the file does not run."""
+    """Differences to Keras, kernels and instructions, or why a file is missing or does not run."""
     if isinstance(measured, str):
         return {"error": measured}
-    wanted = keras.ops.convert_to_numpy(model(inputs[0], training=False))
+    wanted = keras.ops.convert_to_numpy(model(inputs_of(model, EXAMPLES), training=False))
     found: dict[str, Any] = {"kernels": {}}
     for kernels, each in measured.items():
         (output,) = each.outputs
