@@ -15,9 +15,7 @@ from tfprune.export.predict.linting import Coverage, coverage
 from tfprune.export.rewrites import recurrence
 from tfprune.targets.target import FLOAT_ARITHMETIC, LINTED, MACHINES, TARGETS, Target
 
-_NO_GAIN = (
-    "The operators are as the converter made them: nothing would be faster by this."
-)
+_NO_GAIN = "The operators are as the converter made them: nothing would be faster by this."
 _NO_DENSIFY = "Weights are not expanded by DENSIFY, which would switch on XNNPACK's sparse kernels:"
 
 
