@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.arm64 import arm64_table
 from scripts.bench.coverage.tables import coverage, reasons
+from scripts.bench.structured_matrices.tables import structured_matrices
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.lab import tables
@@ -110,6 +111,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "structured_matrices": _one(structured_matrices, "bench_structured_matrices"),
     "coverage": _one(coverage, "bench_coverage"),
     "coverage_reasons": _one(reasons, "bench_coverage"),
     "mobilenet": _mobilenet,

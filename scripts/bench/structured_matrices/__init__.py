@@ -1,0 +1,1 @@
+"""Latency of structured matrices beside the dense one, in LiteRT."""
