@@ -1,0 +1,1 @@
+"""Weight sharing without training: accuracy by number of values and way to choose them."""
