@@ -102,7 +102,7 @@ def table(run: dict[str, Any]) -> Table:
     found = {row["method"]: row["accuracy"] for row in run["rows"]}
     rows = [
         [
-            label if per == "channel" else f"{label}, of the whole kernel",
+            f"{label}, of each channel" if per == "channel" else f"{label}, of the kernel",
             *(_cell(found.get(f"{start}, {levels} a {per}")) for levels in LEVELS),
         ]
         for per in PER
@@ -110,10 +110,10 @@ def table(run: dict[str, Any]) -> Table:
     ]
     about = (
         f"Accuracy of ResNet-20 on the test images of CIFAR-10, {percent(found[DENSE]['mean'])} "
-        f"before; at once, without training, batch normalizations folded. Mean ± standard deviation "
-        f"over seeds where chance plays a part. `{run['command']}`; {versions(run)}."
+        "before; at once, without training, batch normalizations folded. Mean ± standard "
+        f"deviation over seeds where chance plays a part. `{run['command']}`; {versions(run)}."
     )
-    return ["values", *(f"{levels} a channel" for levels in LEVELS)], rows, about
+    return ["values", *(f"{levels} of them" for levels in LEVELS)], rows, about
 
 
 def _cell(accuracy: dict[str, Any] | None) -> str:
