@@ -66,8 +66,9 @@ def to_tflite(
             first axis; a few hundred are usual. None for a model of
             `tfprune.quantize_aware(model, activations=True)`, which has learned all ranges.
         lower_conv3x3: Whether to turn larger sparse convolutions, strided ones and max-pooling
-            into 1x1 convolutions and shifts, which XNNPACK's sparse kernels can run. Slower where
-            it has none, so for "arm64", "wasm" and "auto" only.
+            into 1x1 convolutions and shifts, which XNNPACK's sparse kernels can run, where that is
+            expected to be faster. Slower where it has none, so for "arm64", "wasm" and "auto"
+            only.
         unroll: Whether to unroll the time steps of recurrent layers, which must be fixed in number:
             about a fifth faster where their weights run on sparse kernels, several times slower
             where they do not. "int8" always does, since the converter cannot calibrate loops.

@@ -33,11 +33,13 @@ class Prediction:
         sparse: Positions in the subgraph's operators of those on sparse kernels.
         broken: Positions of those in clusters that give wrong outputs or do not start.
         blockers: Position of any that is not sparse -> why.
+        entries: Positions of the first convolutions of clusters that switch.
     """
 
     sparse: set[int] = dataclasses.field(default_factory=set)
     broken: set[int] = dataclasses.field(default_factory=set)
     blockers: dict[int, str] = dataclasses.field(default_factory=dict)
+    entries: set[int] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass(eq=False)
@@ -122,6 +124,11 @@ class _Search:
             defect = "" if fault else self._defect(leader)
             if not fault and not defect:
                 found.sparse.update(members)
+                found.entries.update(
+                    node.position
+                    for node in self._nodes
+                    if node.leader == leader and node.able & Role.ENTRY
+                )
                 continue
             found.blockers.update(dict.fromkeys(members, fault or defect))
             if defect:

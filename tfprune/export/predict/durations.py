@@ -17,13 +17,13 @@ from tfprune.targets.target import Target
 
 # Nanoseconds of one.
 _RATES = {
-    "operator": 5000.0,
-    "dense": 0.065,
-    "sparse": 0.125,
-    "row": 0.05,
+    "operator": 1500.0,
+    "dense": 0.066,
+    "sparse": 0.12,
+    "row": 0.25,
     "depthwise": 0.125,
-    "value": 0.2,
-    "moved": 2.5,
+    "value": 0.35,
+    "moved": 1.2,
 }
 _PRODUCTS = (OPERATORS.CONV_2D, OPERATORS.FULLY_CONNECTED, OPERATORS.TRANSPOSE_CONV)
 _MOVES = frozenset(

@@ -19,6 +19,7 @@ BROKEN = "broken"
 SPARSE_1X1 = "sparse 1x1 NCHW"
 _DENSE = "dense"
 _NO_ZEROS = "no zeros"
+LEADS_IN = "leads into the sparse kernels: dense by design"
 _NOT_IN_LAYOUT = "FULLY_CONNECTED skips zeros in its own sparse layouts, which would be faster"
 
 # The operators that multiply by one weight; a table, from which rows are taken, is none.
@@ -147,6 +148,8 @@ def verdict(
     if predicted is not None:
         if layer.position in predicted.sparse:
             return Verdict(SPARSE_1X1)
+        if layer.position in predicted.entries:
+            return Verdict(_DENSE, LEADS_IN)
         if layer.position in predicted.broken:
             return Verdict(BROKEN, predicted.blockers[layer.position])
         if layer.position in predicted.blockers and code == OPERATORS.CONV_2D:
