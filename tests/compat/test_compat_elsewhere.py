@@ -1,4 +1,4 @@
-"""What tfprune.compat.tfmot does not have, its private paths, and what it refuses to do unsaid."""
+"""The private paths of tfprune.compat.tfmot, and what it refuses to do unsaid."""
 
 import importlib
 
@@ -19,16 +19,6 @@ class Unknown(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs @ self.w
-
-
-@pytest.mark.parametrize(("name", "instead"), [("experimental", "no experimental")])
-def test_what_is_missing_names_the_way_here(name, instead):
-    with pytest.raises(ImportError, match=f"has no `{name}`: .*{instead}"):
-        getattr(tfmot, name)
-    with pytest.raises(ImportError, match=f"has no `{name}`"):
-        exec(f"from tfprune.compat.tfmot import {name}")
-    with pytest.raises(AttributeError, match="has no attribute 'quantisation'"):
-        tfmot.quantisation
 
 
 def test_the_version_is_that_of_the_names():

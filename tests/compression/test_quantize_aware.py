@@ -8,7 +8,8 @@ from keras import layers
 
 import tfprune
 from tests.support.helpers import fit, same_values
-from tfprune.compression.quantization import ChannelQuantizer, channel_axes, fake_quantize
+from tfprune.compression.output_channels import channel_axes
+from tfprune.compression.quantization import ChannelQuantizer, fake_quantize
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.wrapping.pruned_layer import pruned_layers
 

@@ -10,7 +10,7 @@ from keras import layers
 
 import tfprune
 from tests.support.layer_watching import explicit, gram, gram_of_outputs, only, watch
-from tfprune.compression.quantization import channel_axes
+from tfprune.compression.output_channels import channel_axes
 from tfprune.keras_graph.coupling import batch_norm_of, coupled_kernels
 from tfprune.layer_classes import axes, prunable
 from tfprune.layer_classes.axes import axes_of, register_axes

@@ -17,6 +17,11 @@ from typing import Any, cast
 import keras
 
 from tfprune.compat.quantizers import QuantizeConfig, Quantizer
+from tfprune.compat.schemes import (
+    Default8BitClusterPreserveQuantizeScheme,
+    Default8BitQuantizeScheme,
+)
+from tfprune.compression.clustering.kept_levels import LevelsKept, settle
 from tfprune.compression.quantization import ChannelQuantizer, check_model, rounded
 from tfprune.compression.range_placement import Outputs, RangePlacement
 from tfprune.export.convert import copies
@@ -70,10 +75,6 @@ class QuantizeAnnotate(TransparentLayer):
         return cls(**{k: deserialize(v, custom_objects=custom_objects) for k, v in config.items()})
 
 
-class Default8BitQuantizeScheme:
-    """Weights of 8 bits, symmetric, one scale a channel; activations of 8 bits."""
-
-
 @keras.saving.register_keras_serializable("tfprune_tfmot")
 class ConfigQuantizer:
     """Rounds the weights of a layer as a `QuantizeConfig` says; `quantizer` of a `PrunedLayer`."""
@@ -103,9 +104,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _rounding(
-    quantizer: Quantizer, layer: keras.layers.Layer, weight: keras.Variable
-) -> OfTensor:
+def _rounding(quantizer: Quantizer, layer: keras.layers.Layer, weight: keras.Variable) -> OfTensor:
     holder = keras.layers.Layer(name=f"{layer.name}_quantizer")
     weights = quantizer.build(weight.shape, weight.name, holder)
     return partial(quantizer, training=True, weights=weights)
@@ -175,7 +174,8 @@ def quantize_apply(
 
     Args:
         model: with layers of `quantize_annotate_layer` or `quantize_annotate_model`, built.
-        scheme: `Default8BitQuantizeScheme()`, or None for it.
+        scheme: `Default8BitQuantizeScheme()`, or None for it, or one of those of
+            `tfmot.experimental.combine`. Zeros stay zeros with any.
         quantized_layer_name_prefix: taken as there; layers keep their names.
 
     Returns:
@@ -214,7 +214,9 @@ def quantize_apply(
         check_model(copy)
         outputs = {layer: _outputs(layer, config) for layer, config in configs.items()}
         placement = RangePlacement(copy, outputs)
-        aware = rounded(copy, partial(_quantizer, configs), placement)
+        keep = isinstance(scheme, Default8BitClusterPreserveQuantizeScheme)
+        aware = rounded(copy, partial(_quantizer, configs, keep_levels=keep), placement)
+        settle(aware)
     return _converting(aware)
 
 
@@ -248,12 +250,16 @@ def _require_graph(name: str, value: object) -> None:
 
 
 def _quantizer(
-    configs: dict[keras.layers.Layer, QuantizeConfig | None], layer: keras.layers.Layer
-) -> ChannelQuantizer | ConfigQuantizer | None:
+    configs: dict[keras.layers.Layer, QuantizeConfig | None],
+    layer: keras.layers.Layer,
+    keep_levels: bool,
+) -> ChannelQuantizer | ConfigQuantizer | LevelsKept | None:
     if layer not in configs:
         return None
     config = configs[layer]
-    return ChannelQuantizer() if config is None else ConfigQuantizer(config)
+    if config is not None:
+        return ConfigQuantizer(config)
+    return LevelsKept.of(layer, ChannelQuantizer()) if keep_levels else ChannelQuantizer()
 
 
 def _outputs(layer: keras.layers.Layer, config: QuantizeConfig | None) -> Outputs:

@@ -27,10 +27,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfprune.compression.clustering.kept_levels import LevelsKept, settle
+from tfprune.compression.output_channels import channel_axes
 from tfprune.compression.range_placement import RangePlacement
 from tfprune.keras_graph.insertion import by_place
 from tfprune.keras_graph.rebuilding import outer_layers
-from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.sparsity.schedules import OneShot
@@ -46,7 +47,13 @@ from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 _ALL_KEPT = OneShot(0.0)
 
 
-def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int = 8) -> keras.Model:
+def quantize_aware(
+    model: keras.Model,
+    *,
+    activations: bool = False,
+    bits: int = 8,
+    preserve_levels: bool = False,
+) -> keras.Model:
     """Return a copy of the model that trains with its prunable weights rounded to integers.
 
     Compile it, fine-tune it as a pruned model (a small learning rate, a few epochs), then call
@@ -65,6 +72,9 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
             stays as it is in training, and is folded into the weights by the export.
         bits: of a weight, integer in [2, 8]. The export stores 8; weights of fewer bits compress
             better, but are rounded again by it.
+        preserve_levels: keep few values few: entries of a weight that have the same value, as after
+            `tfprune.cluster` and `strip_pruning`, go on sharing one, where a weight, or each of its
+            channels, has at most 256.
 
     Returns:
         A model of `PrunedLayer`s. Masks that are final need no callback in `fit`.
@@ -84,9 +94,14 @@ def quantize_aware(model: keras.Model, *, activations: bool = False, bits: int =
     """
     quantizer = ChannelQuantizer(bits)
     require_flag("activations", activations)
+    require_flag("preserve_levels", preserve_levels)
     check_model(model)
     placement = RangePlacement(model) if activations else None
-    return rounded(model, lambda layer: quantizer, placement)
+    if not preserve_levels:
+        return rounded(model, lambda layer: quantizer, placement)
+    copy = rounded(model, lambda layer: LevelsKept.of(layer, quantizer), placement)
+    settle(copy)
+    return copy
 
 
 def rounded(
@@ -198,27 +213,6 @@ def fake_quantize(value: Tensor, *, bits: int = 8, channels: tuple[int, ...] = (
     rounded = ops.cast(ops.round(exact / scale) * scale, value.dtype)
     # Exactly `rounded`, because the difference is exactly 0; its gradient is that of `value`.
     return ops.stop_gradient(rounded) + (value - ops.stop_gradient(value))
-
-
-def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> tuple[int, ...]:
-    """Return the axes of a weight that have a scale for each entry in a LiteRT file.
-
-    Args:
-        layer: the layer that holds the weight.
-        weight: one of its prunable weights.
-
-    Example:
-        >>> layer = keras.layers.DepthwiseConv2D(3)
-        >>> layer.build((None, 8, 8, 4))
-        >>> channel_axes(layer, layer.kernel)
-        (2, 3)
-    """
-    axes = axes_of(layer, weight)
-    if axes.is_lookup:
-        return ()  # a table that is looked up has one scale
-    if axes.product is None:
-        return (len(weight.shape) - 1,)
-    return tuple(sorted((*axes.depthwise, *axes.outputs)))
 
 
 def check_model(value: object) -> None:

@@ -120,6 +120,7 @@ TAKEN: dict[str, set[str]] = {
     "per_update": _COUNT | _OR_NONE,
     "pooling": _NOTHING,
     "power": _POSITIVE,
+    "preserve_levels": _FLAG,
     "preserve_zeros": _FLAG,
     "previous": {"{}"},
     "probes": _COUNT | _OR_NONE,

@@ -35,9 +35,7 @@ Names, signatures and defaults are the same. What differs, because there it is w
   the values. Values live in the weights, so that there is no `cluster_centroids` variable.
 """
 
-from typing import Any
-
-from tfprune.compat.tfmot import clustering, quantization, sparsity
+from tfprune.compat.tfmot import clustering, experimental, quantization, sparsity
 from tfprune.compat.tfmot.sparsity.keras import (
     ConstantSparsity,
     PolynomialDecay,
@@ -54,10 +52,6 @@ from tfprune.compat.tfmot.sparsity.keras import (
 
 __version__ = "0.8.1"  # whose names these are
 
-_ELSEWHERE = {
-    "experimental": "tfprune has no experimental combinations",
-}
-
 __all__ = [
     "ConstantSparsity",
     "PolynomialDecay",
@@ -68,15 +62,10 @@ __all__ = [
     "PruningSummaries",
     "UpdatePruningStep",
     "clustering",
+    "experimental",
     "prune_low_magnitude",
     "prune_scope",
     "quantization",
     "sparsity",
     "strip_pruning",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ELSEWHERE:
-        raise ImportError(f"tfprune.compat.tfmot has no `{name}`: {_ELSEWHERE[name]}.")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

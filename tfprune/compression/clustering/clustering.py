@@ -19,7 +19,7 @@ from tfprune.compression.clustering.sharing import (
 )
 from tfprune.compression.finished_models import finished
 from tfprune.compression.folding import folded
-from tfprune.compression.quantization import channel_axes
+from tfprune.compression.output_channels import channel_axes
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights

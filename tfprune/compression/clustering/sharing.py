@@ -27,7 +27,7 @@ from keras import ops
 
 from tfprune.compression.clustering.levels import Start
 from tfprune.compression.clustering.shared import share
-from tfprune.compression.quantization import channel_axes
+from tfprune.compression.output_channels import channel_axes
 from tfprune.layer_classes.prunable import owned_weights
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Configurable
@@ -134,6 +134,22 @@ class LevelsOfWeight:
         self.index = add("level", shape=self.shape, dtype=dtype)
         if self._first is not None:
             self.index.assign(self._first)
+
+    def begin_at(self, value: np.ndarray) -> None:
+        """Let entries of a channel share a value that have the same.
+
+        Args:
+            value: of the weight, with zeros where they are masked; no more values than levels.
+        """
+        rows = np.broadcast_to(self._offsets, value.shape).ravel()
+        order = np.lexsort((value.ravel(), rows))
+        first = np.diff(rows[order], prepend=-1) != 0
+        rises = (np.diff(value.ravel()[order], prepend=np.nan) != 0) & ~first
+        ranks = np.cumsum(rises)
+        ranks -= np.maximum.accumulate(np.where(first, ranks, 0))
+        index = np.empty(value.size, int)
+        index[order] = ranks
+        self.index.assign(np.where(value == 0, self.levels, index.reshape(value.shape)))
 
     def __call__(self, value: Tensor) -> Tensor:
         segment = ops.cast(self.index.value, "int32") + self._offsets

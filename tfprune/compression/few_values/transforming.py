@@ -12,7 +12,7 @@ from tfprune.compression.few_values.binary import scaled_signs, signs
 from tfprune.compression.few_values.ternary_networks import ternary
 from tfprune.compression.few_values.trained_ternary import TrainedTernary
 from tfprune.compression.finished_models import finished
-from tfprune.compression.quantization import channel_axes
+from tfprune.compression.output_channels import channel_axes
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
