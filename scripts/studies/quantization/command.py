@@ -9,6 +9,7 @@ stopped goes on from its last checkpoint.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT, SHARED
 from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
+from scripts.readme.markdown import with_caption
+from scripts.studies.quantization.accuracy_table import quantized
 from scripts.studies.quantization.runs import METHODS, Experiment
 from scripts.studies.quantization.tasks import Images, Task, Words
 from tfprune.support.typed_text import number
@@ -105,5 +108,6 @@ def main(arguments: Sequence[str]) -> int:
         experiments.run_all(
             jobs_of(args.network, args.seeds, args.sparsities), results, experiment.run
         )
+        experiments.say(with_caption(quantized(json.loads(out.read_text(encoding="utf-8")))))
 
     return experiments.exit_status(PROGRAM, work)

@@ -145,8 +145,10 @@ def test_every_name_in_the_migration_table_exists():
     text = guides.prose(guides.read("tfprune/compat/README.md"))
     rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| ")][2:]
     options = "block_size block_pooling_type sparsity_m_by_n pruning_policy end_step".split()
-    unlike = {"CentroidInitialization", "GradientAggregation"}
-    there = [*tfmot.sparsity.keras.__all__, *tfmot.clustering.keras.__all__]
+    unlike = {"CentroidInitialization", "GradientAggregation", "QuantizeAnnotate"}
+    unlike |= {"default_8bit", "quantizers"}
+    namespaces = (tfmot.sparsity.keras, tfmot.clustering.keras, tfmot.quantization.keras)
+    there = [name for namespace in namespaces for name in namespace.__all__]
     assert set(names_in([row[0] for row in rows])) == {*there, *options} - unlike
     ours = {name for row in rows for name in re.findall(r"\b([A-Z]\w+|prune)\(", row[1])}
     assert len(ours) > 4 and all(exists(tfprune, name) for name in ours)
