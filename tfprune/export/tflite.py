@@ -70,7 +70,7 @@ def to_tflite(
             expected to be faster. Slower where it has none, so for "arm64", "wasm" and "auto"
             only.
         unroll: Whether to unroll the time steps of recurrent layers, which must be fixed in number:
-            about a fifth faster where their weights run on sparse kernels, several times slower
+            no faster than loops where their weights run on sparse kernels, several times slower
             where they do not. "int8" always does, since the converter cannot calibrate loops.
         sparse: Whether to encode and rewrite anything; False writes what the converter gives.
         batch_size: Examples in one inference where the model leaves it free. None leaves it free

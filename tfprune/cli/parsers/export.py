@@ -90,8 +90,8 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
     parser.add_argument(
         "--unroll",
         action="store_true",
-        help="unroll the time steps of recurrent layers: faster where their weights run on sparse "
-        "kernels, slower where they do not",
+        help="unroll the time steps of recurrent layers: no faster than loops where their weights "
+        "run on sparse kernels, slower where they do not",
     )
     parser.add_argument(
         "--dense",
