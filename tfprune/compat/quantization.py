@@ -45,8 +45,7 @@ class QuantizeAnnotate(TransparentLayer):
     """A layer that is to be quantized; it computes what the layer does.
 
     Args:
-        layer: any layer.
-        quantize_config: how; None for the default.
+        layer, quantize_config: as `quantize_annotate_layer` takes them.
     """
 
     def __init__(
@@ -145,9 +144,6 @@ def quantize_annotate_model(to_annotate: keras.Model) -> keras.Model:
 
     Args:
         to_annotate: Sequential or Functional.
-
-    Returns:
-        A model of the same weights.
 
     Raises:
         TypeError, ValueError: if it is anything else.
