@@ -30,6 +30,7 @@ from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers
+from scripts.studies.low_rank import factor_tables
 
 Read = Callable[[str], dict[str, Any]]  # name of a results file, without .json -> its content
 
@@ -121,5 +122,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "channels_accuracy": _one(channels_tables.accuracy, "structured_resnet20"),
     "channels_recovery": _one(channels_tables.recovery, "structured_resnet20"),
     "channels_mobilenet": _one(channels_tables.mobilenet, "mobilenet_channels", left=2),
+    "factors_resnet20": _one(factor_tables.residual, "low_rank_resnet20"),
+    "factors_ptb": _one(factor_tables.words, "low_rank_ptb"),
     "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),
 }

@@ -1,0 +1,129 @@
+"""The small LSTM language model on Penn Treebank: embedding and output layer in factors."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfprune
+from models.data import text
+from models.language.lstm import PRESETS, lstm_language_model
+from models.language.training import ResetStates, WordCrossEntropy, zaremba_learning_rate
+from scripts.comparison.language.language_models import perplexity
+from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.results_file import Job
+
+DENSE, LONGER = "dense", "dense-longer"
+RANK = 64
+SMALL = PRESETS["small"]
+CALIBRATION = 400  # sequences
+TRAINING = {"passes": 2, "rate": 1.0, "constant_passes": 2, "decay": 1.0}
+MORE = {"passes": 1, "rate": 0.25, "constant_passes": 1, "decay": 1.0}
+FACTORIZED = ("embedding", "logits")
+JIT = True  # XLA saves a third on a CPU
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The model and its text.
+
+    Attributes:
+        texts: by split.
+        folder: of checkpoints.
+    """
+
+    texts: dict[str, text.Text]
+    folder: Path
+    _kept: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Return what a job measured."""
+        dense, spent = self._dense()
+        if job.method == DENSE:
+            return {**self._perplexities(dense), "parameters": _size(dense), **spent}
+        if job.method == LONGER:
+            copy = self._built()
+            copy.set_weights(dense.get_weights())
+            spent = self._train(copy, job)
+            return {**self._perplexities(copy), **spent}
+        batches = self._batches("train").take(CALIBRATION // SMALL.batch_size)
+        small, _ = tfprune.factorize(
+            dense,
+            rank=job.options["rank"],
+            rules=[("lstm_.*", None)],
+            data=[*batches.as_numpy_iterator()] if job.options["data"] else None,
+            examples=CALIBRATION,
+        )
+        spent = self._train(small, job) if "passes" in job.options else {}
+        return {**self._perplexities(small), "parameters": _size(small), **spent}
+
+    def _dense(self) -> tuple[keras.Model, dict[str, float]]:
+        if DENSE not in self._kept:
+            keras.utils.set_random_seed(0)
+            model = self._built()
+            self._kept[DENSE] = model, self._train(model, Job(DENSE, 0.0, 0, TRAINING))
+        return self._kept[DENSE]
+
+    def _built(self) -> keras.Model:
+        return lstm_language_model(
+            SMALL.units,
+            vocabulary=len(self.texts["train"].vocabulary),
+            steps=SMALL.steps,
+            batch_size=SMALL.batch_size,
+        )
+
+    def _batches(self, split: str) -> Any:
+        return text.streams(self.texts[split].tokens, SMALL.batch_size, SMALL.steps)
+
+    def _train(self, model: keras.Model, job: Job) -> dict[str, float]:
+        """Train a model from its last checkpoint; return what that took."""
+        batches, options = self._batches("train"), job.options
+        steps = int(batches.cardinality())
+        rate = zaremba_learning_rate(
+            steps,
+            rate=options["rate"] * SMALL.steps,  # the paper's loss is summed over the steps
+            constant_epochs=options["constant_passes"],
+            decay=options["decay"],
+        )
+        optimizer = keras.optimizers.SGD(rate, global_clipnorm=SMALL.clip / SMALL.steps)
+        model.compile(optimizer, WordCrossEntropy(), jit_compile=JIT)
+        file = self.folder / f"ptb-{job.method}-{job.sparsity:g}-{job.seed}.npz"
+        checkpoint = Checkpoint(file, {**job.key, **options}, changed="go-on")
+        done = checkpoint.restore(model) // steps
+        if done < options["passes"]:
+            model.fit(
+                batches,
+                epochs=options["passes"],
+                initial_epoch=done,
+                shuffle=False,
+                verbose=0,
+                callbacks=[ResetStates(), checkpoint],
+            )
+        return checkpoint.spent()
+
+    def _perplexities(self, model: keras.Model) -> dict[str, float]:
+        found = {"perplexity": "test", "valid_perplexity": "valid"}
+        return {k: perplexity(model, self.texts[split].tokens) for k, split in found.items()}
+
+
+def plan() -> list[Job]:
+    """Return all jobs: the dense model, factors at once, then trained on for another pass."""
+    at_once = [
+        Job(f"svd-{'data' if data else 'weights'}", 0.0, 0, {"rank": RANK, "data": data}, 120)
+        for data in (False, True)
+    ]
+    trained = Job("svd-trained", 0.0, 0, {"rank": RANK, "data": True, **MORE}, 400)
+    return [
+        Job(DENSE, 0.0, 0, TRAINING, 1800),
+        *at_once,
+        trained,
+        Job(LONGER, 0.0, 0, MORE, 450),
+    ]
+
+
+def _size(model: keras.Model) -> int:
+    """Return the parameters of embedding and output layer, their factors included."""
+    layers = [layer for layer in model.layers if layer.name.startswith(FACTORIZED)]
+    return sum(int(np.prod(w.shape)) for layer in layers for w in layer.weights)
