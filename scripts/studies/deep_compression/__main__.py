@@ -3,11 +3,12 @@
     python -m scripts.studies.deep_compression --data fashion_mnist
 
 A dense network is trained, pruned gradually by magnitude over all layers, its weights clustered and
-fine-tuned. Files: the dense one in float32, which sizes are compared with; that of target "size"
-with int8 weights, compressed by gzip as a download is; and that for microcontrollers, whose weights
-are coded by what tflite-micro can decode. Each is run, and accuracy is that of the file on the
-test images (the microcontroller's on the first of them). A run that was stopped goes on where it
-was. Networks, epochs and sparsities are in `presets`.
+fine-tuned, both with the dense one as a teacher. Files: the dense one in float32, which sizes are
+compared with; those of target "size" with int8 weights; and that for microcontrollers, whose
+weights are coded by what tflite-micro can decode; as they are and compressed by gzip, as a download
+is. Each is run, and accuracy is that of the file on the test images (the microcontroller's on the
+first of them). A run that was stopped goes on where it was. Networks, epochs and sparsities are in
+`presets`.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from scripts.studies.deep_compression.presets import (
     PRESETS,
     RATES,
     STAGES,
+    TEACHING,
     Preset,
 )
 from tfprune.export.run import micro, runtime
@@ -43,7 +45,7 @@ from tfprune.support.files import replacing
 
 PROGRAM = "deep_compression"
 FOLDER = ROOT / "results" / "deep_compression"
-MEASURES = ("accuracy", "bytes", "gzip_bytes", "times_smaller")
+MEASURES = ("accuracy", "bytes", "gzip_bytes", "times_smaller", "zipped_times_smaller")
 _ON_MICRO = 2000  # test images; a microcontroller's kernels are slow
 
 
@@ -100,10 +102,13 @@ class Experiment:
         steps = epochs * -(-len(self.images.x_train) // BATCH)
         rate = keras.optimizers.schedules.CosineDecay(RATES[stage], steps)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.Adam(rate), loss)
+        trained = model
+        if stage != "dense":
+            trained = tfprune.distill(model, self._model("dense", seed), **TEACHING)
+        trained.compile(keras.optimizers.Adam(rate), loss)
         keras.utils.set_random_seed(seed)
         data = self.images.x_train, self.images.y_train
-        model.fit(*data, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=list(callbacks))
+        trained.fit(*data, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=list(callbacks))
         return model
 
     def _quality(self, model: keras.Model) -> dict[str, Any]:
@@ -123,14 +128,13 @@ class Experiment:
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/model.tflite"
             found, accuracy = self._written(job.method, model, path)
-        shipped = (
-            found.bytes if job.method in ("dense file", "microcontroller") else found.gzip_bytes
-        )
+        original = dense["bytes"] if dense else found.bytes
         return {
             "accuracy": accuracy,
             "bytes": found.bytes,
             "gzip_bytes": found.gzip_bytes,
-            "times_smaller": (dense["bytes"] if dense else found.bytes) / shipped,
+            "times_smaller": original / found.bytes,
+            "zipped_times_smaller": original / found.gzip_bytes,
         }
 
     def _written(self, method: str, model: keras.Model, path: str) -> tuple[Any, float]:
@@ -167,7 +171,7 @@ def _run(arguments: argparse.Namespace) -> None:
     for name in arguments.networks:
         preset = PRESETS[name]
         options = {k: v for k, v in dataclasses.asdict(preset).items() if k not in ("build",)}
-        settings = {"data": arguments.data, "network": name, "batch": BATCH, **options}
+        settings = {"data": arguments.data, "network": name, "batch": BATCH, **TEACHING, **options}
         path = arguments.out / f"deep_compression_{name}_{arguments.data}.json"
         results = ResultsFile(path, settings, partial(_summary, name, arguments.data))
         folder = FOLDER / arguments.data / name

@@ -35,35 +35,36 @@ class Preset:
 PRESETS = {
     "lenet_300_100": Preset(
         lenet_300_100,
-        0.95,
-        16,
+        0.93,
+        8,
         20,
-        30,
+        40,
         5,
         {
             "dense": (1.0, 1.64),
             "pruned": (12.0, None),
             "clustered": (32.0, None),
-            "download": (40.0, 1.58),
+            "coded": (40.0, 1.58),
         },
     ),
     "lenet_5": Preset(
         lenet_5,
-        0.97,
-        16,
+        0.96,
+        8,
         12,
         16,
-        3,
+        4,
         {
             "dense": (1.0, 0.80),
             "pruned": (12.0, None),
             "clustered": (33.0, None),
-            "download": (39.0, 0.74),
+            "coded": (39.0, 0.74),
         },
     ),
 }
-RATES = {"dense": 1e-3, "pruned": 1e-3, "clustered": 1e-4}
+RATES = {"dense": 1e-3, "pruned": 1e-3, "clustered": 2e-4}
+TEACHING = {"temperature": 2.0, "alpha": 0.5}  # by the dense network, of the stages after it
 BATCH = 128
 STAGES = ("dense", "pruned", "clustered")
-FILES = ("dense file", "pruned file", "download", "microcontroller")
+FILES = ("dense file", "pruned file", "clustered file", "microcontroller")
 CALIBRATION = 200
