@@ -156,6 +156,16 @@ def test_all_shows_what_is_left_out_otherwise(files, capsys, tmp_path):
         assert everything in capsys.readouterr().out
 
 
+def test_a_model_that_has_learned_its_ranges_needs_no_examples(capsys, tmp_path):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    aware = tfprune.quantize_aware(model, activations=True)
+    aware.compile("sgd", "mse")
+    aware.fit(np.random.normal(size=(32, 8)), np.zeros((32, 4)), verbose=0)
+    aware.save(tmp_path / "aware.keras")
+    found = json_of(capsys, "export", tmp_path / "aware.keras", "--quantize", "int8")
+    assert found["quantize"] == "int8" and not found["stripped"]
+
+
 def test_export_quantizes_and_says_where_that_would_cost_bytes(files, capsys, tmp_path):
     wide, out = tmp_path / "wide.keras", tmp_path / "m.tflite"
     keras.Sequential([keras.Input((32,)), keras.layers.Dense(32)]).save(wide)

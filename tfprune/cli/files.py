@@ -115,6 +115,20 @@ def require_archive(path: str, kind: str) -> set[str]:
     return {member.filename for member in members}
 
 
+def names_class(path: str, name: str) -> bool:
+    """Return whether the config of a model in a .keras file names a class; False for others.
+
+    Args:
+        path: of a file that is there.
+        name: of the class.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        known = "config.json" in archive.namelist()
+        return known and f'"{name}"'.encode() in archive.read("config.json")
+
+
 def _require_keras_archive(path: str) -> None:
     if not {"config.json", "metadata.json"} <= require_archive(path, ".keras"):
         raise ValueError(f"{path!r} is no .keras file: it is a zip archive of something else")

@@ -17,6 +17,7 @@ from tfprune.support.files import replacing
 from tfprune.support.long_work import progress
 from tfprune.support.tensors import Nest
 from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.ranges.ranged_layer import ranges_in
 
 _CALIBRATED = 500  # examples; calibration takes their extremes, which a few hundred show
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> Outcome:
     model = models.load(args.model, args.modules, args.allow_lambda)
     if args.data is not None:
         examples = sources.of_command(args, model, labels=False).sample(_CALIBRATED).x
-    wrapped = bool(pruned_layers(model))
+    wrapped = bool(pruned_layers(model)) and not ranges_in(model)  # which the export reads
     if wrapped:
         model = strip_pruning(model, compile=False)
     with progress(f"Exporting {args.model}", quiet=args.json):

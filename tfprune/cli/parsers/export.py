@@ -13,6 +13,7 @@ from tfprune.support.typed_text import number
 if TYPE_CHECKING:
     from tfprune.cli.terminal import Outcome
 
+_RANGES = "ActivationRange"  # in a model that has learned what is calibrated otherwise
 _SOURCES = (".cc", ".cpp")
 _DESCRIPTION = f"""\
 A pruned model that has not been stripped is stripped first. Weights are encoded and the
@@ -26,7 +27,7 @@ TARGET is where the file will run: arm64 (phones), wasm (browsers), x86, auto (a
 them), size for the fewest bytes whatever the speed, or microcontroller (tflite-micro).
 QUANTIZE is how weights are stored and multiplied: none (float32); float16 or int8_weights
 (fewer bits a weight, float32 arithmetic); dynamic (int8 weights and products); int8 (int8
-throughout, with --data).
+throughout, with --data, unless training has learned its ranges).
 
 {SOURCES}"""
 
@@ -137,7 +138,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("`--data` needs --quantize int8 or int4: nothing else is calibrated")
     if args.representative_data is not None:
         files.require_file(args.representative_data, ".npy")
-    elif calibrated and args.data is None:
+    elif calibrated and args.data is None and not files.names_class(args.model, _RANGES):
         raise ValueError(
             f"`--quantize {args.quantize}` needs examples: --data DATA or --representative-data "
             "FILE.npy"
