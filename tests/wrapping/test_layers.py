@@ -177,9 +177,6 @@ def test_register_prunable_refuses_what_is_no_layer():
         # Tracing these takes most of the time, and what it could show the one before has shown.
         ("MobileNetV3Small", 32, True),
         ("EfficientNetB0", 32, True),
-        ("ConvNeXtTiny", 32, True),
-        ("InceptionV3", 75, True),
-        ("ResNet50", 32, True),
     ],
 )
 def test_whole_keras_applications_wrap_train_one_step_and_strip(name, size, eagerly):

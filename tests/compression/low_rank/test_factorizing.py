@@ -40,7 +40,8 @@ def test_a_rank_for_all_gives_plain_layers_and_says_what_stays(network):
     before = [weight.numpy() for weight in network.weights]
     small, told = tfprune.factorize(network, rank=8, verbose=False)
     names = [layer.name for layer in small.layers if layer.weights]
-    assert names[:4] == ["first", "second_in", "second", "batch_normalization"]
+    assert names[:3] == ["first", "second_in", "second"]
+    assert names[3].startswith("batch_normalization")
     assert {type(layer).__module__.partition(".")[0] for layer in small.layers} == {"keras"}
     found = _of(told)
     assert (found["second"].method, found["second"].ranks) == ("spatial SVD", (8,))

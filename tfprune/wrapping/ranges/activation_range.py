@@ -44,8 +44,8 @@ class ActivationRange(keras.layers.Layer):
     Example:
         >>> middle = ActivationRange()
         >>> y = middle(ops.convert_to_tensor([[-1.0, 0.004, 1.55]]), training=True)
-        >>> ops.convert_to_numpy(y).round(2).tolist()
-        [[-1.0, 0.0, 1.55]]
+        >>> [round(float(each), 2) for each in ops.convert_to_numpy(y)[0]]
+        [-1.0, 0.0, 1.55]
     """
 
     def __init__(
