@@ -235,7 +235,7 @@ def test_degenerate_gradients_and_weights_give_finite_scores(structure, first_or
 
 
 def test_gradients_in_memory_maps_are_never_copied_whole(tmp_path):
-    shape, examples = (4, 64, 64), 560
+    shape, examples = (16, 64, 64), 140
     mapped = np.memmap(tmp_path / "g", np.float32, "w+", shape=(examples, *shape))
     mapped[:] = np.random.default_rng(0).normal(size=(examples, *shape))
     mask = np.arange(np.prod(shape)).reshape(shape) % 7 > 0
