@@ -30,6 +30,8 @@ from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers
+from scripts.studies.clustering import __main__ as clustering
+from scripts.studies.deep_compression.stages_table import stages
 from scripts.studies.low_rank import factor_tables
 
 Read = Callable[[str], dict[str, Any]]  # name of a results file, without .json -> its content
@@ -83,6 +85,8 @@ def _mobilenet(read: Read) -> str:
     return f"{accuracy}\n{with_caption(export_tables.mobilenet_files(run), left=2)}"
 
 
+DEEP = ("lenet_300_100",)  # networks with results of Deep Compression
+
 # Large and sparse against small and dense: the results of each family.
 FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_cpu"}
 
@@ -112,6 +116,10 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "clustering": _one(clustering.table, "clustering"),
+    "deep_compression": lambda read: with_caption(
+        stages({name: read(f"deep_compression_{name}_fashion_mnist") for name in DEEP}), left=2
+    ),
     "structured_matrices": _one(structured_matrices, "bench_structured_matrices"),
     "coverage": _one(coverage, "bench_coverage"),
     "coverage_reasons": _one(reasons, "bench_coverage"),
