@@ -1,11 +1,14 @@
 """Models whose masks are final: what a method starts from that decides on values for good."""
 
+from collections.abc import Sequence
+
 import keras
+import numpy as np
 
 from tfprune.pruning.strip import strip_pruning
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_model
-from tfprune.wrapping.pruned_layer import pruned_layers
+from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 
 def finished(value: object, before: str) -> keras.Model:
@@ -39,3 +42,16 @@ def finished(value: object, before: str) -> keras.Model:
                 f"Received: layer '{layer.name}' at step {step}, with mask updates to come."
             )
     return strip_pruning(model, compile=False) if wrappers else model
+
+
+def fix_masks(layer: PrunedLayer, masks: Sequence[np.ndarray]) -> None:
+    """Give the weights of a wrapped layer their masks for good: it trains without a callback.
+
+    Args:
+        layer: with a schedule that is complete at step 0.
+        masks: of each pruned weight, boolean, True = kept.
+    """
+    for own, mask in zip(layer.pruned, masks, strict=True):
+        own.mask.assign(mask)
+    layer.pruning_step.assign(0)
+    layer.has_updater = True

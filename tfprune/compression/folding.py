@@ -13,10 +13,12 @@ Source: Jacob et al., "Quantization and Training of Neural Networks for Efficien
 Integer-Arithmetic-Only Inference", CVPR 2018 (arXiv 1712.05877), section 3.2.
 """
 
+from collections import Counter
+
 import keras
 import numpy as np
 
-from tfprune.keras_graph.calls import Call, Value, flat_calls
+from tfprune.keras_graph.calls import flat_calls, users_of
 from tfprune.keras_graph.chains import Chain
 from tfprune.keras_graph.copying import copy_layer
 from tfprune.keras_graph.replacing import replace_layers, replaceable_layers, require_replaceable
@@ -88,14 +90,8 @@ def _foldable(
 ) -> list[tuple[keras.layers.Layer, keras.layers.BatchNormalization]]:
     """Return the pairs of a layer and the batch normalization right behind it alone."""
     calls, returned = flat_calls(model)
-    users: dict[Value, list[Call | None]] = {}
-    times: dict[keras.Operation, int] = {}
-    for call in calls:
-        times[call.operation] = times.get(call.operation, 0) + 1
-        for value in call.inputs:
-            users.setdefault(value, []).append(call)
-    for value in returned:
-        users.setdefault(value, []).append(None)
+    users = users_of(calls, returned)
+    times = Counter(call.operation for call in calls)
     found = []
     for call in calls:
         following = users.get(call.outputs[0], []) if len(call.outputs) == 1 else []

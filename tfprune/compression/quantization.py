@@ -15,8 +15,9 @@ off TensorFlow it divides by zero in a channel without weights.
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", CVPR 2018 (arXiv 1712.05877).
 
-Deviations: activations are not rounded in training; `tfprune.export.to_tflite(quantize="int8")`
-chooses their ranges afterwards, from representative data. Weights are symmetric, per channel.
+Deviations: weights are symmetric, per channel. Activations are rounded where it is asked for;
+otherwise `tfprune.export.to_tflite(quantize="int8")` chooses their ranges afterwards, from
+representative data.
 """
 
 import dataclasses
@@ -59,7 +60,7 @@ def quantize_aware(
     Compile it, fine-tune it as a pruned model (a small learning rate, a few epochs), then call
     `tfprune.strip_pruning`: the plain model has rounded weights, which an export with
     `quantize="int8_weights"`, "dynamic" or "int8" stores without further loss. Activations are
-    quantized after training, by "int8", from representative data.
+    quantized after training, by "int8", from representative data, unless `activations` is asked.
 
     Args:
         model: built model, which is not changed. A pruned one keeps its masks and its schedule; in

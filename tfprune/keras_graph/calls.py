@@ -95,6 +95,22 @@ def flat_calls(model: keras.Model) -> tuple[list[Call], list[Value]]:
     return calls, _expand(graph, inputs, calls)
 
 
+def users_of(calls: list[Call], returned: list[Value]) -> dict[Value, list[Call | None]]:
+    """Return value -> the calls that take it, with None for the outputs of the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
+        >>> users = users_of(*flat_calls(model)).values()
+        >>> [calls[0] and calls[0].operation.name for calls in users]
+        [None, 'a']
+    """
+    users: dict[Value, list[Call | None]] = {value: [None] for value in returned}
+    for call in calls:
+        for value in call.inputs:
+            users.setdefault(value, []).append(call)
+    return users
+
+
 def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> list[Value]:
     values = {tensor: value for tensor, value in zip(graph.inputs, arguments)}
     for node in calls_of(graph):

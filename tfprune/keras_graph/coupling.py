@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import keras
 from keras import layers
 
-from tfprune.keras_graph.calls import Call, Value, flat_calls
+from tfprune.keras_graph.calls import Call, Value, flat_calls, users_of
 from tfprune.layer_classes.axes import own_weights
 
 # Names of Keras classes, layers and `keras.ops` alike, that compute each channel from that channel.
@@ -64,10 +64,7 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
         [True]
     """
     calls, returned = flat_calls(model)
-    users: dict[Value, list[Call | None]] = {value: [None] for value in returned}
-    for call in calls:
-        for value in call.inputs:
-            users.setdefault(value, []).append(call)
+    users = users_of(calls, returned)
     found: dict[str, list[layers.BatchNormalization | None]] = {}
     for call in calls:
         kernel = _kernel(call)

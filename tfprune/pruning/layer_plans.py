@@ -15,7 +15,7 @@ from tfprune.sparsity.contract import (
     pattern_sparsity,
     require_reachable,
 )
-from tfprune.sparsity.rules import Rule
+from tfprune.sparsity.rules import Rule, first_match
 from tfprune.sparsity.schedules import Schedule, final_sparsity
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.by_identity import ByIdentity
@@ -153,7 +153,7 @@ def _planned(
     rules: list[Rule[float | Schedule]],
 ) -> tuple[Schedule | None, Structure | None]:
     """Return the schedule and the structure of one weight."""
-    rule = next((rule for rule in rules if rule.matches(weight.path)), None)
+    rule = first_match(rules, weight.path)
     value = schedule if rule is None else rule.value
     if structure is None and rule is not None and value is not None:
         structure = Unstructured()

@@ -44,6 +44,17 @@ class Rule(Generic[Value]):
         )
 
 
+def first_match(rules: Sequence[Rule[Value]], path: str) -> Rule[Value] | None:
+    """Return the rule that counts for the weight of a path; None if no rule is about it.
+
+    Example:
+        >>> first, second = (Rule(re.compile(regex), 0.5) for regex in ("a", ".*"))
+        >>> first_match([first, second], "model/a/kernel") is first
+        True
+    """
+    return next((rule for rule in rules if rule.matches(path)), None)
+
+
 def sparsity_of_rule(name: str, value: object) -> float | Schedule:
     """Return the final sparsity or the schedule that a rule asks for.
 

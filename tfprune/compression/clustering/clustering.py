@@ -17,19 +17,20 @@ from tfprune.compression.clustering.sharing import (
     SharedValues,
     require_levels,
 )
-from tfprune.compression.finished_models import finished
+from tfprune.compression.finished_models import finished, fix_masks
 from tfprune.compression.folding import folded
 from tfprune.compression.output_channels import channel_axes
+from tfprune.compression.weight_rules import rules_of
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.scorers import fisher
 from tfprune.scorers.protocol import Arrays, Evidence
-from tfprune.sparsity.rules import parse_rules
+from tfprune.sparsity.rules import first_match
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
-from tfprune.support.by_identity import ByIdentity, each_once
+from tfprune.support.by_identity import ByIdentity
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import require_flag, require_one_of, require_seed
@@ -199,14 +200,10 @@ def _asked(
     model: keras.Model, levels: int, rules: object
 ) -> ByIdentity[keras.Variable, int | None]:
     """Return the levels of each prunable weight, None to leave it as it is."""
-    prunable = prunable_weights(model)
-    known = each_once(prunable)
-    paths = [weight.path for weight in prunable]
-    others = [weight.path for weight in model.weights if weight not in known]
-    parsed = parse_rules(rules, paths, others, require_levels)
+    parsed = rules_of(model, rules, require_levels)
     asked: ByIdentity[keras.Variable, int | None] = ByIdentity()
-    for weight in prunable:
-        rule = next((rule for rule in parsed if rule.matches(weight.path)), None)
+    for weight in prunable_weights(model):
+        rule = first_match(parsed, weight.path)
         asked[weight] = rule.value if rule else levels
     if not any(asked.values()):
         raise ValueError(
@@ -232,7 +229,5 @@ def _fill(layer: PrunedLayer, shared: list[Shared]) -> None:
     for own, found in zip(layer.pruned, shared, strict=True):
         assert isinstance(own.rounding, LevelsOfWeight)
         own.weight.assign(found.values)
-        own.mask.assign(found.mask)
         own.rounding.index.assign(found.index)
-    layer.pruning_step.assign(0)
-    layer.has_updater = True
+    fix_masks(layer, [found.mask for found in shared])

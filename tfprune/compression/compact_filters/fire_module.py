@@ -15,21 +15,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfprune.compression.compact_filters.compact import (
-    Compact,
-    bias_of,
+from tfprune.compression.compact_filters.geometry_of_layers import (
     channel_axis,
     geometry,
     reordered,
     shift_and_activation,
 )
+from tfprune.compression.substitutes import Substitute
 from tfprune.keras_graph.chains import Chain
 from tfprune.support.arrays import host_array
 
 _SQUEEZED = 4  # outputs of the layer for each channel behind the squeezing layer
 
 
-def fire(layer: keras.layers.Conv2D, multiplier: int = 1) -> Compact:
+def fire(layer: keras.layers.Conv2D, multiplier: int = 1) -> Substitute:
     """Return a fire module that is near to a layer.
 
     Args:
@@ -77,7 +76,7 @@ def fire(layer: keras.layers.Conv2D, multiplier: int = 1) -> Compact:
     expand = keras.Model(inputs, reordered(both, place, axis), name=f"{name}_expand")
     expanded = [centre[:, small][None, None], inner[..., large]]
     weights = [squeezing[None, None], *expanded]
-    last = [np.ones(m, "float32"), *bias_of(layer)]
-    chain = Chain([squeeze, expand, shift_and_activation(layer)], [weights[:1], expanded, last])
+    last, of_last = shift_and_activation(layer)
+    chain = Chain([squeeze, expand, last], [weights[:1], expanded, of_last])
     found = np.einsum("cs,hwsm->hwcm", squeezing, kept)
-    return Compact(f"fire, {s} squeezed", found, sum(array.size for array in weights), chain)
+    return Substitute(f"fire, {s} squeezed", found, sum(array.size for array in weights), chain)

@@ -18,19 +18,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfprune.compression.compact_filters.compact import (
-    Compact,
-    bias_of,
+from tfprune.compression.compact_filters.geometry_of_layers import (
     channel_axis,
     geometry,
     reordered,
     shift_and_activation,
 )
+from tfprune.compression.substitutes import Substitute
 from tfprune.keras_graph.chains import Chain
 from tfprune.support.arrays import host_array
 
 
-def concatenated_relu(layer: keras.layers.Conv2D, multiplier: int = 1) -> Compact:
+def concatenated_relu(layer: keras.layers.Conv2D, multiplier: int = 1) -> Substitute:
     """Return a convolution of half the filters and their negatives that is near to a layer.
 
     Args:
@@ -68,11 +67,9 @@ def concatenated_relu(layer: keras.layers.Conv2D, multiplier: int = 1) -> Compac
     inputs = keras.Input(shape)
     both = ops.concatenate([inputs, -inputs], axis=axis)
     doubled = keras.Model(inputs, reordered(both, order, axis), name=f"{name}_both")
-    chain = Chain(
-        [convolution, doubled, shift_and_activation(layer)],
-        [[half.astype("float32")], [], [np.ones(m, "float32"), *bias_of(layer)]],
-    )
-    return Compact(f"CReLU, {m // 2} filters", found, half.size, chain)
+    last, of_last = shift_and_activation(layer)
+    chain = Chain([convolution, doubled, last], [[half.astype("float32")], [], of_last])
+    return Substitute(f"CReLU, {m // 2} filters", found, half.size, chain)
 
 
 def opposite_pairs(filters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,12 +16,13 @@ Decoupling: From Regular to Depthwise Separable Convolutions", BMVC 2018 (arXiv 
 import keras
 import numpy as np
 
-from tfprune.compression.compact_filters.compact import Compact, bias_of, geometry
+from tfprune.compression.compact_filters.geometry_of_layers import geometry
+from tfprune.compression.substitutes import Substitute, bias_of
 from tfprune.keras_graph.chains import Chain
 from tfprune.support.arrays import host_array
 
 
-def separable(layer: keras.layers.Conv2D, multiplier: int) -> Compact:
+def separable(layer: keras.layers.Conv2D, multiplier: int) -> Substitute:
     """Return the nearest separable convolution to a layer.
 
     Args:
@@ -63,4 +64,4 @@ def separable(layer: keras.layers.Conv2D, multiplier: int) -> Compact:
     )
     weights = [array.astype("float32") for array in (depthwise, pointwise)]
     chain = Chain([new], [[*weights, *bias_of(layer)]])
-    return Compact(f"separable, {r} a channel", found, depthwise.size + pointwise.size, chain)
+    return Substitute(f"separable, {r} a channel", found, depthwise.size + pointwise.size, chain)

@@ -11,12 +11,13 @@ import numpy as np
 from tfprune.compression.few_values.binary import scaled_signs, signs
 from tfprune.compression.few_values.ternary_networks import ternary
 from tfprune.compression.few_values.trained_ternary import TrainedTernary
-from tfprune.compression.finished_models import finished
+from tfprune.compression.finished_models import finished, fix_masks
 from tfprune.compression.output_channels import channel_axes
+from tfprune.compression.weight_rules import rules_of
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
-from tfprune.sparsity.rules import parse_rules
+from tfprune.sparsity.rules import first_match
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
@@ -188,12 +189,10 @@ def _with_few_values(
 
 
 def _begin(layer: PrunedLayer, masks: list[np.ndarray]) -> None:
-    for own, mask in zip(layer.pruned, masks, strict=True):
-        own.mask.assign(mask)
+    fix_masks(layer, masks)
+    for own in layer.pruned:
         if isinstance(own.rounding, TrainedTernary):
             own.rounding.begin_at(host_array(own.weight.value))
-    layer.pruning_step.assign(0)
-    layer.has_updater = True
 
 
 def _chosen(
@@ -203,13 +202,10 @@ def _chosen(
     with_kernels = [layer for layer in outer_layers(model) if prunable_weights(layer)]
     kept = with_kernels[:1] + with_kernels[-1:] if keep_ends else []
     ends = each_once(weight for layer in kept for weight in prunable_weights(layer))
-    prunable = prunable_weights(model)
-    known = each_once(prunable)
-    others = [weight.path for weight in model.weights if weight not in known]
-    parsed = parse_rules(rules, [weight.path for weight in prunable], others, _require_true)
+    parsed = rules_of(model, rules, _require_true)
     chosen: ByIdentity[keras.Variable, bool] = ByIdentity()
-    for weight in prunable:
-        rule = next((rule for rule in parsed if rule.matches(weight.path)), None)
+    for weight in prunable_weights(model):
+        rule = first_match(parsed, weight.path)
         chosen[weight] = bool(rule.value) if rule else weight not in ends
     if not any(chosen.values()):
         raise ValueError(

@@ -18,7 +18,7 @@ from tfprune.compression.low_rank.ranks import (
     with_energy,
     within_budget,
 )
-from tfprune.sparsity.rules import parse_rules
+from tfprune.sparsity.rules import first_match, parse_rules
 from tfprune.support.validation import require_integer, require_number
 
 RankRules = Sequence[tuple[str, int | float | None]]
@@ -126,7 +126,7 @@ def ruled(
     parsed = parse_rules(rules, paths, others, require_rank)
     ranks, left = {}, {}
     for layer, form in forms.items():
-        rule = next((rule for rule in parsed if rule.matches(form.weight.path)), None)
+        rule = first_match(parsed, form.weight.path)
         if rule is None:
             continue
         if rule.value is None:

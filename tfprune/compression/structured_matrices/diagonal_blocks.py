@@ -17,10 +17,10 @@ import numpy as np
 from tfprune.compression.structured_matrices.structured_kernel import (
     Filled,
     Structured,
-    bias_of,
     largest_divisor,
     unflattened,
 )
+from tfprune.compression.substitutes import bias_of
 
 
 def block_diagonal(kernel: np.ndarray, blocks: int) -> Structured:

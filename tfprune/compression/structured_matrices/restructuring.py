@@ -7,24 +7,15 @@ from typing import Literal, get_args
 import keras
 import numpy as np
 
-from tfprune.compression.replacement_report import LayerReplacement, ReplacementReport
+from tfprune.compression.replacement_report import ReplacementReport
 from tfprune.compression.structured_matrices.adaptive_fastfood import fastfood
 from tfprune.compression.structured_matrices.circulant_blocks import circulant
 from tfprune.compression.structured_matrices.diagonal_blocks import block_diagonal
 from tfprune.compression.structured_matrices.monarch_matrix import monarch
-from tfprune.compression.structured_matrices.structured_kernel import (
-    Structured,
-    relative_error,
-)
+from tfprune.compression.structured_matrices.structured_kernel import Structured
+from tfprune.compression.substitutes import Substitute, no_smaller, substitute
 from tfprune.keras_graph.chains import Chain
-from tfprune.keras_graph.compiling import compile_like
-from tfprune.keras_graph.replacing import (
-    replace_layers,
-    replaceable_layers,
-    require_replaceable,
-)
-from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.sparsity.rules import parse_rules
+from tfprune.keras_graph.replacing import require_replaceable
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_integer, require_one_of
 
@@ -78,40 +69,19 @@ def restructure(
     known = require_replaceable(model, "be restructured")
     require_one_of("kind", kind, get_args(Kind))
     require_integer("blocks", blocks, minimum=1)
-    paths = [weight.path for weight in known.weights]
-    dense = [weight.path for weight in prunable_weights(known)]
-    parsed = parse_rules(rules, dense, paths, partial(require_integer, minimum=1))
-    chains: dict[keras.layers.Layer, Chain] = {}
-    rows = []
-    for layer, reason in replaceable_layers(known).items():
-        kernels = prunable_weights(layer)
-        if not kernels:
-            continue
-        size = sum(int(np.prod(kernel.shape)) for kernel in kernels)
-        rule = next((rule for rule in parsed if rule.matches(kernels[0].path)), None)
-        asked = rule.value if rule else blocks
-        found = reason or ("left by a rule" if asked is None else _found(layer, kind, asked))
-        if isinstance(found, str):
-            rows.append(LayerReplacement(layer.name, None, size, size, None, found))
-            continue
-        structured, chains[layer] = found
-        error = relative_error(structured.matrix, host_array(layer.kernel.value))
-        after = structured.parameters
-        rows.append(LayerReplacement(layer.name, structured.kind, size, after, error))
-    if not chains:
-        told = "; ".join(f"'{row.layer}': {row.remark}" for row in rows[:3])
-        raise ValueError(
-            f"At least one layer of '{known.name}' must get a structured matrix. Received: "
-            f"kind={kind!r}, blocks={blocks}; {told or 'it has no layer with kernels'}."
-        )
-    small = replace_layers(known, chains)
-    compile_like(known, small, "The restructured model")
-    sizes = known.count_params(), small.count_params()
-    return small, ReplacementReport(known.name, tuple(rows), *sizes)
+    return substitute(
+        known,
+        partial(_found, kind),
+        blocks,
+        rules,
+        what="a structured matrix",
+        received=f"kind={kind!r}, blocks={blocks}",
+        result="The restructured model",
+    )
 
 
-def _found(layer: keras.layers.Layer, kind: Kind, blocks: int) -> tuple[Structured, Chain] | str:
-    """Return the matrix and the layers for a layer, or why it stays."""
+def _found(kind: Kind, layer: keras.layers.Layer, blocks: int) -> Substitute | str:
+    """Return the layers of a structured matrix for a layer, or why it stays."""
     if type(layer) is not keras.layers.Dense:
         return "only kernels of Dense layers are replaced"
     kernel = host_array(layer.kernel.value).astype("float64")
@@ -119,11 +89,12 @@ def _found(layer: keras.layers.Layer, kind: Kind, blocks: int) -> tuple[Structur
         return "its kernel has entries that are no numbers"
     try:
         found = _KINDS[kind](kernel, blocks)
-        if found.parameters >= kernel.size:
-            return f"{found.kind}: {found.parameters:,} numbers are no fewer than {kernel.size:,}"
+        useless = no_smaller(found.kind, found.parameters, kernel.size)
+        if useless:
+            return useless
         filled = found.layers(layer, layer.input.shape[1:])
     except ValueError as error:
         return str(error)
     parts = [part for part, _ in filled]
     weights = [[np.asarray(array, "float32") for array in arrays] for _, arrays in filled]
-    return found, Chain(parts, weights)
+    return Substitute(found.kind, found.matrix, found.parameters, Chain(parts, weights))

@@ -1,13 +1,12 @@
 """What every structured matrix is here: the nearest one to a kernel, as layers."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
-from tfprune.support.arrays import host_array
+from tfprune.compression.substitutes import behind_the_product
 
 Filled = tuple[keras.layers.Layer, list[np.ndarray]]
 """A new layer, with the weights that it gets once it is built."""
@@ -63,34 +62,6 @@ def unflattened(shape: Sequence[int | None], sizes: Sequence[int]) -> tuple[int,
     return (*before, *sizes)
 
 
-def bias_of(layer: keras.layers.Dense, shape: Sequence[int]) -> list[np.ndarray]:
-    """Return the bias of a layer in another shape, in a list; none where there is none."""
-    return [host_array(layer.bias.value).reshape(shape)] if layer.use_bias else []
-
-
 def scaled_and_shifted(layer: keras.layers.Dense) -> Filled:
-    """Return a layer that does what comes behind the product of a Dense layer.
-
-    No layer of Keras adds a bias alone. This one multiplies each unit by a number, 1 at first, too.
-    """
-    units = layer.units
-    found = keras.layers.EinsumDense(
-        "...o,o->...o",
-        units,
-        bias_axes="o" if layer.use_bias else None,
-        activation=layer.activation,
-        dtype=layer.dtype_policy,
-        name=layer.name,
-    )
-    return found, [np.ones(units, "float32"), *bias_of(layer, (units,))]
-
-
-def relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Return |found - wanted| / |wanted| in the Frobenius norm; 0 for a wanted matrix of zeros.
-
-    Example:
-        >>> relative_error(np.array([3.0, 0.0]), np.array([3.0, 4.0]))
-        0.8
-    """
-    norm = float(np.linalg.norm(wanted))
-    return 0.0 if math.isclose(norm, 0.0) else float(np.linalg.norm(found - wanted)) / norm
+    """Return a layer that adds the bias of a Dense layer and applies its activation, filled."""
+    return behind_the_product(layer, "...o", (layer.units,))
