@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tfprune import scorers
-from tfprune.keras_graph.private_keras import in_training, take_call_signature
+from tfprune.keras_graph.private_keras import in_training
 from tfprune.layer_classes.prunable import flatten, prunable_weights
 from tfprune.layer_classes.summaries import counted
 from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
@@ -22,7 +22,7 @@ from tfprune.sparsity.contract import Structure, StructureChoice
 from tfprune.sparsity.distributions import Distribution, DistributionName
 from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
-from tfprune.support.arrays import host_array, symbolic
+from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Config, untracked
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
@@ -38,11 +38,12 @@ from tfprune.wrapping.lookup import lookup_table, masked_rows
 from tfprune.wrapping.masking import MaskedConstraint, MaskedRegularizer, MaskScope, PrunedWeight
 from tfprune.wrapping.other_transforms import refuse_transforms
 from tfprune.wrapping.plans import Quantizer, WeightPlan, weight_plans
+from tfprune.wrapping.ranges.transparent import TransparentLayer
 from tfprune.wrapping.training_guard import constrain, guard, untrainable
 
 
 @keras.saving.register_keras_serializable("tfprune")
-class PrunedLayer(keras.layers.Wrapper):
+class PrunedLayer(TransparentLayer):
     """Prune one layer; use it wherever the layer itself could be used.
 
     Train with the callback `tfprune.UpdatePruningStep()`, then call `tfprune.strip_pruning(model)`.
@@ -91,9 +92,7 @@ class PrunedLayer(keras.layers.Wrapper):
         require_text("name", layer.name if name is None else name)
         if any(isinstance(part, PrunedLayer) for part in flatten(layer)):
             raise ValueError(f"Layer '{layer.name}' is wrapped for pruning already.")
-        # Inputs and variables reach the wrapped layer as they came: it does its own casting.
-        options = {"dtype": layer.variable_dtype, "autocast": False, "trainable": layer.trainable}
-        super().__init__(layer, name=name or layer.name, **options)
+        super().__init__(layer, name=name)
         self.schedule = (
             [None if item is None else as_schedule(item) for item in schedule]
             if isinstance(schedule, Sequence)
@@ -117,8 +116,6 @@ class PrunedLayer(keras.layers.Wrapper):
         self._rounding_state: list[keras.Variable] = []
         self._has_updater = False
         self.notice: ModelNotice | None = None  # shared by the layers of a model
-        self.supports_masking = True  # the wrapped layer warns if it does not
-        take_call_signature(self, layer)
         if layer.built and prunable_weights(layer):
             self.build()
 
@@ -173,14 +170,6 @@ class PrunedLayer(keras.layers.Wrapper):
     def weights(self) -> list[keras.Variable]:
         return counted(super().weights, lambda: self.added)
 
-    def __call__(self, *args: Nest, **kwargs: Nest) -> Nest:
-        if not self.built:
-            # A symbolic call builds every kind of layer, those that create state in `call` too.
-            with keras.name_scope(self.name, caller=self):
-                positional, named = keras.tree.map_structure(symbolic, (args, kwargs))
-                self.layer(*positional, **named)
-        return super().__call__(*args, **kwargs)
-
     def call(self, *args: Nest, **kwargs: Nest) -> Nest:
         pruned = self.pruned
         if not self.has_updater and in_training(self):
@@ -227,18 +216,6 @@ class PrunedLayer(keras.layers.Wrapper):
         direct = plain and self.layer.built
         return (self.layer.symbolic_call if direct else self.layer)(*args, **kwargs)
 
-    def compute_output_spec(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer.compute_output_spec(*args, **kwargs)
-
-    def compute_output_shape(self, *args: Nest, **kwargs: Nest) -> Nest:
-        return self.layer.compute_output_shape(*args, **kwargs)
-
-    def compute_mask(self, inputs: Nest, previous_mask: Nest) -> Nest:
-        """Return the timestep mask of the wrapped layer."""
-        if not self.layer.supports_masking:
-            return None
-        return self.layer.compute_mask(inputs, previous_mask)
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "layer" not in self.__dict__:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
@@ -263,9 +240,6 @@ class PrunedLayer(keras.layers.Wrapper):
             "quantizer": serialize(self.quantizer),
             "name": self.name,
         }
-
-    def get_build_config(self) -> None:
-        """Return None: the layer's own config builds it, or the first call does."""
 
     @classmethod
     def from_config(cls, config: Config, custom_objects: Config | None = None) -> "PrunedLayer":

@@ -11,7 +11,7 @@ from tfprune.support.validation import require_layer
 
 
 class TransparentLayer(keras.layers.Wrapper):
-    """What `RangedLayer` and the mark of `tfprune.compat` have in common.
+    """What `PrunedLayer`, `RangedLayer` and the mark of `tfprune.compat` have in common.
 
     Args:
         layer: the wrapped layer, built or not.
@@ -24,6 +24,7 @@ class TransparentLayer(keras.layers.Wrapper):
 
     def __init__(self, layer: keras.layers.Layer, *, name: str | None = None):
         require_layer("layer", layer)
+        # Inputs and variables reach the wrapped layer as they came: it does its own casting.
         options = {"dtype": layer.variable_dtype, "autocast": False, "trainable": layer.trainable}
         super().__init__(layer, name=name or layer.name, **options)
         self.supports_masking = True  # the wrapped layer warns if it does not
