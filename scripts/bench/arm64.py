@@ -25,7 +25,7 @@ from scripts.arm64.networks import NETWORKS, Network
 from scripts.bench.export_cases import inputs_of, scaled, sparse
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_names, add_out
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import lint, to_tflite
 from tfprune.export.run.processes import RunError
@@ -146,21 +146,8 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument(
-        "--cases",
-        nargs="+",
-        choices=NETWORKS,
-        default=list(NETWORKS),
-        metavar="NAME",
-        help=f"of {', '.join(NETWORKS)}; default: all",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="FILE",
-        help="JSON file to write or go on with; default: scripts/results/bench_arm64.json",
-    )
+    add_names(parser, "--cases", NETWORKS)
+    add_out(parser, OUT)
     return parser.parse_args(arguments)
 
 

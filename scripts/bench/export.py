@@ -12,13 +12,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from scripts.bench.export_cases import CASES, Case, inputs_of, pruned
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_names, add_out
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import ExportReport, benchmark, to_tflite
 from tfprune.export.run import child, wasm
@@ -89,14 +88,7 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument(
-        "--cases",
-        nargs="+",
-        choices=CASES,
-        default=list(CASES),
-        metavar="NAME",
-        help=f"of {', '.join(CASES)}; default: all",
-    )
+    add_names(parser, "--cases", CASES)
     parser.add_argument(
         "--runs",
         type=number(int, "an integer in [1, 10^6]", 1, 10**6 + 1),
@@ -104,13 +96,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="timed turns of each file, of 10 ms or one inference; default: %(default)s",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="FILE",
-        help="JSON file to write or go on with; default: scripts/results/bench_export.json",
-    )
+    add_out(parser, OUT)
     return parser.parse_args(arguments)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lab.options import add_names, add_out
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.support.typed_text import number
 
@@ -122,14 +123,7 @@ def add_job_options(
     out: Path,
 ) -> None:
     """Add the options that choose jobs, data and results file, with these defaults."""
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        choices=methods,
-        default=list(methods),
-        metavar="NAME",
-        help=f"of {', '.join(methods)}; default: all",
-    )
+    add_names(parser, "--methods", methods)
     parser.add_argument(
         "--sparsities",
         nargs="+",
@@ -153,13 +147,7 @@ def add_job_options(
         help="folder with prepared TFDS data sets; default: TFDS_DATA_DIR, then "
         "../shared/data/tfds beside the checkout, then TFDS's own folder with a download",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=out,
-        metavar="FILE",
-        help=f"JSON file to write or go on with; default: scripts/results/{out.name}",
-    )
+    add_out(parser, out)
 
 
 def exit_status(program: str, work: Callable[[], None]) -> int:

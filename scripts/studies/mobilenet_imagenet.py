@@ -23,7 +23,7 @@ import tfprune
 from models import load_imagenet_sample, load_mobilenet
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_out
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import runtime, wasm
@@ -209,13 +209,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             metavar="FILE",
             help=f"{text}; default: ../shared/data/imagenet_mobilenet/{name} beside the checkout",
         )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="FILE",
-        help="JSON file to write or go on with; default: scripts/results/mobilenet_imagenet.json",
-    )
+    add_out(parser, OUT)
     return parser.parse_args(arguments)
 
 

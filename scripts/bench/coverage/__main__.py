@@ -11,7 +11,6 @@ LiteRT.js, and compared with the dense file; the latter is timed beside the dens
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,7 +20,7 @@ from scripts.bench.coverage.images import IMAGES
 from scripts.bench.coverage.others import OTHERS
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_names, add_out
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export.run import wasm
 
@@ -50,21 +49,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="what the records are called: of the rewrites as they were, or as they are; "
         "default: %(default)s",
     )
-    parser.add_argument(
-        "--networks",
-        nargs="+",
-        choices=NETWORKS,
-        default=list(NETWORKS),
-        metavar="NAME",
-        help=f"of {', '.join(NETWORKS)}; default: all",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=OUT,
-        metavar="FILE",
-        help="JSON file to write or go on with; default: scripts/results/bench_coverage.json",
-    )
+    add_names(parser, "--networks", NETWORKS)
+    add_out(parser, OUT)
     return parser.parse_args(arguments)
 
 

@@ -15,8 +15,8 @@ from tfprune.export.file.subgraph import TYPES
 from tfprune.export.file.tables import Quantization
 
 _LEVELS = 127
-_FEW = 64  # values
-_NEAR = 0.03  # of a channel's largest value
+FEW = 64  # values of a weight that are kept as few
+NEAR = 0.03  # of a channel's largest value, how far one scale for all may round
 _PARAMETER_BYTES = 12  # a float32 scale and an int64 zero point
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -114,13 +114,13 @@ def int8_weights(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]
     """
     few, index = np.unique(values, return_inverse=True)
     largest = np.abs(few).max(initial=0.0)
-    if 0 < few.size <= _FEW and largest > 0:
+    if 0 < few.size <= FEW and largest > 0:
         scale = np.float32(largest / _LEVELS)
         rounded = np.clip(np.round(few / scale), -_LEVELS, _LEVELS)
         away = np.abs(rounded * scale - few)[index.reshape(values.shape)]
         others = tuple(np.delete(np.arange(values.ndim), axis))
         sizes = np.max(np.abs(values), axis=others)
-        if np.unique(rounded).size == few.size and np.all(away.max(axis=others) <= _NEAR * sizes):
+        if np.unique(rounded).size == few.size and np.all(away.max(axis=others) <= NEAR * sizes):
             found = rounded[index.reshape(values.shape)].astype(np.int8)
             return found, np.array([scale], np.float32)
     return int8_channels(values, axis)

@@ -19,20 +19,17 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tfprune.export.encode.narrowing import FEW, NEAR
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import Weight, constant_weights, inputs_of
 from tfprune.export.file.subgraph import Subgraph
 from tfprune.export.file.tables import Model, Quantization
 
 _LARGEST = 127
-_MOST_LEVELS = 64
 _HALF_STEP = 0.75  # of a scale: the converter rounds to the nearest, in float32
-_COARSEST = 0.03  # of a channel's largest value
 
 
-def with_shared_levels(
-    file: flatbuffer.File, kernels: Mapping[str, np.ndarray]
-) -> flatbuffer.File:
+def with_shared_levels(file: flatbuffer.File, kernels: Mapping[str, np.ndarray]) -> flatbuffer.File:
     """Gives int8 weights the levels of the kernels that they come from.
 
     Args:
@@ -54,9 +51,7 @@ def _share(model: Model, weight: Weight, kernels: Mapping[str, np.ndarray]) -> b
         return False
     axis = weight.channel_axis
     for kernel in _candidates(weight, kernels):
-        found = _levels(
-            np.moveaxis(weight.values, axis, 0), np.moveaxis(kernel, axis, 0), scales
-        )
+        found = _levels(np.moveaxis(weight.values, axis, 0), np.moveaxis(kernel, axis, 0), scales)
         if found is None:
             continue
         levels, new_scales = np.moveaxis(found[0], 0, axis), found[1]
@@ -108,18 +103,16 @@ def _levels(
     values = values.reshape(channels, -1).astype(np.float64)
     kernel = kernel.reshape(channels, -1).astype(np.float64)
     largest = np.abs(kernel).max(1)
-    if not largest.max() or len(np.unique(kernel)) > _MOST_LEVELS:
+    if not largest.max() or len(np.unique(kernel)) > FEW:
         return None
     sign = np.where((values * kernel).sum(1) < 0, -1.0, 1.0)
-    factors = np.divide(
-        sign * _LARGEST * scales, largest, out=np.ones(channels), where=largest > 0
-    )
+    factors = np.divide(sign * _LARGEST * scales, largest, out=np.ones(channels), where=largest > 0)
     away = np.abs(values * scales[:, None] - kernel * factors[:, None])
     if np.any(away > _HALF_STEP * scales[:, None]):
         return None
     step = largest.max() / _LARGEST
     levels = np.round(kernel / step)
-    if np.any(np.abs(levels * step - kernel).max(1) > _COARSEST * largest):
+    if np.any(np.abs(levels * step - kernel).max(1) > NEAR * largest):
         return None
     new = np.where(largest > 0, np.abs(factors) * step, scales)
     return (sign[:, None] * levels).reshape(shape), new
