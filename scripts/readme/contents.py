@@ -30,7 +30,7 @@ from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers
-from scripts.studies.clustering import __main__ as clustering
+from scripts.studies.clustering.values_table import values
 from scripts.studies.deep_compression.stages_table import stages
 from scripts.studies.low_rank import factor_tables
 
@@ -116,7 +116,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
-    "clustering": _one(clustering.table, "clustering"),
+    "clustering": _one(values, "clustering"),
     "deep_compression": lambda read: with_caption(
         stages({name: read(f"deep_compression_{name}_fashion_mnist") for name in DEEP}), left=2
     ),

@@ -8,6 +8,7 @@ import pytest
 
 from models import Dataset
 from scripts.studies.clustering import __main__ as command
+from scripts.studies.clustering import values_table
 
 STARTS = {start: command.STARTS[start] for start in ("exact", "fisher")}
 
@@ -53,7 +54,7 @@ def test_many_values_cost_no_accuracy_and_the_table_has_a_row_a_way(run):
     found = {row["method"]: row["accuracy"]["mean"] for row in run["rows"]}
     assert found["exact, 64 a channel"] == pytest.approx(found["dense"], abs=0.07)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "LEVELS", (64,))
-        headings, rows, about = command.table(run)
-    assert len(rows) == 2 * len(command.STARTS) and all(len(r) == len(headings) for r in rows)
+        patch.setattr(values_table, "LEVELS", (64,))
+        headings, rows, about = values_table.values(run)
+    assert len(rows) == 2 * len(values_table.STARTS) and all(len(r) == len(headings) for r in rows)
     assert "python -m scripts.studies.clustering" in about
