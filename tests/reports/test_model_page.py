@@ -48,12 +48,12 @@ def test_the_page_needs_no_other_file_and_is_small(page):
     assert os.listdir(page[0].parent) == ["report.html"]
 
 
-def test_a_page_of_many_layers_stays_below_200_kb(tmp_path):
-    layers = [keras.layers.Dense(96, name=f"a_rather_long_name_{n}") for n in range(40)]
+def test_a_page_of_many_layers_stays_below_300_kb(tmp_path):
+    layers = [keras.layers.Dense(96, name=f"a_rather_long_name_{n}") for n in range(100)]
     model = keras.Sequential([keras.Input((96,)), *layers])
     found = tfprune.report(_pruned_now(model, 0.9), verbose=False)
     found.to_html(tmp_path / "page.html", layers=[layer.name for layer in layers[:24]])
-    assert os.path.getsize(tmp_path / "page.html") < 200_000
+    assert os.path.getsize(tmp_path / "page.html") < 300_000
 
 
 def test_sparsity_and_losses_are_drawn_over_training_if_there_is_a_history(page):

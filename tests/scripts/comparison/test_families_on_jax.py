@@ -61,8 +61,21 @@ LSTM = """
     assert 1 < found["perplexity"] < 20
 """
 
+NMT = """
+    from scripts.comparison.translation import nmt_presets, translation_models
+    for split in ("train", "val", "test2016"):
+        for language, words in (("en", "one two three"), ("de", "eins zwei drei")):
+            lines = [" ".join(np.roll(words.split(), n)) for n in range(12)]
+            (folder / f"{language}.{split}.txt").write_text("\\n".join(lines) + "\\n")
+    nmt_presets.PRESETS["tiny"] = nmt_presets.Preset(
+        units=(8,), sparsities=(0.5,), vocabulary=25, depth=1, epochs=2, batch_size=4,
+        max_length=15, updates=2, beam=1, best=True)
+    found = trained_twice(translation_models, data_dir=folder)
+    assert 0 <= found["bleu"] <= 100 and found["loss"] < 2 * np.log(25)
+"""
 
-@pytest.mark.parametrize("family", [CNN, LSTM], ids=["cnn", "lstm"])
+
+@pytest.mark.parametrize("family", [CNN, LSTM, NMT], ids=["cnn", "lstm", "nmt"])
 def test_a_pruned_model_is_trained_measured_and_taken_up_on_jax(family, tmp_path):
     code = SET_UP + family
     for name, path in (("ROOT", ROOT), ("FOLDER", tmp_path)):

@@ -153,6 +153,15 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_p
     assert 0.4 < 1 - whole["nonzeros"] / whole["parameters"] < 0.5
     assert whole["sentences"] == 2 * 96
 
+    file = tmp_path / "nmt-continued-pruned-8-0.5-0.npz"
+    file.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        stop = StopAfter(translation_models.read(CONTINUED, folder).steps + 1)
+        train(pruned, "continued", 0, tmp_path, data_dir=folder, callbacks=[stop])
+    assert file.exists()
+    resumed = train(pruned, "continued", 0, tmp_path, data_dir=folder)
+    assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
+
 
 def test_the_loss_counts_every_token_once(folder):
     texts = translation_models.read(TINY, folder)
