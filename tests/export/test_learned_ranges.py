@@ -31,6 +31,8 @@ def test_the_model_itself_is_exported_without_data(aware, tmp_path):
 def test_weights_of_four_bits_are_exact_and_the_file_is_smaller(tmp_path):
     dense = [layers.Dense(64, "relu", name="hidden"), layers.Dense(3, name="out")]
     model = keras.Sequential([keras.Input((64,)), *dense])
+    kernel = model.layers[0].kernel.numpy()
+    model.layers[0].kernel.assign(kernel * (np.abs(kernel) > 0.18))
     four = tfprune.quantize_aware(model, activations=True, bits=4)
     x = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
     four(x, training=True)
@@ -39,6 +41,9 @@ def test_weights_of_four_bits_are_exact_and_the_file_is_smaller(tmp_path):
     assert report.largest_difference < 0.02  # a step of 255 of the output, or two
     assert report.bytes < eight.bytes - 64 * 64 // 2
     assert "hidden/kernel, out/kernel" in " ".join(report.notes)
+    found = {layer.name: layer.sparsity for layer in report.coverage.layers}
+    told = tfprune.strip_pruning(four).get_layer("hidden").kernel.numpy()
+    assert found["hidden/kernel"] == np.mean(told == 0) > 0.7
 
 
 def test_ranges_that_were_never_observed_are_one_error(tmp_path):

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from tests.support.cli_runner import json_of
+from tfprune.export import inspect_tflite, lint
 from tfprune.export.convert import converter
-from tfprune.export.encode.four_bits import four_bit_levels, in_four_bits, packed
+from tfprune.export.encode.four_bits import four_bit_levels, in_four_bits
+from tfprune.export.file.constants import constant_weights
+from tfprune.export.file.four_bit_values import packed, unpacked
 from tfprune.export.file.signature import signature_of
 
 KERNELS = (
@@ -19,6 +23,13 @@ KERNELS = (
 def test_two_values_share_a_byte_the_first_in_the_low_half():
     assert packed(np.array([1, -1, 7])).tolist() == [0xF1, 0x07]
     assert packed(np.array([[-7, 7]])).tolist() == [0x79]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 8), (31,)])
+def test_values_are_read_as_they_were_packed(shape):
+    values = np.random.default_rng(len(shape)).integers(-8, 8, shape, np.int8)
+    found = unpacked(packed(values), shape)
+    assert found.dtype == np.int8 and np.array_equal(found, values)
 
 
 def test_a_channel_has_fifteen_levels_and_zero_stays_zero():
@@ -39,6 +50,7 @@ def files():
     for layer in (model.get_layer("conv"), model.get_layer("dense")):
         levels = random.integers(-7, 8, layer.kernel.shape)
         levels[0] = 7
+        levels[1] = 0
         layer.set_weights([levels * 0.03, random.normal(size=layer.bias.shape)])
     data = random.normal(size=(20, 6, 6, 4)).astype("float32")
     file = converter.convert(model, signature_of(model), quantize="int8", representative=[data])
@@ -70,3 +82,54 @@ def test_the_file_is_smaller_and_the_old_one_stays(files):
     before = converter.flatbuffer.pack(eight.model)
     assert before == eight.content
     assert len(four.content) < len(eight.content)
+
+
+@pytest.fixture(scope="module")
+def written(files, tmp_path_factory):
+    """Both files by their bits, and the zeros of every weight that has 4."""
+    eight, (four, names), _ = files
+    folder = tmp_path_factory.mktemp("bits")
+    paths = {"eight": folder / "eight.tflite", "four": folder / "four.tflite"}
+    for path, content in zip(paths.values(), (eight.content, four.content)):
+        path.write_bytes(content)
+    zeros = {each.name: np.mean(each.values == 0) for each in constant_weights(eight.model)}
+    assert all(0.02 < zeros[name] < 0.4 for name in names)
+    return paths, {name: zeros[name] for name in names}
+
+
+def test_lint_counts_the_zeros_of_four_bits(written, capsys):
+    paths, zeros = written
+    for target in ("x86", "arm64", "wasm", "microcontroller"):
+        found = {layer.name: layer for layer in lint(paths["four"], target=target).layers}
+        assert {name: found[name].sparsity for name in zeros} == zeros
+    assert "no sparse kernel reads weights of 4 bits" in found_blocker(paths["four"])
+    assert found_blocker(paths["eight"]) != found_blocker(paths["four"])
+    told = {
+        row["name"]: row["sparsity"] for row in json_of(capsys, "lint", paths["four"])["layers"]
+    }
+    assert {name: told[name] for name in zeros} == zeros
+
+
+def found_blocker(path):
+    """What keeps the fully connected layer dense."""
+    (layer,) = [each for each in lint(path).layers if each.operator == "FULLY_CONNECTED"]
+    return layer.blocker
+
+
+def test_inspection_counts_zeros_and_half_a_byte_a_weight(written, capsys):
+    paths, zeros = written
+    found = {each.name: each for each in inspect_tflite(paths["four"]).constants}
+    before = {each.name: each for each in inspect_tflite(paths["eight"]).constants}
+    for name, wanted in zeros.items():
+        assert (found[name].dtype, before[name].dtype) == ("int4", "int8")
+        assert found[name].sparsity == before[name].sparsity == pytest.approx(wanted)
+        assert found[name].stored_bytes == -(-before[name].stored_bytes // 2)
+    told = [json_of(capsys, "inspect", path, "--nofm", "1:2") for path in paths.values()]
+    assert told[0]["nofm"]["weights"] == told[1]["nofm"]["weights"]
+    nonzeros = {each["name"]: each["nonzeros"] for each in told[1]["constants"]}
+    assert {name: nonzeros[name] for name in zeros} == {n: before[n].nonzeros for n in zeros}
+
+
+def test_weights_of_four_bits_are_not_stored_anew(files):
+    _, (four, names), _ = files
+    assert not {each.name for each in constant_weights(four.model)} & set(names)

@@ -9,6 +9,7 @@ from tests.support.export import tflite_files
 from tfprune.export import inspect_tflite
 from tfprune.export.encode.layouts import Layout
 from tfprune.export.file import flatbuffer
+from tfprune.export.file.subgraph import TYPES
 from tfprune.export.run import runtime
 
 WEIGHT = np.arange(32, dtype=np.float32).reshape(4, 8) * (np.arange(8) % 8 >= 4)
@@ -54,7 +55,8 @@ DENSE = {
     "buffer": (assign("buffer", 5), "names a buffer"),
     "negative shape": (assign("shape", [-4, -8]), "has the shape"),
     "huge shape": (assign("shape", [1 << 30] * 8), "needs .* values"),
-    "other shape": (assign("shape", [4, 9]), "needs 36 values of 4 bytes and has 128"),
+    "other shape": (assign("shape", [4, 9]), "needs 36 values of 32 bits and has 128"),
+    "half a byte too much": (assign("type", TYPES.INT4), "needs 32 values of 4 bits and has 128"),
     "many dimensions": (assign("shape", [1] * 65), "65 dimensions"),
     "scales": (assign("quantization", quantized(3, 0)), "3 scales along dimension 0"),
     "quantized dimension": (assign("quantization", quantized(4, 2)), "along dimension 2"),

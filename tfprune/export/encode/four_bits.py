@@ -1,9 +1,8 @@
 """Storing the weights of an int8 file in 4 bits: 15 levels for each output channel.
 
-TFLite's INT4 holds two values a byte, the first in the low half. With one scale per channel,
-s = max|w| / 7, a weight is s q with q in [-7, 7]; zero stays zero. A weight that was trained to 15
-levels is stored exactly; any other is rounded. A bias has the scale of input times weight, so that
-it is written anew.
+With one scale per channel, s = max|w| / 7, a weight is s q with q in [-7, 7]; zero stays zero. A
+weight that was trained to 15 levels is stored exactly; any other is rounded. A bias has the scale
+of input times weight, so that it is written anew.
 
 LiteRT's FULLY_CONNECTED and CONV_2D take such weights; the other kernels keep their int8.
 """
@@ -15,6 +14,7 @@ import numpy as np
 from tfprune.export.encode.narrowing import Narrowed
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import Weight, constant_weights, inputs_of
+from tfprune.export.file.four_bit_values import packed
 from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph, subgraphs
 from tfprune.export.file.tables import Model, Operator
 
@@ -87,22 +87,6 @@ def four_bit_levels(
     largest = np.where(largest > 0, largest, _LEVELS)
     levels = np.round(values * (_LEVELS / largest)).astype(np.int8)
     return levels, (largest.ravel() / _LEVELS * scales).astype(np.float32)
-
-
-def packed(values: np.ndarray) -> np.ndarray:
-    """Values of 4 bits, two a byte, as uint8.
-
-    Args:
-        values: Integers in [-8, 7], any shape.
-
-    Example:
-        >>> packed(np.array([1, -1, 7])).tolist()
-        [241, 7]
-    """
-    flat = values.ravel().astype(np.uint8) & 0xF
-    if flat.size % 2:
-        flat = np.append(flat, np.uint8(0))
-    return flat[::2] | (flat[1::2] << 4)
 
 
 def _rescale_bias(

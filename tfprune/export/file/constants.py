@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfprune.export.file.subgraph import OPERATORS, Subgraph, subgraphs
+from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph, subgraphs
 from tfprune.export.file.tables import Model, Operator
+
+_STORED_ANEW = {TYPES.FLOAT32, TYPES.INT8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +161,7 @@ def _weight(buffer: int, uses: list[Use], roles: set[_Role]) -> Weight | None:
     values = first.subgraph.constant(first.index)
     shapes = {use.subgraph.shape(use.index) for use in uses}
     kinds = {use.subgraph.tensor(use.index).type for use in uses}
-    if values is None or values.dtype not in (np.float32, np.int8) or values.ndim == 0:
+    if values is None or values.ndim == 0 or not kinds <= _STORED_ANEW:
         return None
     if len({role.is_bias for role in roles}) != 1 or len(shapes) != 1 or len(kinds) != 1:
         return None

@@ -151,7 +151,7 @@ def _constant(model: Model, tensor: Tensor, subgraph: int) -> TensorInfo | None:
         graph=subgraph,
         shape=flatbuffer.shape(tensor),
         dtype=flatbuffer.TYPE_NAMES[tensor.type],
-        stored_bytes=values.nbytes + metadata,
+        stored_bytes=-(-values.size * flatbuffer.BITS[tensor.type] // 8) + metadata,
         nonzeros=int(np.count_nonzero(values)),
         encoding=encoding,
         nans=int(np.count_nonzero(values != values)),  # which no number is

@@ -193,7 +193,7 @@ class Constants:
         return len(outputs) == 1 and self._made_by.get(outputs[0]) is operator
 
     def zeros(self, index: int) -> int | None:
-        """The number of zeros in a constant; None for types that NumPy has not."""
+        """The number of zeros in a constant; None for types that are not read."""
         source, _ = self.source(index)
         if source not in self._zeros:
             found = self.nonzero(source)
@@ -201,7 +201,7 @@ class Constants:
         return self._zeros[source]
 
     def nonzero(self, index: int) -> np.ndarray | None:
-        """Where a constant is not zero, in its shape; None for types that NumPy has not."""
+        """Where a constant is not zero, in its shape; None for types that are not read."""
         source, _ = self.source(index)
         values = _dense(self._subgraph, source)
         zero = _zero_point(self._subgraph.tensor(source).quantization, values)

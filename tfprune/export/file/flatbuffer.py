@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import integrity
 from tfprune.export.file.duplicates import duplicate
+from tfprune.export.file.four_bit_values import unpacked
 from tfprune.export.file.tables import Model, Operator, SubgraphTable, Tensor
 from tfprune.support.path_argument import require_path
 
@@ -40,7 +41,8 @@ NUMPY_TYPES: dict[int, type[np.generic]] = {
     schema.TensorType.INT64: np.int64,
     schema.TensorType.BOOL: np.bool_,
 }
-_ITEM_SIZES = {code: np.dtype(kind).itemsize for code, kind in NUMPY_TYPES.items()}
+BITS = {code: 8 * np.dtype(kind).itemsize for code, kind in NUMPY_TYPES.items()}
+BITS[schema.TensorType.INT4] = 4
 
 # What the generated parser raises when an offset or a length points outside the file.
 _PARSE_ERRORS = (
@@ -146,7 +148,7 @@ def parse(content: bytes, name: str) -> Model:
         _count_tables(root, len(content) // _TABLE_BYTES)
         model: Model = schema.ModelT.InitFromObj(root)
         _fill_gaps(model, content)
-        integrity.check(model, _ITEM_SIZES)
+        integrity.check(model, BITS)
     except _PARSE_ERRORS as error:
         raise ValueError(
             "`path` must name a whole TFLite file, this one is truncated or damaged. "
@@ -228,11 +230,14 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
 def constant(model: Model, tensor: Tensor) -> np.ndarray | None:
     """The stored values of a tensor as a flat array, or None where nothing is stored.
 
-    A sparse tensor stores its kept values only, zero elements of kept blocks included.
+    A sparse tensor stores its kept values only, zero elements of kept blocks included. Values of
+    4 bits become int8, but for those of sparse tensors, which no runtime takes.
     """
     data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0 or tensor.type not in NUMPY_TYPES:
+    if data is None or len(data) == 0 or tensor.type not in BITS:
         return None
+    if tensor.type == schema.TensorType.INT4:
+        return None if tensor.sparsity else unpacked(np.asarray(data), shape(tensor)).ravel()
     return np.frombuffer(np.asarray(data, np.uint8).tobytes(), NUMPY_TYPES[tensor.type])
 
 

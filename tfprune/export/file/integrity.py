@@ -15,12 +15,12 @@ _MOST_DIMENSIONS = 64
 _SPARSE = schema.DimensionType.SPARSE_CSR
 
 
-def check(model: Model, item_sizes: dict[int, int]) -> None:
+def check(model: Model, bits: dict[int, int]) -> None:
     """Raises ValueError where a parsed model contradicts itself.
 
     Args:
         model: The `ModelT`.
-        item_sizes: Tensor type to bytes of one element; constants of other types are not checked.
+        bits: Tensor type to bits of one element; constants of other types are not checked.
 
     Raises:
         ValueError: If an index points at nothing, or sizes do not fit each other.
@@ -30,7 +30,7 @@ def check(model: Model, item_sizes: dict[int, int]) -> None:
     codes = range(len(model.operatorCodes or ()))
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
-            _check_tensor(model, tensor, item_sizes)
+            _check_tensor(model, tensor, bits)
         tensors = range(len(subgraph.tensors))
         _require_indices(subgraph.inputs, tensors, "a graph")
         _require_indices(subgraph.outputs, tensors, "a graph")
@@ -41,7 +41,7 @@ def check(model: Model, item_sizes: dict[int, int]) -> None:
                 _require_indices(indices, optional, "an operator")
 
 
-def _check_tensor(model: Model, tensor: Tensor, item_sizes: dict[int, int]) -> None:
+def _check_tensor(model: Model, tensor: Tensor, bits: dict[int, int]) -> None:
     name = repr((tensor.name or b"").decode(errors="replace"))
     known = tensor.buffer in range(len(model.buffers))
     _require(known, f"tensor {name} names a buffer that is not there")
@@ -51,15 +51,15 @@ def _check_tensor(model: Model, tensor: Tensor, item_sizes: dict[int, int]) -> N
     if tensor.sparsity is not None:
         count = _stored_values(tensor.sparsity, shape, name)
     data = model.buffers[tensor.buffer].data
-    if data is None or len(data) == 0 or tensor.type not in item_sizes:
+    if data is None or len(data) == 0 or tensor.type not in bits:
         return
     if count is None:
         _require(min(shape, default=1) >= 0, f"constant {name} has the shape {shape}")
         count = math.prod(shape)
-    size = item_sizes[tensor.type]
+    size = bits[tensor.type]
     _require(
-        count * size == len(data),
-        f"constant {name} needs {count} values of {size} bytes and has {len(data)} bytes",
+        -(-count * size // 8) == len(data),
+        f"constant {name} needs {count} values of {size} bits and has {len(data)} bytes",
     )
 
 

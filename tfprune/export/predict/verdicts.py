@@ -21,6 +21,7 @@ _DENSE = "dense"
 _NO_ZEROS = "no zeros"
 LEADS_IN = "leads into the sparse kernels: dense by design"
 _NOT_IN_LAYOUT = "FULLY_CONNECTED skips zeros in its own sparse layouts, which would be faster"
+_FOUR_BITS = "no sparse kernel reads weights of 4 bits"
 
 # The operators that multiply by one weight; a table, from which rows are taken, is none.
 _PRODUCTS = frozenset(INPUTS) - {OPERATORS.GATHER}
@@ -115,7 +116,7 @@ def uncounted(subgraph: Subgraph, constants: Constants) -> Iterator[str]:
 
 
 def sparsity(subgraph: Subgraph, constants: Constants, weight: int) -> float:
-    """The fraction of zeros in a weight; 0 for types that NumPy has not."""
+    """The fraction of zeros in a weight; 0 for types that are not read."""
     size = math.prod(subgraph.shape(weight))
     return (constants.zeros(weight) or 0) / max(1, size)
 
@@ -208,6 +209,8 @@ def _dense_reason(
     dense = "DENSIFY expands it" if expanded else f"stored dense, sparsity {zeros:.2f}"
     if costs is None or OPERATORS.DEQUANTIZE in steps:
         return dense
+    if subgraph.tensor(source).type == TYPES.INT4:
+        return f"{dense}: {_FOUR_BITS}"
     integers = subgraph.tensor(source).type == TYPES.INT8
     why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, integers=integers)
     return f"{dense}: {why or _NOT_IN_LAYOUT}"
