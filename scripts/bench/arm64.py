@@ -30,7 +30,13 @@ from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import lint, to_tflite
 from tfprune.export.run.processes import RunError
 from tfprune.export.run.runtime import Run
-from tfprune.targets.target import FLOAT_ARITHMETIC, INTEGER_ARITHMETIC, QUANTIZE, TARGETS
+from tfprune.targets.target import (
+    FLOAT_ARITHMETIC,
+    IN_INTEGERS_THROUGHOUT,
+    INTEGER_ARITHMETIC,
+    QUANTIZE,
+    TARGETS,
+)
 
 PROGRAM = "bench_arm64"
 OUT = RESULTS / "bench_arm64.json"
@@ -83,7 +89,9 @@ def _exported(
             path,
             target=target,
             quantize=kind if encode or kind in INTEGER_ARITHMETIC else None,
-            representative_data=inputs_of(model, CALIBRATION, 1) if kind == "int8" else None,
+            representative_data=(
+                inputs_of(model, CALIBRATION, 1) if kind in IN_INTEGERS_THROUGHOUT else None
+            ),
             lower_conv3x3=encode and network.lower and _can_lower(target, kind),
             unroll=network.unroll,
             sparse=encode,

@@ -65,7 +65,7 @@ def test_int8_leaves_only_blocks_a_gate():
 
 
 @pytest.mark.parametrize("target", ["x86", "wasm", "arm64", "auto"])
-@pytest.mark.parametrize("quantize, block", [(None, 4), ("int8", 16), (None, 1)])
+@pytest.mark.parametrize("quantize, block", [(None, 4), ("int8", 16), ("dynamic", 16), (None, 1)])
 def test_the_exporter_takes_its_sparse_kernel_from_the_gate_on(target, quantize, block):
     layer = layers.Dense(1024)
     layer.build((None, 1024 if block > 1 else 1023))
@@ -74,4 +74,5 @@ def test_the_exporter_takes_its_sparse_kernel_from_the_gate_on(target, quantize,
     for sparsity, sparse in ((least - 0.02, False), (least + 0.01, True)):
         kept = random.random((1024, layer.kernel.shape[0] // block)) >= sparsity
         weight = np.repeat(kept, block, axis=1).astype("int8" if quantize else "float32")
-        assert (costs.fastest_native(weight, TARGETS[target].costs) is not None) == sparse
+        found = costs.fastest_native(weight, TARGETS[target].costs, dynamic=quantize == "dynamic")
+        assert (found is not None) == sparse

@@ -1,11 +1,13 @@
 """A target is one entry: what is written there is all that decides."""
 
 import dataclasses
+import json
 
 import pytest
 from keras import layers
 
 import tfprune
+from scripts.lab.folders import RESULTS
 from tfprune.export.convert import requirements
 from tfprune.sparsity.structures import Block, Unstructured
 from tfprune.targets import structures, target
@@ -22,7 +24,8 @@ def test_names_are_the_keys_and_kernels_are_those_of_a_machine():
     ("name", "structure", "expected"),
     [
         ("x86", Block(4, 1), 0.82),  # 1 - 0.06 / 0.33 = 0.818
-        ("arm64", Block(16, 1), 0.89),  # 1 - 0.02 / 0.18 = 0.889
+        ("x86", Block(16, 1), 0.89),  # 1 - 0.02 / 0.18 = 0.889
+        ("arm64", Block(16, 1), 0.94),  # 1 - (0.0181 - 8.99 / 1024) / 0.151 = 0.938
         ("wasm", Unstructured(), 0.93),  # 1 - 0.135 / 1.8 = 0.925
         ("size", Unstructured(), 0.0),
     ],
@@ -63,3 +66,27 @@ def test_a_device_stands_for_its_target(device, target):
 def test_an_unknown_device_is_refused_with_those_that_are_known():
     with pytest.raises(ValueError, match="'microcontroller', 'phone'.*Received: target='toaster'"):
         require_target("toaster")
+
+
+def test_int8_costs_of_arm64_are_the_instructions_that_were_counted():
+    counted = json.loads((RESULTS / "arm64_kernels.json").read_text())["instructions"]
+    costs = TARGETS["arm64"].costs
+    nanoseconds = costs.dense / counted["float32 dense"]["stored"]
+    sparse = counted["int8 1x16"]
+    expected = [counted["int8 dense"]["stored"], sparse["stored"], sparse["outputs"]]
+    found = [costs.int8.dense, costs.int8.blocks, costs.int8.output]
+    assert found == pytest.approx([nanoseconds * each for each in expected], rel=0.01)
+
+
+def test_dynamic_files_have_gates_of_their_own():
+    assert TARGETS["arm64"].pays_from(Block(16, 1), dynamic=True) == 0.89
+    assert tfprune.structures_for("arm64", quantize="dynamic").min_sparsity(*dense()) == 0.89
+    assert tfprune.structures_for("arm64", quantize="int8").min_sparsity(*dense()) == 0.94
+    assert tfprune.structures_for("arm64", quantize="int4").min_sparsity(*dense()) == 0.0
+
+
+def dense():
+    """A layer, and its kernel."""
+    layer = layers.Dense(3)
+    layer.build((None, 32))
+    return layer, layer.kernel

@@ -106,7 +106,8 @@ class TargetStructures(Configurable):
 
         For 1x1 convolutions that XNNPACK runs it has to be exceeded by all of them together; for
         fully connected ones it is where the sparse kernel of a large weight starts to be faster
-        (measured on x86-64 and in WebAssembly; "arm64" and "auto" take the figures of the former).
+        (measured on x86-64 and in WebAssembly; "arm64" and "auto" take the figures of the former,
+        but for int8 instructions that were counted).
         Where zeros only save space, it is 0.
 
         Args:
@@ -123,9 +124,9 @@ class TargetStructures(Configurable):
         # Converted back by DEQUANTIZE, a weight has reached its dense kernel.
         if not axes.is_matrix or self.quantize in ("float16", "int8_weights"):
             return 0.0
-        if integers and structure != target.integer_matrices:
-            return 0.0  # there is no int8 kernel for rows
-        return target.pays_from(structure)
+        if integers and (structure != target.integer_matrices or self.quantize == "int4"):
+            return 0.0  # there is no kernel for rows of integers, nor for 4 bits
+        return target.pays_from(structure, dynamic=self.quantize == "dynamic")
 
 
 def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) -> TargetStructures:

@@ -37,6 +37,21 @@ QUANTIZE = (*FLOAT_ARITHMETIC, *INTEGER_ARITHMETIC)
 
 
 @dataclasses.dataclass(frozen=True)
+class IntegerCosts:
+    """Nanoseconds of the FULLY_CONNECTED kernels of int8 weights at batch 1.
+
+    Attributes:
+        dense: Per weight.
+        blocks: Sparse 1x16 blocks, per stored value.
+        output: Sparse 1x16 blocks, per output, whatever is stored of it.
+    """
+
+    dense: float
+    blocks: float
+    output: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Costs:
     """Nanoseconds of the FULLY_CONNECTED kernels at batch 1.
 
@@ -44,25 +59,32 @@ class Costs:
         dense: float32, per weight.
         rows: Sparse float32 rows, per stored value.
         blocks: Sparse float32 1x4 blocks, per stored value.
-        int8_dense: int8, per weight.
-        int8_blocks: Sparse int8 1x16 blocks, per stored value.
+        int8: int8 weights and inputs, as in "int8" files.
+        dynamic: int8 weights, float32 inputs, as in "dynamic" files.
         call: What a sparse kernel takes whatever the weight.
     """
 
     dense: float
     rows: float
     blocks: float
-    int8_dense: float
-    int8_blocks: float
+    int8: IntegerCosts
+    dynamic: IntegerCosts
     call: float = 500.0
 
 
 # Measured on one x86-64 core with AVX-512 (LiteRT 2.3.0, layers of 128 to 1024 units) and, for
 # WebAssembly, in Node on that core (LiteRT.js 2.5.3, relaxed SIMD). There, large float32 weights
-# pay in blocks from 82 % zeros and in rows from 95 % (WebAssembly: 89 % and 93 %). ARM64 could not
-# be measured; it takes the x86 costs, as does "auto".
-_X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8_dense=0.02, int8_blocks=0.18)
-_WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8_dense=0.053, int8_blocks=0.8)
+# pay in blocks from 82 % zeros and in rows from 95 % (WebAssembly: 89 % and 93 %).
+_X86_INTEGERS, _WASM_INTEGERS = IntegerCosts(0.02, 0.18), IntegerCosts(0.053, 0.8)
+_X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8=_X86_INTEGERS, dynamic=_X86_INTEGERS)
+_WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8=_WASM_INTEGERS, dynamic=_WASM_INTEGERS)
+
+# ARM64 could not be timed. It takes the x86 costs, and so does "auto", but for int8, where the
+# dense kernel multiplies four numbers an instruction: there they are instructions, counted in an
+# emulator by `scripts.arm64.kernel_costs`, 0.138 a weight, 1.147 a stored value and 68 an output,
+# at the 0.131 ns by which the dense float32 kernel, with 0.456 a weight, takes its 0.06 ns.
+_ARM64 = dataclasses.replace(_X86, int8=IntegerCosts(0.0181, 0.151, output=8.99))
+_LARGE = 1024  # inputs of a large weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,21 +137,23 @@ class Target:
         """The same where weights are multiplied as integers."""
         return _columns(self.integer_block)
 
-    def pays_from(self, structure: "Structure") -> float:
+    def pays_from(self, structure: "Structure", *, dynamic: bool = False) -> float:
         """The sparsity from which on a large fully connected weight is faster sparse than dense.
 
         Args:
             structure: `matrices`, `integer_matrices` or single weights, as float32 rows.
+            dynamic: Whether integers are multiplied by float32 inputs.
 
         Returns:
-            1 - dense / sparse of the costs a weight, rounded up to percents; 0 where only bytes
-            count.
+            1 - dense / sparse of the costs a weight with 1,024 inputs, rounded up to percents; 0
+            where only bytes count.
         """
         if self.costs is None:
             return 0.0
+        integers = self.costs.dynamic if dynamic else self.costs.int8
         costs: dict["Structure", tuple[float, float]] = {
             _columns(4): (self.costs.dense, self.costs.blocks),
-            _columns(16): (self.costs.int8_dense, self.costs.int8_blocks),
+            _columns(16): (integers.dense - integers.output / _LARGE, integers.blocks),
             _columns(1): (self.costs.dense, self.costs.rows),
         }
         dense, sparse = costs[structure]
@@ -139,8 +163,8 @@ class Target:
 TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
-        Target("auto", "arm64", _X86, sparse_convolutions=True),
-        Target("arm64", "arm64", _X86, sparse_convolutions=True),
+        Target("auto", "arm64", _ARM64, sparse_convolutions=True),
+        Target("arm64", "arm64", _ARM64, sparse_convolutions=True),
         Target(
             "wasm",
             "wasm",

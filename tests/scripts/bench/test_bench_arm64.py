@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from scripts.arm64 import arm64_table, emulator
+from scripts.arm64 import arm64_table, emulator, kernel_costs
 from scripts.arm64.networks import NETWORKS
 from scripts.bench import arm64
 from scripts.bench.export_cases import inputs_of, scaled, sparse
@@ -183,3 +183,29 @@ def test_the_set_up_says_in_one_line_what_it_needs(tools, words, tmp_path):
     too_many = subprocess.run([*command, "x"], env={"PATH": str(programs)}, capture_output=True)
     assert too_many.returncode == 2 and b"takes no argument" in too_many.stderr
     assert not (tmp_path / "build").exists()
+
+
+@emulated
+@pytest.mark.skipif(not emulator.counts_instructions(), reason="instructions are not counted")
+def test_a_sparse_int8_kernel_takes_what_the_fit_says(monkeypatch):
+    monkeypatch.setattr(kernel_costs, "KERNELS", {"int8 1x16": ("int8", 16)})
+    monkeypatch.setattr(kernel_costs, "SPARSITIES", (0.9,))
+    (record,) = kernel_costs.measure([256])
+    fit = json.loads(kernel_costs.OUT.read_text())["instructions"]["int8 1x16"]
+    expected = fit["stored"] * record["stored"] + fit["outputs"] * 256
+    assert record["kernel"] == "int8 1x16"
+    assert 0 < record["instructions"] - expected < 8000  # what every inference takes
+
+
+def test_instructions_are_fitted_exactly_where_they_are_linear():
+    sizes = [(100, 10), (400, 20), (900, 40)]
+    records = [
+        {"kernel": "a 1x4", "outputs": n, "stored": s, "instructions": 3 * s + 7 * n + 50}
+        for s, n in sizes
+    ]
+    records += [
+        {"kernel": "a dense", "outputs": n, "stored": s, "instructions": 2 * s + 9}
+        for s, n in sizes
+    ]
+    found = kernel_costs.fitted(records)
+    assert found == {"a 1x4": {"stored": 3.0, "outputs": 7.0}, "a dense": {"stored": 2.0}}

@@ -32,25 +32,30 @@ def native_layouts(weight: np.ndarray) -> list[layouts.Layout]:
     return [rows, layouts.Layout(1, block_axis=1, block=_FLOAT_BLOCK)]
 
 
-def fastest_native(weight: np.ndarray, costs: Costs) -> layouts.Encoded | None:
+def fastest_native(
+    weight: np.ndarray, costs: Costs, *, dynamic: bool = False
+) -> layouts.Encoded | None:
     """The fastest native layout of a FULLY_CONNECTED weight.
 
     Args:
         weight: (outputs, inputs), float32 or int8.
         costs: What the kernels of the target cost.
+        dynamic: Whether an int8 weight is multiplied by float32 inputs.
 
     Returns:
         The encoded weight; None where the dense kernel is faster still.
     """
-    integers = weight.dtype == np.int8
+    integers = costs.dynamic if dynamic else costs.int8
+    of_integers = weight.dtype == np.int8
     fastest = None
-    fastest_ns = weight.size * (costs.int8_dense if integers else costs.dense)
+    fastest_ns = weight.size * (integers.dense if of_integers else costs.dense)
     for layout in native_layouts(weight):
-        value_ns = costs.rows if layout.block == 1 else costs.blocks
-        if integers:
-            value_ns = costs.int8_blocks
         encoded = layouts.encode(weight, layout)
+        value_ns = costs.rows if layout.block == 1 else costs.blocks
         nanoseconds = costs.call + value_ns * encoded.values.size
+        if of_integers:
+            nanoseconds = costs.call + integers.blocks * encoded.values.size
+            nanoseconds += integers.output * len(weight)
         if nanoseconds < fastest_ns:
             fastest, fastest_ns = encoded, nanoseconds
     return fastest

@@ -109,7 +109,11 @@ def plan(
     """
     unchanged = Plan(narrowing.unchanged(weight.values))
     if weight.fully_connected and target.costs is not None:
-        native = costs.fastest_native(weight.values, target.costs)
+        dynamic = all(
+            subgraph.tensor(int(reader.inputs[0])).type == TYPES.FLOAT32
+            for subgraph, reader in weight.readers
+        )
+        native = costs.fastest_native(weight.values, target.costs, dynamic=dynamic)
         if native is not None:
             return dataclasses.replace(unchanged, encoded=native, native=True)
     candidates = [unchanged, *_candidates(weight, target, quantize, densify, delegated)]

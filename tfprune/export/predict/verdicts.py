@@ -211,8 +211,11 @@ def _dense_reason(
         return dense
     if subgraph.tensor(source).type == TYPES.INT4:
         return f"{dense}: {_FOUR_BITS}"
-    integers = subgraph.tensor(source).type == TYPES.INT8
-    why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, integers=integers)
+    integers = None
+    if subgraph.tensor(source).type == TYPES.INT8:
+        given = subgraph.tensor(int(layer.operator.inputs[0])).type
+        integers = costs.dynamic if given == TYPES.FLOAT32 else costs.int8
+    why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, integers)
     return f"{dense}: {why or _NOT_IN_LAYOUT}"
 
 
