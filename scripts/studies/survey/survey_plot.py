@@ -1,0 +1,62 @@
+"""Accuracy (or perplexity) against bytes, one panel a network."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from scripts.studies.survey.survey_table import DENSE, is_accuracy
+from tfprune.support.files import replacing
+
+_PAIR = "+"
+_COLOURS = {"one": "#1f4e86", "pair": "#d1603d", "dense": "#404040"}
+
+
+def write(run: dict[str, Any], file: Path) -> None:
+    """Write the plot as a PNG file.
+
+    Args:
+        run: a results file of `python -m scripts.studies.survey`.
+        file: to write, in a folder that exists.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in run["rows"]:
+        network, recipe = row["method"].split()
+        groups.setdefault(network, {})[recipe] = row
+    shown = [name for name, rows in groups.items() if len(rows) > 2]
+    count = max(1, len(shown))
+    figure = Figure(figsize=(7.2 * count, 5.4), dpi=110, layout="constrained")
+    for axes, name in zip(figure.subplots(1, count, squeeze=False)[0], shown):
+        _panel(axes, groups[name], run["labels"])
+        axes.set_title(run["networks"][name])
+    with replacing(file, name="--out") as new:
+        figure.savefig(new, metadata={"Software": None})
+
+
+def _panel(axes: Axes, rows: dict[str, dict[str, Any]], labels: dict[str, str]) -> None:
+    """Points of one network: the smaller of its files against how good it is."""
+    dense = rows.get(DENSE)
+    for recipe, row in rows.items():
+        kind = DENSE if recipe == DENSE else "pair" if _PAIR in recipe else "one"
+        stored = min(row[m]["mean"] for m in ("bytes", "micro_bytes") if m in row)
+        x, y = stored / 1000, row["after"]["mean"]
+        axes.plot(x, y, marker="o", color=_COLOURS[kind], markersize=5)
+        axes.annotate(labels[recipe], (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7)
+    if dense is not None:
+        axes.axhline(dense["after"]["mean"], color="black", linewidth=0.8, linestyle=":")
+        axes.axvline(dense["bytes"]["mean"] / 10_000, color="#9a9a9a", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlabel("kB of the file (line: a tenth of the dense one)")
+    if is_accuracy(next(iter(rows.values()))):
+        axes.set_ylabel("test accuracy")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    else:
+        axes.set_ylabel("perplexity")
+    axes.grid(axis="y", color="#e2e2e2", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
