@@ -1,7 +1,7 @@
 """Every family of compression on the same networks: bytes, latency, accuracy, lines of code.
 
     python -m scripts.studies.survey
-    python -m scripts.studies.survey --networks resnet20 --recipes trained_ternary
+    python -m scripts.studies.survey --networks resnet20 --recipes ternary
 
 Each family is taken to a tenth of the dense file, or as near as it gets, alone and in the best
 pairs; every model is trained on for as long, written as a file, and timed in turns with the dense
@@ -37,7 +37,7 @@ CODED = ("micro_bytes", "micro_gzip_bytes", "micro_agreement")
 ORDER: tuple[tuple[str, int, str | None], ...] = (
     ("lenet_5", 0, None),
     ("lenet_300_100", 0, None),
-    ("resnet20", 0, "trained_ternary"),
+    ("resnet20", 0, "ternary"),
     ("resnet20", 0, None),
     ("resnet20", 0, "binary"),
     ("lstm", 0, None),

@@ -147,6 +147,7 @@ NETWORKS = {
             "compact": Strength({"filters": "separable"}),
             "low_rank+int8": Strength({"parameters": 0.4}, rate=(0.05, 0.01)),
             "distillation": Strength({"small": True}),
+            "trained_ternary": Strength({"scale": "trained"}, rate=0.03),
         },
         partial(resnet20, width=5),
         step_seconds=0.27,
@@ -164,7 +165,7 @@ NETWORKS = {
             "int8": Strength(steps=200, rate=0.01),
             "low_rank": Strength({"parameters": 0.15}),
             "compact": Strength({"filters": "separable"}),
-            "trained_ternary": Strength({"scale": "trained"}),
+            "ternary": Strength({"scale": "mean"}, rate=0.03),
             "pruning+clustering": Strength({"sparsity": 0.9, "levels": 8}, rate=(0.05, _SHARED)),
             "pruning+int8": Strength({"sparsity": 0.85}, rate=(0.05, 0.01)),
         },
@@ -188,7 +189,7 @@ NETWORKS = {
             "channels+int8": Strength({"parameters": 0.4}),
             "int4": Strength(),
             "structured": Strength({"blocks": 20}),
-            "trained_ternary": Strength({"scale": "trained", "keep_ends": False}),
+            "ternary": Strength({"scale": "mean", "keep_ends": False}),
             "distillation": Strength({"small": True}),
         },
         _small_lstm,
@@ -199,7 +200,7 @@ NETWORKS = {
 # Trained for longer than the others: what few bits keep shows only then.
 LONG = {
     "resnet20": {
-        "trained_ternary": Strength({"scale": "trained"}, 6 * 390, 0.03),
+        "ternary": Strength({"scale": "mean"}, 4 * 390, 0.03),
         "binary": Strength({}, 6 * 390, 0.03),
     }
 }

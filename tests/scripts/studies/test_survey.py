@@ -96,7 +96,7 @@ def test_a_goal_that_is_missed_is_said_to_be():
         values = {"after": after, "bytes": stored, "parameters": 100}
         return {"method": name, **{k: {"mean": v, "sd": None} for k, v in values.items()}}
 
-    rows = [row("resnet20 dense", 0.92, 1200), row("resnet20 trained_ternary", 0.91, 100)]
+    rows = [row("resnet20 dense", 0.92, 1200), row("resnet20 ternary", 0.91, 100)]
     labels = {name: label for name, (label, _) in recipes.RECIPES.items()}
     networks = {name: network.label for name, network in NETWORKS.items()}
     run = {"networks": networks, "labels": labels}
@@ -137,7 +137,7 @@ def test_jobs_come_in_the_order_of_their_value_and_each_once():
     assert len({(job.method, job.seed) for job in jobs}) == len(jobs)
     names = [job.method for job in jobs]
     assert names[0] == "lenet_5 dense"
-    assert names.index("resnet20 trained_ternary") < names.index("resnet20 pruning")
+    assert names.index("resnet20 ternary") < names.index("resnet20 pruning")
     long = next(job for job in jobs if job.method == "resnet20 binary")
     assert long.options["steps"] == LONG["resnet20"]["binary"].steps
     assert all(network in NETWORKS for network, _, _ in command.ORDER)
