@@ -142,10 +142,10 @@ NETWORKS = {
             "clustering": Strength({"levels": 8}, steps=200, rate=_SHARED),
             "low_rank": Strength({"parameters": 0.1}),
             "pruning+clustering": Strength({"sparsity": 0.88, "levels": 8}, rate=(0.05, _SHARED)),
-            "channels+int8": Strength({"parameters": 0.5}, rate=(0.05, 0.01)),
+            "channels+int8": Strength({"parameters": 0.33}, rate=(0.05, 0.01)),
             "int4": Strength(steps=200, rate=0.01),
             "compact": Strength({"filters": "separable"}),
-            "low_rank+int8": Strength({"parameters": 0.4}, rate=(0.05, 0.01)),
+            "low_rank+int8": Strength({"parameters": 0.29}, rate=(0.05, 0.01)),
             "distillation": Strength({"small": True}),
             "trained_ternary": Strength({"scale": "trained"}, rate=0.03),
         },
@@ -177,7 +177,7 @@ NETWORKS = {
         _words,
         "sgd",
         0.3,
-        150,
+        60,
         {
             "pruning": Strength({"sparsity": 0.93}),
             "low_rank": Strength({"parameters": 0.1}),
@@ -185,8 +185,8 @@ NETWORKS = {
             "int8": Strength(),
             "clustering": Strength({"levels": 8}),
             "pruning+int8": Strength({"sparsity": 0.85}),
-            "low_rank+int8": Strength({"parameters": 0.4}),
-            "channels+int8": Strength({"parameters": 0.4}),
+            "low_rank+int8": Strength({"parameters": 0.34}),
+            "channels+int8": Strength({"parameters": 0.34}),
             "int4": Strength(),
             "structured": Strength({"blocks": 20}),
             "ternary": Strength({"scale": "mean", "keep_ends": False}),
@@ -201,6 +201,6 @@ NETWORKS = {
 LONG = {
     "resnet20": {
         "ternary": Strength({"scale": "mean"}, 4 * 390, 0.03),
-        "binary": Strength({}, 6 * 390, 0.03),
+        "binary": Strength({}, 5 * 390, 0.03),
     }
 }

@@ -6,6 +6,7 @@ from scripts.lab.tables import Table, percent, versions
 from scripts.studies.survey.published import PUBLISHED
 
 DENSE = "dense"
+_RANGED = ("int8", "int4")  # ranges are learnt in training: before it, there are none
 # Network -> recipe -> most points below the dense network: what was aimed at.
 GOALS = {"resnet20": {"ternary": 1.5, "binary": 3.0}, "lenet_300_100": {"structured": 0.5}}
 
@@ -23,8 +24,8 @@ def survey(run: dict[str, Any]) -> Table:
                 if (name, recipe) in found
             ]
     headings = ["network", "method", "nonzeros / parameters", "space saving, %", "bytes"]
-    headings += ["dense / this", "gzip", "microcontroller", "native", "WebAssembly"]
-    return [*headings, "at once", "trained", "lines"], rows, _about(run)
+    headings += ["times smaller", "gzip", "microcontroller", "times as fast, native", "WebAssembly"]
+    return [*headings, "at once", "trained", "steps", "lines"], rows, _about(run)
 
 
 def published() -> Table:
@@ -62,6 +63,7 @@ def space_saving(original: float, left: float) -> float:
 
 def _cells(row: dict[str, Any], original: dict[str, Any], label: str) -> list[str]:
     nonzeros, size, stored = (row[name]["mean"] for name in ("nonzeros", "parameters", "bytes"))
+    ranged = row["method"].split()[1] in _RANGED
     saving = space_saving(original["nonzeros"]["mean"], nonzeros)
     return [
         label,
@@ -75,8 +77,9 @@ def _cells(row: dict[str, Any], original: dict[str, Any], label: str) -> list[st
             f"{row[name]['mean']:.2f}" if name in row else ""
             for name in ("native_ratio", "wasm_ratio")
         ),
-        quality(row, "before") if "before" in row else "",
+        quality(row, "before") if "before" in row and not ranged else "",
         quality(row, "after"),
+        f"{row['steps']:,}",
         f"{row['lines']}",
     ]
 
@@ -125,11 +128,11 @@ def _about(run: dict[str, Any]) -> str:
     lacking = f" Not measured: {', '.join(missing)}." if missing else ""
     return (
         "Fashion-MNIST for LeNets, CIFAR-10 for ResNet-20 and VGG-16 (accuracy in per cent), Penn "
-        "Treebank for the LSTM (perplexity of sequences of 20 words from a state of zero). Each "
-        "method at a tenth of the dense file, or as near as it gets; at once, and trained on; "
-        "of gradual pruning, at once is one-shot pruning. Microcontroller: bytes of the file with "
-        "coded weights and integers. Native (LiteRT) and WebAssembly: latency of the dense file / "
-        "that of this one, in turns, one thread; of files that are packed for size, not for speed, "
+        "Treebank for the LSTM (perplexity of sequences of 20 words from a state of zero). At once "
+        "(of gradual pruning: the same zeros at once), and trained on for these steps. "
+        "Microcontroller: bytes of the file with coded weights and integers, of methods that leave "
+        "few values. Times as fast: latency of the dense file / that of this one, in turns, one "
+        "thread, in LiteRT and in WebAssembly; of files that are packed for size, not for speed, "
         "too. Lines: of the function in `scripts/studies/survey/recipes.py`, a training being one. "
         "Space saving is (a − a*) / a of the values that are not zero, as in `tfprune.report`; the "
         "survey prints it as (a − a*) / a*, which is the compression rate less 1. Files say the "
