@@ -33,6 +33,7 @@ from scripts.readme.scorer_table import scorers
 from scripts.studies.clustering.values_table import values
 from scripts.studies.deep_compression.stages_table import stages
 from scripts.studies.low_rank import factor_tables
+from scripts.studies.survey import survey_table
 
 Read = Callable[[str], dict[str, Any]]  # name of a results file, without .json -> its content
 
@@ -85,6 +86,12 @@ def _mobilenet(read: Read) -> str:
     return f"{accuracy}\n{with_caption(export_tables.mobilenet_files(run), left=2)}"
 
 
+def _survey(read: Read) -> str:
+    """Ours, then what was published."""
+    ours = with_caption(survey_table.survey(read("survey")), left=2)
+    return f"{ours}\n{with_caption(survey_table.published(), left=3)}"
+
+
 DEEP = ("lenet_300_100",)  # networks with results of Deep Compression
 
 # Large and sparse against small and dense: the results of each family.
@@ -132,5 +139,6 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "channels_mobilenet": _one(channels_tables.mobilenet, "mobilenet_channels", left=2),
     "factors_resnet20": _one(factor_tables.residual, "low_rank_resnet20"),
     "factors_ptb": _one(factor_tables.words, "low_rank_ptb"),
+    "survey": _survey,
     "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),
 }

@@ -5,13 +5,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from scripts.studies.survey.survey_table import DENSE, is_accuracy
 from tfprune.support.files import replacing
 
 _PAIR = "+"
-_COLOURS = {"one": "#1f4e86", "pair": "#d1603d", "dense": "#404040"}
+_COLOURS = {"dense": "#404040", "alone": "#1f4e86", "in pairs": "#d1603d"}
 
 
 def write(run: dict[str, Any], file: Path) -> None:
@@ -42,19 +42,25 @@ def _panel(axes: Axes, rows: dict[str, dict[str, Any]], labels: dict[str, str]) 
     """Points of one network: the smaller of its files against how good it is."""
     dense = rows.get(DENSE)
     for recipe, row in rows.items():
-        kind = DENSE if recipe == DENSE else "pair" if _PAIR in recipe else "one"
+        kind = DENSE if recipe == DENSE else "in pairs" if _PAIR in recipe else "alone"
         stored = min(row[m]["mean"] for m in ("bytes", "micro_bytes") if m in row)
         x, y = stored / 1000, row["after"]["mean"]
         axes.plot(x, y, marker="o", color=_COLOURS[kind], markersize=5)
         axes.annotate(labels[recipe], (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7)
+    for kind, colour in _COLOURS.items():
+        axes.plot([], [], marker="o", linestyle="", color=colour, label=kind)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     if dense is not None:
         axes.axhline(dense["after"]["mean"], color="black", linewidth=0.8, linestyle=":")
         axes.axvline(dense["bytes"]["mean"] / 10_000, color="#9a9a9a", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("kB of the file (line: a tenth of the dense one)")
     if is_accuracy(next(iter(rows.values()))):
         axes.set_ylabel("test accuracy")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     else:
         axes.set_ylabel("perplexity")
     axes.grid(axis="y", color="#e2e2e2", linewidth=0.8)

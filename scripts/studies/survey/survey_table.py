@@ -34,21 +34,21 @@ def published() -> Table:
         [
             figure.network,
             figure.method,
+            figure.source,
             f"{figure.rate:g}",
             f"{figure.before:.2f}",
             f"{figure.after:.2f}",
             "" if figure.speed_up is None else f"{figure.speed_up:g}",
-            figure.source,
         ]
         for figure in PUBLISHED
     ]
-    headings = ["network", "published", "compression rate", "dense, %", "compressed, %", "speed-up"]
+    headings = ["network", "published", "source", "compression rate", "dense, %", "compressed, %"]
     about = (
         "Published, of other networks, data and trainings than ours: accuracy in per cent. "
         "Compression rate is that of parameters; of Deep Compression, of bytes; of TTQ, 2 bits for "
         "32."
     )
-    return [*headings, "source"], rows, about
+    return [*headings, "speed-up"], rows, about
 
 
 def space_saving(original: float, left: float) -> float:
