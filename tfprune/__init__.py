@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tfprune.compression.low_rank.factorizing import factorize
     from tfprune.compression.low_rank.report import FactorizationReport, LayerFactors
     from tfprune.compression.quantization import quantize_aware
+    from tfprune.compression.rounded_biases import round_biases
     from tfprune.compression.structured_matrices.restructuring import restructure
     from tfprune.layer_classes import prunable
     from tfprune.layer_classes.prunable import PrunableLayer, register_prunable
@@ -82,6 +83,7 @@ __all__ = [
     "register_prunable",
     "report",
     "restructure",
+    "round_biases",
     "schedules",
     "scorers",
     "sensitivity",
@@ -102,6 +104,7 @@ _NAMES = {
     "compression.low_rank.factorizing": ["factorize"],
     "compression.low_rank.report": ["FactorizationReport", "LayerFactors"],
     "compression.quantization": ["quantize_aware"],
+    "compression.rounded_biases": ["round_biases"],
     "compression.structured_matrices.restructuring": ["restructure"],
     "layer_classes.prunable": ["PrunableLayer", "register_prunable"],
     "pruning.callbacks": ["UpdatePruningStep"],

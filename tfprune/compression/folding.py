@@ -78,14 +78,14 @@ def folded(model: keras.Model) -> tuple[keras.Model, set[keras.layers.Layer]]:
     free = {layer for layer, reason in replaceable_layers(model).items() if reason is None}
     chains: dict[keras.layers.Layer, Chain] = {}
     changed: set[keras.layers.Layer] = set()
-    for layer, norm in _foldable(model):
+    for layer, norm in foldable(model):
         if layer in free and norm in free:
             chains[layer], chains[norm] = _joined(layer, norm), Chain()
             changed.update(chains[layer].layers)
     return replace_layers(model, chains), changed
 
 
-def _foldable(
+def foldable(
     model: keras.Model,
 ) -> list[tuple[keras.layers.Layer, keras.layers.BatchNormalization]]:
     """Return the pairs of a layer and the batch normalization right behind it alone."""
@@ -104,12 +104,15 @@ def _foldable(
         rank = len(call.outputs[0].shape)
         first = getattr(layer, "data_format", None) == "channels_first"
         same_axis = norm.axis % rank == (1 if first else rank - 1)
-        if same_axis and layer.activation is keras.activations.linear and _kernel(layer, rank):
+        linear = layer.activation is keras.activations.linear
+        if same_axis and linear and channel_kernel(layer, rank):
             found.append((layer, norm))
     return found
 
 
-def _kernel(layer: keras.layers.Layer, rank: int) -> tuple[keras.Variable, tuple[int, ...]] | None:
+def channel_kernel(
+    layer: keras.layers.Layer, rank: int
+) -> tuple[keras.Variable, tuple[int, ...]] | None:
     """Return the kernel that makes the channels of the output, and its axes of channels."""
     first = getattr(layer, "data_format", None) == "channels_first"
     for own in own_weights(layer):
@@ -125,7 +128,7 @@ def _joined(layer: keras.layers.Layer, norm: keras.layers.BatchNormalization) ->
     beta = host_array(norm.beta.value) if norm.center else np.zeros(size, "float32")
     variance = host_array(norm.moving_variance.value).astype("float64")
     factor = gamma / np.sqrt(variance + norm.epsilon)
-    found = _kernel(layer, len(layer.output.shape))
+    found = channel_kernel(layer, len(layer.output.shape))
     assert found is not None
     kernel, axes = found
     shape = [size if at in axes else 1 for at, size in enumerate(kernel.shape)]

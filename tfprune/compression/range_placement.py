@@ -24,7 +24,7 @@ from tfprune.wrapping.ranges.insides import FIXED, KNOWN, PRODUCTS, activation_n
 from tfprune.wrapping.ranges.ranged_layer import has_inside
 
 # Layers and operations (their class names) whose outputs have the scale of their inputs.
-_MOVING = frozenset(
+MOVING = frozenset(
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D GaussianNoise GaussianDropout "
     "AlphaDropout ActivityRegularization Identity Flatten Reshape Permute RepeatVector "
     "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D "
@@ -214,7 +214,7 @@ class _Graph:
             return "" if name in KNOWN else f"its activation {name!r} has no integer kernel"
         if isinstance(operation, _ACTIVATIONS) or kind in _OPERATIONS:
             return "" if name in KNOWN else "this activation has no integer kernel"
-        if kind in _MOVING | _JOINING | _SUMS | _OTHERS:
+        if kind in MOVING | _JOINING | _SUMS | _OTHERS:
             return ""
         if isinstance(operation, keras.layers.Layer) and has_inside(operation):
             return ""
@@ -224,7 +224,7 @@ class _Graph:
         """Whether a call only moves or selects values; of a layer without weights, its code."""
         operation = self.operation(node)
         if _kind(operation) or not isinstance(operation, keras.layers.Layer) or operation.weights:
-            return _kind(operation) in _MOVING
+            return _kind(operation) in MOVING
         if operation not in self._moving:
             self._moving[operation] = _moves_alone(operation, node)
         return self._moving[operation]
@@ -267,7 +267,7 @@ def _moves_alone(layer: keras.layers.Layer, node: Node) -> bool:
         inside = graph_of(keras.Model(given, layer.call(given)))
     except Exception:  # code of the user, which may want arrays
         return False
-    return all(each.is_input or _kind(each.operation) in _MOVING for each in calls_of(inside))
+    return all(each.is_input or _kind(each.operation) in MOVING for each in calls_of(inside))
 
 
 def _is_float(tensor: Any) -> bool:

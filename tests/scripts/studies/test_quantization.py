@@ -1,13 +1,16 @@
 """The study of integer files: what its runs train, write and measure."""
 
 import dataclasses
+import json
+import re
 
 import keras
 import numpy as np
 import pytest
 
+from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
-from scripts.studies.quantization import command
+from scripts.studies.quantization import agreement, command
 from scripts.studies.quantization.accuracy_table import quantized
 from scripts.studies.quantization.runs import METHODS, Experiment
 from scripts.studies.quantization.tasks import run
@@ -76,3 +79,17 @@ def test_the_most_telling_runs_come_first_and_the_table_has_a_row_for_each():
     assert len(rows) == 2 * len(METHODS) and len(rows[0]) == len(headings)
     assert rows[0] == ["0 %", "float32", "90.00 ± 0.00", "89.00 ± 0.00", "1,000", "900"]
     assert "100 steps" in about and "150 more" in about and "2 seeds" in about
+
+
+def test_the_guide_has_the_figures_of_agreement():
+    files = json.loads(agreement.OUT.read_text())["files"]
+    guide = (ROOT / "tfprune" / "compression" / "README.md").read_text()
+    (line,) = re.findall(r"- The file with XNNPACK gives.*?\n(?!  )", guide, re.S)
+    pairs = [
+        ("int8", "Keras / XNNPACK"),
+        ("int8", "Keras, biases rounded / XNNPACK"),
+        ("int8", "XNNPACK / plain"),
+        ("int4", "Keras, biases rounded / XNNPACK"),
+    ]
+    told = [f"{100 * files[quantize][pair]['within_one_step']:.1f}" for quantize, pair in pairs]
+    assert re.findall(r"([\d.]+) %", line) == told

@@ -57,6 +57,13 @@ class World:
         return found
 
 
+def _ranged(world: World) -> keras.Model:
+    """A model that has learned the ranges of its activations."""
+    model = tfprune.quantize_aware(world.model, activations=True)
+    model(world.x, training=True)
+    return model
+
+
 def right_arguments(world: World) -> dict[str, Any]:
     """Name of a parameter -> an argument that is right; of those without a default that will do."""
     return {
@@ -136,6 +143,8 @@ def right_arguments(world: World) -> dict[str, Any]:
             [keras.Input((8, 8, 4)), keras.layers.Conv2D(32, 3)]
         ),
         "restructure.blocks": 1,
+        "round_biases.model": _ranged(world),
+        "round_biases.quantize": "int8",
         "ternarize.rules": [("out", True)],
         "factorize.rank": 1,
         "one_shot.data": None,
