@@ -1,11 +1,13 @@
 """The guide on exporting: the options, tolerances and limits are those of the code."""
 
 import inspect
+import json
 import re
 
 import keras
 
 import tfprune
+from scripts.bench import integer_kernels
 from tests.support import guides
 from tfprune.export.run import verify
 from tfprune.targets.structures import structures_for
@@ -53,3 +55,18 @@ def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
     assert re.findall(r"\b\d\d\b(?=[ ,]|\.)", sentence.replace("`Block(16, 1)`", "")) == [
         f"{100 * value:.0f}" for value in (*x86, *wasm)
     ]
+
+
+def test_the_figures_of_int8_on_x86_are_those_that_were_measured():
+    records = json.loads(integer_kernels.OUT.read_text())["records"]
+    found = {(each["quantize"], each["zeros"]): each for each in records}
+    (text,) = re.findall(r'On x86, "int8" does not reach.*?integer_kernels', LIMITS)
+    speed_ups = [found["int8", zeros]["speed_up"] for zeros in (0.9, 0.95, 0.98, 0.0)]
+    speed_ups += [found["dynamic", zeros]["speed_up"] for zeros in (0.9, 0.95, 0.98)]
+    assert re.findall(r"(?<![\d,])\d\.\d\b", text) == [f"{each:.1f}" for each in speed_ups]
+    shares = [f"{each:.0f}" for each in found["int8", 0.95]["functions"].values()]
+    assert re.findall(r"(?<!at )\b(\d+) %(?: of the time|\))", text) == shares
+    names = " ".join(found["int8", 0.95]["functions"])
+    for part in ("NeonSparseMatrix", "MultiplyByQuantizedMultiplier", "VerifySparsity"):
+        assert part in names
+    assert any("avx512vnni" in name for name in found["int8", 0.0]["functions"])
