@@ -14,6 +14,8 @@ from tfprune.support.import_hooks import SecondNames, after_import
 if TYPE_CHECKING:
     from tfprune import channels, compat, export, scorers
     from tfprune.calibration.batch_norm import refresh_batch_norm
+    from tfprune.compression.budget_search.compressing import compress
+    from tfprune.compression.budget_search.compression_plan import CompressionPlan
     from tfprune.compression.clustering.clustering import cluster
     from tfprune.compression.compact_filters.compacting import compact_filters
     from tfprune.compression.distillation import distill
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Block",
     "Channel",
+    "CompressionPlan",
     "ConstantSparsity",
     "FactorizationReport",
     "FromFunction",
@@ -69,6 +72,7 @@ __all__ = [
     "cluster",
     "compact_filters",
     "compat",
+    "compress",
     "distill",
     "distributions",
     "export",
@@ -96,6 +100,8 @@ __all__ = [
 # Module -> what is public of it; the same as above, where type checkers and editors look.
 _NAMES = {
     "calibration.batch_norm": ["refresh_batch_norm"],
+    "compression.budget_search.compressing": ["compress"],
+    "compression.budget_search.compression_plan": ["CompressionPlan"],
     "compression.clustering.clustering": ["cluster"],
     "compression.compact_filters.compacting": ["compact_filters"],
     "compression.distillation": ["distill"],

@@ -108,6 +108,14 @@ def test_a_model_pruned_to_the_end_keeps_its_sparsity_and_one_in_pruning_is_refu
         assert _distinct(kernel) <= 4
 
 
+def test_a_weight_that_rules_leave_keeps_the_zeros_that_pruning_gave_it():
+    pruned, _ = tfprune.one_shot(_mlp(), 0.5, verbose=False)
+    shared = tfprune.strip_pruning(_fit(tfprune.cluster(pruned, 4, rules=[("b/.*", None)])))
+    zeros = [float(np.mean(layer.kernel.numpy() == 0)) for layer in shared.layers]
+    assert zeros == [0.5] * len(zeros)
+    assert _distinct(shared.layers[1].kernel) > 4
+
+
 def test_a_normalized_convolution_is_folded_and_has_levels_in_each_channel():
     model = _convolutional()
     shared = tfprune.strip_pruning(tfprune.cluster(model, 4))

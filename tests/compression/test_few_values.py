@@ -104,10 +104,15 @@ def test_zeros_of_the_model_stay_zeros_and_one_pair_of_values_does_for_the_weigh
     kernel = model.get_layer("middle").kernel.numpy()
     kernel[::2] = 0
     model.get_layer("middle").kernel.assign(kernel)
+    first = model.get_layer("first").kernel.numpy()
+    first[1::2] = 0
+    model.get_layer("first").kernel.assign(first)
     few = METHODS[method](model, per="weight")
     _fit(few)
-    found = tfprune.strip_pruning(few).get_layer("middle").kernel.numpy()
+    plain = tfprune.strip_pruning(few)
+    found = plain.get_layer("middle").kernel.numpy()
     assert not found[::2].any() and len(np.unique(found)) == 3
+    assert np.mean(plain.get_layer("first").kernel.numpy() == 0) == 0.5  # of a layer that is left
 
 
 def test_rules_and_flags_say_which_weights_are_changed():

@@ -44,6 +44,20 @@ def finished(value: object, before: str) -> keras.Model:
     return strip_pruning(model, compile=False) if wrappers else model
 
 
+def mask_of_zeros(value: np.ndarray) -> np.ndarray | None:
+    """Return the mask that keeps the zeros of a weight zero; None if it has none, or nothing else.
+
+    Args:
+        value: of the weight.
+
+    Example:
+        >>> mask_of_zeros(np.array([1.0, 0.0])), mask_of_zeros(np.zeros(2))
+        (array([ True, False]), None)
+    """
+    mask = value != 0
+    return mask if mask.any() and not mask.all() else None
+
+
 def fix_masks(layer: PrunedLayer, masks: Sequence[np.ndarray]) -> None:
     """Give the weights of a wrapped layer their masks for good: it trains without a callback.
 

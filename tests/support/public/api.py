@@ -17,6 +17,7 @@ MODULES = (
 # What the package makes and hands out: nobody calls these constructors, but their methods.
 RESULTS = {
     "ChannelPlan",
+    "CompressionPlan",
     "Cost",
     "Coverage",
     "ExportReport",

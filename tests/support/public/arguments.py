@@ -138,6 +138,8 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.ChannelPlan.to_html.path": os.path.join(world.folder, "plan.html"),
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
+        "compress.budget": {"macs": 0.6},
+        "compress.methods": ["rank"],
         "binarize.rules": [("out", True)],
         "compact_filters.model": keras.Sequential(
             [keras.Input((8, 8, 4)), keras.layers.Conv2D(32, 3)]

@@ -3,11 +3,13 @@
 import os
 import tempfile
 from types import TracebackType
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune.channels.choosing.latency import Latency
+from tfprune.export.report import ExportReport
 from tfprune.export.run import runtime
 from tfprune.export.run.bench import median_interval
 from tfprune.export.tflite import to_tflite
@@ -24,7 +26,12 @@ class Stopwatch:
 
     Raises:
         ValueError: if the model cannot be exported.
+
+    Attributes:
+        report: of the smaller model's file, once there is one.
     """
+
+    report: ExportReport
 
     def __init__(self, model: keras.Model):
         self._before_ms: float | None = None
@@ -46,9 +53,14 @@ class Stopwatch:
     ) -> None:
         self._folder.cleanup()
 
-    def __call__(self, small: keras.Model) -> Latency:
-        """Return the latency of both."""
-        to_tflite(small, self._path("after"))
+    def __call__(self, small: keras.Model, **options: Any) -> Latency:
+        """Return the latency of both.
+
+        Args:
+            small: the smaller model.
+            **options: of its export.
+        """
+        self.report = to_tflite(small, self._path("after"), **options)
         paths = [self._path(name) for name in ("before", "after")]
         wall, processor = runtime.bench(paths, threads=1, runs=_RUNS, warmup=_WARM_UP)
         ratios = processor[0] / np.maximum(processor[1], _TICK)

@@ -17,7 +17,7 @@ from tfprune.compression.clustering.sharing import (
     SharedValues,
     require_levels,
 )
-from tfprune.compression.finished_models import finished, fix_masks
+from tfprune.compression.finished_models import finished, fix_masks, mask_of_zeros
 from tfprune.compression.folding import folded
 from tfprune.compression.output_channels import channel_axes
 from tfprune.compression.weight_rules import rules_of
@@ -152,20 +152,34 @@ def with_shared_values(
         how: values are chosen and trained.
     """
     recipe: list[Config | None] = []
-    chosen: list[list[Shared]] = []
+    chosen: list[list[Shared | None]] = []
+    masks: list[list[np.ndarray | None]] = []
     for layer in outer_layers(model):
+        owned = owned_weights(layer)
+        counts = [levels[weight] for _, weight in owned]
         shared = [
             _share(part, weight, count, layer in by_channel, how) if count else None
-            for part, weight in owned_weights(layer)
-            for count in (levels[weight],)
+            for (part, weight), count in zip(owned, counts, strict=True)
         ]
-        chosen.append([own for own in shared if own])
-        recipe.append(_options(shared, how.gradient) if any(shared) else None)
+        chosen.append(shared)
+        masks.append(
+            [
+                own.mask if own else _zeros_left(weight, how)
+                for own, (_, weight) in zip(shared, owned, strict=True)
+            ]
+        )
+        wrapped = any(mask is not None for mask in masks[-1])
+        recipe.append(_options(shared, masks[-1], how.gradient) if wrapped else None)
     copy = wrap_by_recipe(model, recipe)
-    for layer, found in zip(outer_layers(copy), chosen, strict=True):
-        if found:
-            _fill(layer, found)
+    for layer, found, kept in zip(outer_layers(copy), chosen, masks, strict=True):
+        if isinstance(layer, PrunedLayer):
+            _fill(layer, found, kept)
     return copy
+
+
+def _zeros_left(weight: keras.Variable, how: How) -> np.ndarray | None:
+    """Return the mask of a weight that is left as it is, None if it has no zeros to keep."""
+    return mask_of_zeros(host_array(weight.value)) if how.preserve_zeros else None
 
 
 def _share(
@@ -213,21 +227,25 @@ def _asked(
     return asked
 
 
-def _options(shared: Sequence[Shared | None], gradient: Gradient) -> Config:
+def _options(
+    shared: Sequence[Shared | None], masks: Sequence[np.ndarray | None], gradient: Gradient
+) -> Config:
     """Return the arguments of the wrapper of a layer."""
-    schedules = [OneShot(1.0 - own.mask.mean().item()) if own else None for own in shared]
+    schedules = [None if mask is None else OneShot(1.0 - mask.mean().item()) for mask in masks]
     levels = tuple(own.levels if own else None for own in shared)
     channels = tuple(own.axes if own else () for own in shared)
-    return {
-        "schedule": joined(schedules),
-        "quantizer": SharedValues(levels, channels, gradient),
-    }
+    quantizer = SharedValues(levels, channels, gradient) if any(shared) else None
+    return {"schedule": joined(schedules), "quantizer": quantizer}
 
 
-def _fill(layer: PrunedLayer, shared: list[Shared]) -> None:
+def _fill(
+    layer: PrunedLayer, shared: Sequence[Shared | None], masks: Sequence[np.ndarray | None]
+) -> None:
     """Give the weights of a wrapped layer their values, masks and levels."""
-    for own, found in zip(layer.pruned, shared, strict=True):
-        assert isinstance(own.rounding, LevelsOfWeight)
-        own.weight.assign(found.values)
-        own.rounding.index.assign(found.index)
-    fix_masks(layer, [found.mask for found in shared])
+    wrapped = [(own, mask) for own, mask in zip(shared, masks, strict=True) if mask is not None]
+    for weight, (own, _) in zip(layer.pruned, wrapped, strict=True):
+        if own:
+            assert isinstance(weight.rounding, LevelsOfWeight)
+            weight.weight.assign(own.values)
+            weight.rounding.index.assign(own.index)
+    fix_masks(layer, [mask for _, mask in wrapped])

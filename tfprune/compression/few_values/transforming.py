@@ -11,7 +11,7 @@ import numpy as np
 from tfprune.compression.few_values.binary import scaled_signs, signs
 from tfprune.compression.few_values.ternary_networks import ternary
 from tfprune.compression.few_values.trained_ternary import TrainedTernary
-from tfprune.compression.finished_models import finished, fix_masks
+from tfprune.compression.finished_models import finished, fix_masks, mask_of_zeros
 from tfprune.compression.output_channels import channel_axes
 from tfprune.compression.weight_rules import rules_of
 from tfprune.keras_graph.rebuilding import outer_layers
@@ -173,19 +173,25 @@ def _with_few_values(
     recipe: list[Config | None] = []
     masks: list[list[np.ndarray]] = []
     for layer in outer_layers(plain):
-        taken = tuple(chosen[weight] for weight in prunable_weights(layer))
-        nonzero = [host_array(w.value) != 0 for w in prunable_weights(layer) if chosen[w]]
-        masks.append([mask if mask.any() else np.ones_like(mask) for mask in nonzero])
-        own = iter(masks[-1])
-        schedules = [OneShot(1.0 - next(own).mean().item()) if this else None for this in taken]
-        quantizer = FewValues(method, per == "channel", taken)
+        weights = prunable_weights(layer)
+        taken = tuple(chosen[weight] for weight in weights)
+        kept = [_kept(host_array(w.value), own) for w, own in zip(weights, taken, strict=True)]
+        masks.append([mask for mask in kept if mask is not None])
+        schedules = [None if mask is None else OneShot(1.0 - mask.mean().item()) for mask in kept]
+        quantizer = FewValues(method, per == "channel", taken) if any(taken) else None
         options = {"schedule": joined(schedules), "quantizer": quantizer}
-        recipe.append(options if any(taken) else None)
+        recipe.append(options if masks[-1] else None)
     copy = wrap_by_recipe(plain, recipe)
     for layer, values in zip(outer_layers(copy), masks, strict=True):
         if isinstance(layer, PrunedLayer):
             _begin(layer, values)
     return copy
+
+
+def _kept(value: np.ndarray, changes: bool) -> np.ndarray | None:
+    """Return which entries of a weight are not zero for good; None for one that stays dense."""
+    mask = mask_of_zeros(value)
+    return np.ones(value.shape, bool) if mask is None and changes else mask
 
 
 def _begin(layer: PrunedLayer, masks: list[np.ndarray]) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
 from tfprune.compression.low_rank import channel_svd, spatial_svd, tucker
 from tfprune.compression.low_rank.forms import Form, Fresh
@@ -61,6 +62,7 @@ def _spatial(
         (sum(between), made),
         made,
         layers,
+        lambda factors: np.einsum("hxir,ywro->hwio", *factors),
     )
 
 
@@ -85,6 +87,7 @@ def _channel(layer: keras.layers.Layer, kernel: keras.Variable, calls: Sequence[
         (made, made),
         made,
         layers,
+        lambda factors: factors[0] @ _matrix(factors[1]),
     )
 
 
@@ -115,6 +118,7 @@ def _tucker(layer: keras.layers.Layer, kernel: keras.Variable, calls: Sequence[C
         (seen, made, made),
         made,
         layers,
+        lambda factors: _matrix(factors[0]) @ factors[1] @ _matrix(factors[2]),
     )
 
 
@@ -157,6 +161,11 @@ def _own(
         config |= {"kernel_size": size, "strides": strides, "dilation_rate": dilations}
 
     return copy_layer(layer, change)
+
+
+def _matrix(kernel: np.ndarray) -> np.ndarray:
+    """Return the kernel of one position, (inputs, outputs)."""
+    return kernel.reshape(kernel.shape[-2:])
 
 
 def _sizes(layer: keras.layers.Layer, value: Value) -> list[int]:

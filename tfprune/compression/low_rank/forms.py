@@ -40,6 +40,7 @@ class Form:
         places: at how many places an example is multiplied by each factor.
         before: the same of the weight.
         layers: ranks, names -> the new layers, not built.
+        product: kernels of the new layers -> the weight that they stand for.
         owner: which of them has all other weights of the original, and its name.
         remark: what the report says of it.
     """
@@ -53,6 +54,7 @@ class Form:
     places: Sequence[int]
     before: int
     layers: Callable[[Ranks, Fresh], list[keras.layers.Layer]]
+    product: Callable[[Sequence[np.ndarray]], np.ndarray]
     owner: int = -1
     remark: str = ""
 

@@ -46,8 +46,8 @@ def einsum_dense(
     left = "".join(label for label in equation.inputs if label not in summed)
     trailing = equation.inputs.endswith("...")
     middle = f"{left[:-3]}{rank}..." if trailing else f"{left}{rank}"
-    matrix = host_array(kernel.value)
-    matrix = matrix.transpose(*axes.inputs, *axes.outputs)
+    order = (*axes.inputs, *axes.outputs)
+    matrix = host_array(kernel.value).transpose(order)
     first_shape = [matrix.shape[at] for at in range(len(axes.inputs))]
     last_shape = [matrix.shape[at] for at in range(len(axes.inputs), matrix.ndim)]
     sizes = _sizes(equation, calls)
@@ -89,6 +89,7 @@ def einsum_dense(
         (places, places),
         places,
         layers,
+        lambda factors: np.tensordot(factors[0], factors[1], 1).transpose(np.argsort(order)),
     )
 
 
@@ -128,6 +129,7 @@ def embedding(layer: keras.layers.Layer, table: keras.Variable, calls: Sequence[
         (0, words),
         0,
         layers,
+        lambda factors: factors[0] @ factors[1],
         owner=0,
     )
 
@@ -160,6 +162,7 @@ def _before(
         (places, places),
         places,
         layers,
+        lambda factors: factors[0] @ factors[1],
         remark=remark,
     )
 

@@ -45,6 +45,24 @@ def fastest_native(
     Returns:
         The encoded weight; None where the dense kernel is faster still.
     """
+    return _fastest(weight, costs, dynamic)[0]
+
+
+def nanoseconds(weight: np.ndarray, costs: Costs, *, dynamic: bool = False) -> float:
+    """What the fastest kernel takes for a FULLY_CONNECTED weight at batch 1.
+
+    Args:
+        weight: (outputs, inputs), float32 or int8.
+        costs: What the kernels of the target cost.
+        dynamic: Whether an int8 weight is multiplied by float32 inputs.
+    """
+    return _fastest(weight, costs, dynamic)[1]
+
+
+def _fastest(
+    weight: np.ndarray, costs: Costs, dynamic: bool
+) -> tuple[layouts.Encoded | None, float]:
+    """The fastest native layout, None for the dense kernel, and its nanoseconds."""
     integers = costs.dynamic if dynamic else costs.int8
     of_integers = weight.dtype == np.int8
     fastest = None
@@ -52,10 +70,10 @@ def fastest_native(
     for layout in native_layouts(weight):
         encoded = layouts.encode(weight, layout)
         value_ns = costs.rows if layout.block == 1 else costs.blocks
-        nanoseconds = costs.call + value_ns * encoded.values.size
+        taken = costs.call + value_ns * encoded.values.size
         if of_integers:
-            nanoseconds = costs.call + integers.blocks * encoded.values.size
-            nanoseconds += integers.output * len(weight)
-        if nanoseconds < fastest_ns:
-            fastest, fastest_ns = encoded, nanoseconds
-    return fastest
+            taken = costs.call + integers.blocks * encoded.values.size
+            taken += integers.output * len(weight)
+        if taken < fastest_ns:
+            fastest, fastest_ns = encoded, taken
+    return fastest, fastest_ns

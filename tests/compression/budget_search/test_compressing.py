@@ -1,0 +1,138 @@
+"""compress: a budget is met by what is measured, and the rest stays as it was."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import tfprune
+from tfprune.export.run import micro
+from tfprune.wrapping.pruned_layer import pruned_layers
+
+layers = keras.layers
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.fixture(scope="module")
+def images():
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype("float32").reshape(-1, 8, 8, 1), y
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    keras.utils.set_random_seed(0)
+    parts = [
+        keras.Input((8, 8, 1)),
+        layers.Conv2D(8, 3, use_bias=False, name="conv"),
+        layers.BatchNormalization(name="norm"),
+        layers.ReLU(),
+        layers.Flatten(),
+        layers.Dense(48, "relu", name="hidden"),
+        layers.Dense(10, name="out"),
+    ]
+    model = keras.Sequential(parts, name="digits")
+    model.compile(keras.optimizers.Adam(0.005), LOSS, metrics=["accuracy"])
+    model.fit(*images, batch_size=64, epochs=4, verbose=0)
+    return model
+
+
+def _compressed(trained, images, budget, **options):
+    given = {"scorer": "magnitude", "examples": 300, "verbose": False, **options}
+    before = [np.array(weight) for weight in trained.get_weights()]
+    small, plan = tfprune.compress(trained, budget, images, **given)
+    for old, new in zip(before, trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    for name, most in plan.budget.items():
+        assert 0.97 * most <= plan.after[name] <= most
+    assert plan.loss_after < plan.loss_before + 1.0
+    return small, plan
+
+
+def test_a_file_is_within_three_per_cent_of_its_bytes_and_training_keeps_what_was_chosen(
+    trained, images, tmp_path, capsys
+):
+    small, plan = _compressed(
+        trained, images, {"bytes": 0.12}, methods=["pruning", "bits"], verbose=True
+    )
+    assert "target='size', quantize='int8_weights'" in capsys.readouterr().out
+    pruned = {each.weight: each.option.sparsity for each in plan.weights if each.option.sparsity}
+    assert pruned and small.evaluate(*images, verbose=0)[1] > 0.85
+    small.fit(*images, verbose=0)
+    plain = tfprune.strip_pruning(small)
+    for weight in plain.weights:
+        if weight.path in pruned:
+            assert np.mean(np.array(weight) == 0) == pytest.approx(pruned[weight.path], abs=0.01)
+    told = tfprune.export.to_tflite(
+        plain, tmp_path / "small.tflite", target=plan.target, quantize=plan.quantize
+    )
+    assert told.bytes <= 1.01 * plan.after["bytes"]  # training frees or takes none
+
+
+def test_multiply_adds_go_by_factors_or_channels_and_need_no_file(trained, images):
+    for method, left in (("rank", 0.6), ("channels", 0.5)):
+        small, plan = _compressed(trained, images, {"macs": left}, methods=[method])
+        assert not pruned_layers(small) and small.count_params() < trained.count_params()
+        assert plan.channels == (1 if method == "rank" else pytest.approx(left, rel=0.05))
+        assert plan.tried[0].measured == plan.loss_after
+
+
+def test_few_values_pay_after_gzip_and_rules_leave_weights_as_they_are(trained, images):
+    small, plan = _compressed(
+        trained,
+        images,
+        {"gzip_bytes": 0.1},
+        methods=["pruning", "levels", "bits"],
+        rules=[("out", None)],
+    )
+    options = {each.weight: each.option for each in plan.weights}
+    assert "digits/out/kernel" not in options
+    few = {path: own.levels for path, own in options.items() if own.levels}
+    assert few
+    plain = tfprune.strip_pruning(small)
+    for weight in plain.weights:
+        if weight.path in few and "hidden" in weight.path:
+            assert len(np.unique(weight)) <= few[weight.path]
+        if weight.path.endswith("out/kernel"):
+            np.testing.assert_array_equal(weight, trained.get_layer("out").kernel)
+
+
+@pytest.mark.skipif(not micro.is_installed(), reason="needs the tflite-micro package")
+def test_memory_of_a_microcontroller_is_met_by_channels(trained, images):
+    options = {"methods": ["channels"], "examples": 300, "verbose": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # memory comes in steps
+        _, plan = tfprune.compress(trained, {"arena": 0.7}, images, **options)
+    assert plan.target == "microcontroller" and plan.quantize == "int8" and plan.channels < 1
+    assert all(plan.after[name] <= most for name, most in plan.budget.items())
+
+
+@pytest.mark.parametrize(
+    ("budget", "options", "message"),
+    [
+        ({}, {}, "at least one of bytes, .*Received: budget={}"),
+        ({"byte": 9}, {}, "did you mean 'bytes'.*Received: budget={'byte': 9}"),
+        ({"macs": 0}, {}, r"`budget\['macs'\]` must be > 0"),
+        ({"macs": 0.5}, {"methods": []}, "`methods` must be a list.*Received"),
+        ({"macs": 0.5}, {"methods": ["prune"]}, "`methods` must be one of.*Received: .*'prune'"),
+        ({"macs": 0.5}, {"rules": [("out", 3)]}, "must be \\(regex, None\\).*Received: 3"),
+        ({"macs": 10**9}, {}, "below what 'digits' costs. .*Received: .*macs 16,896"),
+        ({"macs": 0.001}, {"methods": ["rank"]}, "within reach of rank.*got as far as macs"),
+        ({"arena": 9}, {"target": "size"}, "needs target='microcontroller'. Received"),
+    ],
+)
+def test_what_cannot_be_is_one_clear_error(trained, images, budget, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        tfprune.compress(trained, budget, images, examples=32, verbose=False, **options)
+
+
+def test_a_plan_is_plain_values_and_a_page(trained, images):
+    import json
+
+    _, plan = _compressed(trained, images, {"macs": 0.7}, methods=["rank"])
+    told = json.loads(json.dumps(plan.to_dict()))
+    assert told["compression_rates"]["macs"] == pytest.approx(1 / 0.7, rel=0.03)
+    assert "multiply-adds: 16,896" in str(plan) and "<table" in plan._repr_html_()

@@ -1,0 +1,220 @@
+"""compress: the least loss that a budget of bytes, multiply-adds, time or memory allows."""
+
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+import keras
+
+from tfprune.calibration.examples import ExampleSource
+from tfprune.calibration.source import EvidenceOptions
+from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales, read_budget
+from tfprune.compression.budget_search.compression_plan import CompressionPlan, Tried
+from tfprune.compression.budget_search.losses import How, LossMeter
+from tfprune.compression.budget_search.meeting import Made, best_of
+from tfprune.compression.budget_search.places import require_rules_to_leave
+from tfprune.compression.budget_search.starts import Wish
+from tfprune.compression.budget_search.stored_sizes import FileKind
+from tfprune.compression.budget_search.ways import Way, ways_within
+from tfprune.compression.finished_models import finished
+from tfprune.keras_graph.compiling import compile_like
+from tfprune.keras_graph.sublayers import is_graph
+from tfprune.scorers.protocol import Scorer, ScorerName
+from tfprune.support.tensors import Data, Loss
+from tfprune.support.validation import require_flag, require_one_of, require_seed
+from tfprune.targets.structures import structures_for
+from tfprune.targets.target import QUANTIZE, TARGETS, QuantizeName, TargetName, require_target
+
+METHODS = ("pruning", "channels", "rank", "levels", "bits")
+
+
+def compress(
+    model: keras.Model,
+    budget: Mapping[str, float],
+    data: Data,
+    *,
+    loss: Loss = None,
+    methods: Sequence[str] = METHODS,
+    target: TargetName | None = None,
+    quantize: QuantizeName | None | str = "search",
+    scorer: ScorerName | Scorer | None = None,
+    rules: Sequence[tuple[str, None]] | None = None,
+    examples: int | None = 500,
+    seed: int = 0,
+    verbose: bool = True,
+) -> tuple[keras.Model, CompressionPlan]:
+    """Return a model within a budget that loses as little as is found, and the plan that led to it.
+
+    Everything that `methods` allow is tried on each weight alone: zeros, factors of a lower rank,
+    few values. How much more the loss is then, and what it saves, goes into a dynamic program that
+    chooses for all weights at once, for the whole model, for models with fewer channels, and for
+    files of other bits. What promises most is built, written as a file, measured, and corrected
+    until it is within 3 % of the budget.
+
+    Args:
+        model: built; it is not changed. A pruned one must be pruned to the end.
+        budget: one or several of "bytes" and "gzip_bytes" (of the exported file, alone or
+            compressed), "macs" (multiply-adds of one example), "latency_ms" (of one inference in
+            LiteRT on one thread of this machine) and "arena" (bytes that tflite-micro takes to run
+            it). Below 1, a number is a fraction of what the model costs as a float32 file, but for
+            "latency_ms".
+        data: examples with targets, as in `tfprune.one_shot`.
+        loss: as in `keras.Model.compile`; that of the model by default.
+        methods: any of "pruning", "channels", "rank", "levels" (few values, where they save bytes:
+            after gzip, and for microcontrollers) and "bits" (of all weights in the file).
+        target: of the file, as in `tfprune.export.to_tflite`; by default "microcontroller" for an
+            arena, "auto" for a latency, else "size".
+        quantize: the same; "search" compares those that `methods` and the budget allow.
+        scorer: of the weights that are removed, as in `tfprune.one_shot`.
+        rules: list of (regex, None) for weights that stay as they are.
+        examples: most examples used, >= 2; None uses all.
+        seed: of the choice of examples; an integer in [0, 2^32).
+        verbose: show progress, and print the plan before the model is built.
+
+    Returns:
+        A model to train on, whose zeros, factors and few values stay; `tfprune.strip_pruning` makes
+        a plain one of it, to be exported with the plan's `target` and `quantize`. And the plan.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if one is out of its range, the data does not fit, the model meets the budget as
+            it is, or cannot be brought within it (the message says how far it got).
+
+    Warns:
+        UserWarning: if nothing was found within 3 % below the budget, only less.
+
+    Source: Frantar & Alistarh, "SPDY: Accurate Pruning with Speedup Guarantees", ICML 2022 (arXiv
+    2201.13096), for the search.
+
+    Deviations: losses are those of the whole model, of every option alone; several methods and
+    budgets; no further search over the sensitivities.
+
+    Example:
+        >>> keras.utils.set_random_seed(0)
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(32, "relu"),
+        ...     keras.layers.Dense(1)])
+        >>> x = np.random.default_rng(0).normal(size=(64, 8))
+        >>> small, plan = compress(model, {"macs": 0.5}, (x, x[:, :1]), loss="mse", verbose=False)
+        >>> 0.48 < plan.after["macs"] / plan.before["macs"] <= 0.5
+        True
+    """
+    asked = read_budget(budget)
+    allowed = _listed(methods)
+    if quantize != "search":
+        require_one_of("quantize", quantize, QUANTIZE)
+    require_flag("verbose", verbose)
+    require_seed("seed", seed)
+    EvidenceOptions(data, loss, examples)
+    aim = _target(asked, target)
+    plain = finished(model, "it is compressed")
+    require_rules_to_leave(plain, rules)
+    if "macs" in asked and not is_graph(plain):
+        raise ValueError(
+            "A budget of 'macs' needs a Sequential or Functional model. Received: "
+            f"'{plain.name}' of class {type(plain).__name__}."
+        )
+    kinds = _kinds(aim, quantize, allowed, asked)
+    taken = ExampleSource(data).take(examples, seed=seed)
+    few = "levels" in allowed and ("gzip_bytes" in asked or TARGETS[aim].in_tflite_micro)
+    structures = structures_for(aim, quantize=kinds[0].quantize)
+    how = How(taken, loss, scorer, structures, few, frozenset())
+    wish = Wish(allowed, how, rules, model, quiet=not verbose)
+    loss_before = LossMeter(plain, taken, loss, model)()
+    with Scales(plain, asked, taken) as scales:
+        before = scales.weigh(plain, FileKind(aim, None))
+        limits = Limits.of(asked, before)
+        if limits.fit(before):
+            raise ValueError(
+                f"`budget` must be below what '{plain.name}' costs. "
+                f"Received: budget={dict(budget)!r}; it costs {_told(before)}."
+            )
+        found, least = ways_within(plain, limits, before, kinds, scales, wish)
+        if not found:
+            raise _out_of_reach(plain.name, budget, allowed, least)
+
+        def plan_of(way: Way, tried: Sequence[Tried], made: Made | None = None) -> CompressionPlan:
+            return CompressionPlan(
+                plain.name,
+                aim,
+                way.kind.quantize,
+                way.start.left,
+                way.decisions,
+                dict(limits.most),
+                before,
+                {} if made is None else made.costs,
+                loss_before,
+                way.predicted,
+                None if made is None else made.loss,
+                taken.count,
+                tuple(tried),
+            )
+
+        if verbose:
+            print(plan_of(found[0], [Tried(way.in_words, way.predicted) for way in found]))
+        best, built = best_of(found, limits, scales, wish)
+        if not limits.fit(best.costs):
+            raise _out_of_reach(plain.name, budget, allowed, best.costs)
+    if limits.used(best.costs) < 1 - TOLERANCE:
+        warnings.warn(
+            f"'{plain.name}' is more than {TOLERANCE:.0%} below its budget, for want of anything "
+            f"in between: it costs {_told(best.costs)} of {_told(limits.most)}.",
+            stacklevel=2,
+        )
+    compile_like(model, best.model, "The compressed model")
+    return best.model, plan_of(best.way, built, best)
+
+
+def _listed(methods: object) -> tuple[str, ...]:
+    """Return the methods, once each is known."""
+    if isinstance(methods, str) or not isinstance(methods, Sequence) or not methods:
+        raise TypeError(
+            f"`methods` must be a list of some of {', '.join(METHODS)}. "
+            f"Received: methods={methods!r}."
+        )
+    for method in methods:
+        require_one_of("methods", method, METHODS)
+    return tuple(methods)
+
+
+def _target(asked: Mapping[str, float], target: TargetName | None) -> TargetName:
+    """Return the target of the file: the given one, or the one that the budget is about."""
+    if target is None:
+        timed: TargetName = "auto" if "latency_ms" in asked else "size"
+        return "microcontroller" if "arena" in asked else timed
+    name = cast(TargetName, require_target(target))
+    if "arena" in asked and not TARGETS[name].in_tflite_micro:
+        raise ValueError(
+            "A budget of 'arena' needs target='microcontroller'. "
+            f"Received: target={target!r}, budget={dict(asked)!r}."
+        )
+    return name
+
+
+def _kinds(
+    target: TargetName,
+    quantize: QuantizeName | str | None,
+    methods: Collection[str],
+    asked: Mapping[str, float],
+) -> list[FileKind]:
+    """Return the kinds of file to compare, the smallest first."""
+    if quantize != "search":
+        return [FileKind(target, cast(QuantizeName | None, quantize))]
+    if TARGETS[target].in_tflite_micro:
+        return [FileKind(target, "int8")]
+    if "bits" in methods and set(asked) & {"bytes", "gzip_bytes"}:
+        names: tuple[QuantizeName | None, ...] = ("int8_weights", "float16", None)
+        return [FileKind(target, name) for name in names]
+    return [FileKind(target, None)]
+
+
+def _told(costs: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {cost:,.6g}" for name, cost in costs.items())
+
+
+def _out_of_reach(
+    name: str, budget: Mapping[str, float], methods: Sequence[str], least: Mapping[str, float]
+) -> ValueError:
+    return ValueError(
+        f"`budget` must be within reach of {', '.join(methods)}. Received: "
+        f"budget={dict(budget)!r} for '{name}'; it got as far as {_told(least)}."
+    )

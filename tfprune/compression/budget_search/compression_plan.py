@@ -1,0 +1,140 @@
+"""What `tfprune.compress` decided, and what came of it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from tfprune.compression.budget_search.options import Option
+from tfprune.reports import measures
+from tfprune.reports.pages import page_style
+from tfprune.reports.tables import plain_text, table
+
+_HEADINGS = ("weight", "shape", "becomes", "loss on top")
+_TEXTS = 3
+_UNITS = {
+    "bytes": "bytes of the file",
+    "gzip_bytes": "bytes of the file after gzip",
+    "macs": "multiply-adds",
+    "latency_ms": "milliseconds in LiteRT, 1 thread",
+    "arena": "bytes of arena",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightDecision:
+    """What one weight becomes.
+
+    Attributes:
+        weight: its path.
+        shape: of it, once channels are removed.
+        option: what is done.
+    """
+
+    weight: str
+    shape: tuple[int, ...]
+    option: Option
+
+
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """One way to meet the budget.
+
+    Attributes:
+        what: in words.
+        predicted: loss that was expected.
+        measured: loss with the weights as in the file; None if it was not built.
+    """
+
+    what: str
+    predicted: float
+    measured: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CompressionPlan:
+    """What `tfprune.compress` did; its second result.
+
+    Attributes:
+        model: name of the model.
+        target: of the file, for `tfprune.export.to_tflite`.
+        quantize: the same.
+        channels: multiply-adds that removed channels leave, as a fraction; 1 where none go.
+        weights: what each weight becomes.
+        budget: name -> the most it may cost.
+        before: name -> what the original costs, as a float32 file.
+        after: name -> what was measured of the compressed model; empty before it is built.
+        loss_before: mean loss of the original on the examples.
+        predicted: loss that was expected, before any training.
+        loss_after: loss of the compressed model with weights as in the file, before any training;
+            None before it is built.
+        examples: number that losses were measured on.
+        tried: the ways that were compared, the best prediction first.
+    """
+
+    model: str
+    target: str
+    quantize: str | None
+    channels: float
+    weights: tuple[WeightDecision, ...]
+    budget: Mapping[str, float]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    loss_before: float
+    predicted: float
+    loss_after: float | None
+    examples: int
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def compression_rates(self) -> dict[str, float]:
+        """Budget -> what the original costs / what the compressed model does."""
+        return {
+            name: measures.compression_rate(self.before[name], cost)
+            for name, cost in self.after.items()
+        }
+
+    def to_dict(self) -> dict[str, object]:
+        """Return everything as plain values, for JSON."""
+        return {**dataclasses.asdict(self), "compression_rates": self.compression_rates}
+
+    def table(self) -> str:
+        """Return every weight, and the totals, as text."""
+        text = plain_text(table(_HEADINGS, self._rows(), texts=_TEXTS))
+        return "\n".join([text.rstrip(), *self._remarks()])
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"<CompressionPlan of '{self.model}': {'; '.join(self._costs())}>"
+
+    def _repr_html_(self) -> str:
+        title = f"Compression of '{self.model}'"
+        return page_style.fragment(title, (), _HEADINGS, self._rows(), self._remarks())
+
+    def _rows(self) -> list[Sequence[str]]:
+        return [
+            (
+                each.weight,
+                " x ".join(map(str, each.shape)),
+                each.option.in_words,
+                f"{each.option.loss:.3g}",
+            )
+            for each in self.weights
+        ]
+
+    def _costs(self) -> list[str]:
+        found = []
+        for name, most in self.budget.items():
+            reached = f" -> {self.after[name]:,.6g}" if name in self.after else ""
+            found.append(f"{_UNITS[name]}: {self.before[name]:,.6g}{reached}, at most {most:,.6g}")
+        return found
+
+    def _remarks(self) -> list[str]:
+        after = "" if self.loss_after is None else f", measured {self.loss_after:.4g}"
+        cut = f"channels: {self.channels:.0%} of the multiply-adds are left; " * (self.channels < 1)
+        return [
+            f"{cut}file: target={self.target!r}, quantize={self.quantize!r}",
+            *self._costs(),
+            f"loss on {self.examples:,} examples: {self.loss_before:.4g} -> expected "
+            f"{self.predicted:.4g}{after}, before any training",
+        ]

@@ -1,0 +1,225 @@
+"""How much each thing that can be done to one weight alone adds to the loss."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+
+from tfprune import scorers
+from tfprune.calibration.evidence import MEMORY_BUDGET
+from tfprune.calibration.examples import Examples
+from tfprune.calibration.source import EvidenceOptions, EvidenceSource
+from tfprune.compression.budget_search.places import Place
+from tfprune.compression.clustering.shared import share
+from tfprune.compression.low_rank.moments import as_matrix, moments_of
+from tfprune.layer_classes.prunable import prunable_weights
+from tfprune.pruning.one_shot_pruning import one_shot
+from tfprune.pruning.strip import strip_pruning
+from tfprune.scorers.protocol import Scorer, ScorerName, needs_of
+from tfprune.support.arrays import host_array
+from tfprune.support.tensors import Data, Loss, Nest
+from tfprune.targets.structures import TargetStructures
+
+SPARSITIES = (0.4, 0.6, 0.75, 0.85, 0.92, 0.97)  # measured; losses in between are interpolated
+RANKS = (0.05, 0.12, 0.25, 0.45, 0.7)  # the same, as fractions of the full rank
+LEVELS = (4, 8, 16, 32, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What one weight alone becomes, and what that costs.
+
+    Attributes:
+        value: what the layer computes with then.
+        loss: how much more the loss is, >= 0.
+        factors: kernels that stand for it, of a rank; () else.
+    """
+
+    value: np.ndarray
+    loss: float
+    factors: tuple[np.ndarray, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """What was tried on one weight: sparsity, rank or number of levels -> trial."""
+
+    place: Place
+    pruned: dict[float, Trial]
+    factored: dict[int, Trial]
+    shared: dict[int | None, Trial]
+
+
+def as_data(taken: Examples) -> tuple[Nest, ...]:
+    """Return examples in the form that users give them."""
+    parts = (taken.x, taken.y, taken.sample_weight)
+    return tuple(part for part in parts if part is not None)
+
+
+class LossMeter:
+    """Measures the mean loss of a model on some examples, again and again.
+
+    Args:
+        model: built.
+        taken: examples with targets.
+        loss: as in `keras.Model.compile`; None is that of `compiled`.
+        compiled: the model whose loss counts where none is given.
+
+    Raises:
+        ValueError: if the examples, the loss and the model do not fit each other.
+    """
+
+    def __init__(self, model: keras.Model, taken: Examples, loss: Loss, compiled: keras.Model):
+        options = EvidenceOptions(as_data(taken), loss, None, verbose=False)
+        self._source = EvidenceSource(model, [], options, loss_needed=True, compiled=compiled)
+
+    def __call__(self) -> float:
+        found = self._source.loss()
+        assert found is not None  # loss_needed
+        return found
+
+    def having(self, weight: keras.Variable, value: np.ndarray) -> float:
+        """Return the loss that the model would have with another value of one weight."""
+        before = host_array(weight.value).copy()
+        weight.assign(value)
+        try:
+            return self()
+        except ValueError:  # not finite
+            return float("inf")
+        finally:
+            weight.assign(before)
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """What is tried on weights, and on what.
+
+    Attributes:
+        taken: examples with targets.
+        loss: as in `keras.Model.compile`.
+        scorer: of weights to remove.
+        structures: of the zeros.
+        levels: whether few values are tried.
+        by_channel: paths of the weights whose channels have values of their own.
+    """
+
+    taken: Examples
+    loss: Loss
+    scorer: ScorerName | Scorer | None
+    structures: TargetStructures
+    levels: bool
+    by_channel: frozenset[str]
+
+
+def pruned_values(
+    model: keras.Model, places: Sequence[Place], how: How
+) -> Iterator[tuple[float, list[np.ndarray]]]:
+    """Yield sparsity, and what one-shot pruning makes of each weight at it."""
+    names = [place.name for place in places]
+    ordered = {w.path: n for n, w in enumerate(prunable_weights(model))}
+    seen: tuple[Data | None, Loss] = (as_data(how.taken), how.loss)
+    if how.scorer is not None and not needs_of(scorers.get(how.scorer)):
+        seen = None, None  # no loss has to be measured
+    for sparsity in SPARSITIES if places else ():
+        pruned, _ = one_shot(
+            model,
+            sparsity,
+            how.scorer,
+            *seen,
+            refresh_batch_norm=False,
+            structure=how.structures,
+            distribution="uniform",
+            rules=[*((exactly(name), sparsity) for name in names), (".*", None)],
+            examples=None,
+            verbose=False,
+        )
+        made = prunable_weights(strip_pruning(pruned, compile=False))
+        yield sparsity, [host_array(made[ordered[name]].value) for name in names]
+
+
+def exactly(path: str) -> str:
+    """Return the regex of a rule for one path.
+
+    Example:
+        >>> exactly("m/dense_1/kernel")
+        'm/dense_1/kernel'
+    """
+    return re.escape(path)
+
+
+def shared_value(place: Place, levels: int, by_channel: bool) -> np.ndarray:
+    """Return the weight with a few values."""
+    return share(place.value, levels, axes=place.axes if by_channel else ()).values
+
+
+def factors_of(
+    model: keras.Model, places: Sequence[Place], taken: Examples
+) -> Iterator[tuple[Place, int, list[np.ndarray]]]:
+    """Yield weights with a rank that saves numbers, and the factors of that rank."""
+    chosen = [place for place in places if place.form is not None]
+    if not chosen:
+        return
+    moments = moments_of(
+        model,
+        {place.name: place.weight for place in chosen},
+        taken,
+        memory_budget=MEMORY_BUDGET,
+        quiet=True,
+    )
+    for place in chosen:
+        form = place.form
+        assert form is not None
+        split = form.split(as_matrix(moments[place.name]))
+        (full,) = form.full
+        for rank in sorted({max(1, round(share * full)) for share in RANKS}):
+            if form.cost((rank,)).parameters < form.original.parameters:
+                yield place, rank, split.factors((rank,))[0]
+
+
+def tried(
+    model: keras.Model,
+    places: Sequence[Place],
+    meter: LossMeter,
+    how: How,
+    advance: Callable[..., None],
+) -> list[Trials]:
+    """Return what was tried on each weight.
+
+    Args:
+        model: plain; its weights change for a moment, one at a time.
+        places: weights of it.
+        meter: of its loss.
+        how: what is tried.
+        advance: called after every measurement.
+    """
+    loss = meter()
+    found = [Trials(place, {}, {}, {}) for place in places]
+    of = {each.place.name: each for each in found}
+
+    def trial(place: Place, value: np.ndarray, *factors: np.ndarray) -> Trial:
+        advance(f"Sensitivity, {place.name}")
+        more = meter.having(place.weight, value.astype(place.value.dtype)) - loss
+        return Trial(value, max(0.0, more), factors)
+
+    pruned = [place for place in places if place.structure is not None]
+    for sparsity, values in pruned_values(model, pruned, how):
+        for place, value in zip(pruned, values, strict=True):
+            of[place.name].pruned[sparsity] = trial(place, value)
+    for place, rank, factors in factors_of(model, places, how.taken):
+        assert place.form is not None
+        of[place.name].factored[rank] = trial(place, place.form.product(factors), *factors)
+    for place in places if how.levels else ():
+        for count in LEVELS:
+            value = shared_value(place, count, place.name in how.by_channel)
+            of[place.name].shared[count] = trial(place, value)
+    return found
+
+
+def work_of(places: Sequence[Place], how: How) -> int:
+    """Return how many measurements `tried` makes at most."""
+    pruned = sum(place.structure is not None for place in places)
+    factored = sum(place.form is not None for place in places)
+    shared = len(LEVELS) * len(places) if how.levels else 0
+    return len(SPARSITIES) * pruned + len(RANKS) * factored + shared

@@ -1,0 +1,86 @@
+"""Ways that are built, measured and corrected until they meet the budget."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import keras
+
+from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales
+from tfprune.compression.budget_search.building import as_in_file, build, plain_of
+from tfprune.compression.budget_search.compression_plan import Tried
+from tfprune.compression.budget_search.losses import LossMeter
+from tfprune.compression.budget_search.starts import Wish
+from tfprune.compression.budget_search.ways import Estimate, Way
+
+_BUILT = 3  # ways that are built at most, once one of them meets the budget
+_CORRECTED = 5  # times that one way is built
+_CAUTION = 0.003  # of the budget that is left free with every correction
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Made:
+    """A model that was built, and what was measured of it.
+
+    Attributes:
+        way: that it was built by.
+        model: to train on.
+        costs: budget -> what it costs.
+        loss: with its weights as in the file.
+    """
+
+    way: Way
+    model: keras.Model
+    costs: Mapping[str, float]
+    loss: float
+
+
+def best_of(
+    found: Sequence[Way], limits: Limits, scales: Scales, wish: Wish
+) -> tuple[Made, list[Tried]]:
+    """Return the best model of some ways, and what was tried.
+
+    A way is built as long as none meets the budget, or as it promises less loss than the best that
+    was measured.
+
+    Args:
+        found: ways, the one that promises most first.
+        limits: of what the model costs.
+        scales: that tell what it costs.
+        wish: what was asked for.
+    """
+    made: list[Made] = []
+    for way in found:
+        fitting = [each.loss for each in made if limits.fit(each.costs)]
+        if fitting and (len(made) >= _BUILT or min(fitting) <= way.predicted):
+            break
+        made.append(_met(way, limits, scales, wish))
+    best = min(made, key=lambda each: (not limits.fit(each.costs), each.loss))
+    losses = dict(zip(found, (each.loss for each in made)))
+    return best, [Tried(way.in_words, way.predicted, losses.get(way)) for way in found]
+
+
+def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
+    """Build a way, and choose anew by what it turned out to cost, until it is near its budget."""
+    best: tuple[float, Way, keras.Model, dict[str, float]] | None = None
+    for attempt in range(_CORRECTED):
+        model = build(way.start.model, way.chosen, wish.how)
+        costs = scales.weigh(plain_of(model), way.kind)
+        used = limits.used(costs)
+        away = 1 - used if limits.fit(costs) else used  # what fits comes first
+        if best is None or away < best[0]:
+            best = away, way, model, costs
+        if limits.fit(costs) and used >= 1 - TOLERANCE:
+            break
+        spent = way.spent
+        if not spent:
+            break
+        careful = {name: most * (1 - _CAUTION * attempt) for name, most in limits.most.items()}
+        other = way.within(Estimate.of(costs, spent).room(careful))
+        if other is None or other.chosen == way.chosen:
+            break
+        way = other
+    assert best is not None
+    _, way, model, costs = best
+    rounded = as_in_file(model, way.kind)
+    loss = LossMeter(rounded, wish.how.taken, wish.how.loss, wish.compiled)()
+    return Made(way, model, costs, loss)

@@ -1,0 +1,183 @@
+"""What each weight may become, how much that adds to the loss, and what it costs of the budgets.
+
+Losses were measured at a few sparsities and ranks; in between they are interpolated, never falling.
+Zeros and few values of one weight add up. Factors of a weight have none of either: the product of
+two sparse matrices is another matter.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfprune.compression.budget_search.losses import Trial, Trials
+from tfprune.compression.budget_search.places import Place
+from tfprune.compression.budget_search.stored_sizes import FileKind
+from tfprune.export.encode.costs import nanoseconds
+from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, Costs
+
+_SPARSITIES = np.concatenate([np.arange(0.3, 0.9, 0.02), np.arange(0.9, 0.981, 0.005)])
+_RANKS = 64  # at most so many ranks of one weight
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What one weight may become.
+
+    Attributes:
+        sparsity: share of its entries that are removed.
+        rank: of two factors in its place; None without.
+        levels: number of its values; None for any.
+        loss: expected to come on top.
+        costs: budget -> what it takes of it.
+    """
+
+    sparsity: float = 0.0
+    rank: int | None = None
+    levels: int | None = None
+    loss: float = 0.0
+    costs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def in_words(self) -> str:
+        """What is done, as "80 % zeros, 16 values"; "stays" for nothing.
+
+        Example:
+            >>> Option(sparsity=0.8, levels=16).in_words, Option().in_words
+            ('80 % zeros, 16 values', 'stays')
+        """
+        parts = [f"{100 * self.sparsity:.3g} % zeros" if self.sparsity else ""]
+        parts += [f"rank {self.rank}" if self.rank else ""]
+        parts += [f"{self.levels} values" if self.levels else ""]
+        return ", ".join(filter(None, parts)) or "stays"
+
+
+def options_of(trials: Trials, kind: FileKind, budgets: Sequence[str]) -> list[Option]:
+    """Return what a weight may become in files of a kind; the first is that it stays.
+
+    Args:
+        trials: on the weight.
+        kind: of the file.
+        budgets: names of those that weights count for.
+    """
+    place = trials.place
+    costs = _Costs(place, kind, budgets)
+    stays = Option(costs=costs.of(place.value))
+    found = [stays]
+    zeros = {0.0: Trial(place.value, 0.0), **trials.pruned}
+    values: dict[int | None, Trial] = {None: Trial(place.value, 0.0), **trials.shared}
+    for levels, shared in values.items():
+        at = {
+            sparsity: (
+                costs.of(np.where(pruned.value != 0, shared.value, 0.0))
+                if levels
+                else costs.of(pruned.value)
+            )
+            for sparsity, pruned in zeros.items()
+        }
+        some = [0.0, *(_SPARSITIES if trials.pruned else ())]
+        for sparsity in some if levels else some[1:]:
+            loss = shared.loss + _loss_at(zeros, sparsity)
+            cost = {
+                name: float(np.interp(sparsity, sorted(at), [at[s][name] for s in sorted(at)]))
+                for name in budgets
+            }
+            found.append(Option(float(sparsity), None, levels, loss, cost))
+    found += _ranks(trials, costs, budgets)
+    return list(_undominated(found, budgets))
+
+
+def _ranks(trials: Trials, costs: "_Costs", budgets: Sequence[str]) -> Iterator[Option]:
+    form, tried = trials.place.form, trials.factored
+    if form is None or not tried:
+        return
+    (full,) = form.full
+    measured = {**tried, full: Trial(trials.place.value, 0.0)}
+    at = {
+        rank: costs.of_factors(trial.factors, form.cost((rank,)).macs)
+        for rank, trial in tried.items()
+    }
+    for rank in np.unique(np.geomspace(min(tried), max(tried), _RANKS).round().astype(int)):
+        loss = _loss_at(measured, rank)
+        cost = {
+            name: float(np.interp(rank, sorted(at), [at[r][name] for r in sorted(at)]))
+            for name in budgets
+        }
+        yield Option(0.0, int(rank), None, loss, cost)
+
+
+class _Costs:
+    """What forms of one weight cost."""
+
+    def __init__(self, place: Place, kind: FileKind, budgets: Sequence[str]):
+        self._place, self._kind, self._budgets = place, kind, budgets
+
+    def of(self, value: np.ndarray) -> dict[str, float]:
+        """Return the costs of a value of the weight."""
+        axes, macs = self._place.axes, self._place.multiply_adds
+        return self._chosen([(value, axes)], macs, lambda: self._nanoseconds(value))
+
+    def of_factors(self, factors: Sequence[np.ndarray], macs: int) -> dict[str, float]:
+        """Return the costs of factors in its place."""
+        parts = [(factor, (factor.ndim - 1,)) for factor in factors]
+        return self._chosen(parts, macs, lambda: macs * self._dense)
+
+    def _chosen(
+        self,
+        parts: Sequence[tuple[np.ndarray, tuple[int, ...]]],
+        macs: int,
+        timed: Callable[[], float],
+    ) -> dict[str, float]:
+        ways: dict[str, Callable[[], float]] = {
+            "bytes": lambda: sum(self._kind.nbytes(*part) for part in parts),
+            "gzip_bytes": lambda: sum(self._kind.gzip_bytes(*part) for part in parts),
+            "macs": lambda: macs,
+            "latency_ms": timed,
+        }
+        return {name: float(ways[name]()) for name in self._budgets}
+
+    @property
+    def _dense(self) -> float:
+        """Nanoseconds of a multiply-add in a dense kernel."""
+        costs = self._kernels
+        integers = costs.dynamic if self._kind.quantize == "dynamic" else costs.int8
+        return integers.dense if self._kind.quantize in INTEGER_ARITHMETIC else costs.dense
+
+    @property
+    def _kernels(self) -> Costs:
+        costs = TARGETS[self._kind.target].costs or TARGETS["auto"].costs
+        assert costs is not None
+        return costs
+
+    def _nanoseconds(self, value: np.ndarray) -> float:
+        """Return what the kernels of the target take for the weight."""
+        if not self._place.is_matrix:
+            return self._place.multiply_adds * self._dense
+        rows = self._kind.numbers(value, (value.ndim - 1,))[0]
+        if self._kind.quantize not in INTEGER_ARITHMETIC:
+            rows = rows.astype(np.float32)  # what they are expanded to
+        dynamic = self._kind.quantize == "dynamic"
+        return self._place.multiplied * nanoseconds(rows, self._kernels, dynamic=dynamic)
+
+
+def _loss_at(measured: Mapping[Any, Trial], at: float) -> float:
+    """Return the loss between two that were measured; it never falls with compression."""
+    places = sorted(measured)
+    values = [measured[place].loss for place in places]
+    rising = values[0] <= values[-1]
+    limited = np.maximum.accumulate(values if rising else values[::-1])
+    return float(np.interp(at, places, limited if rising else limited[::-1]))
+
+
+def _undominated(options: Sequence[Option], budgets: Sequence[str]) -> Iterator[Option]:
+    """Yield the first option, and those that no other beats in loss and in all costs."""
+    costs = np.array([[option.costs[name] for name in budgets] for option in options])
+    losses = np.array([option.loss for option in options])
+    for number, option in enumerate(options):
+        no_worse = (losses <= losses[number]) & np.all(costs <= costs[number], axis=1)
+        better = (losses < losses[number]) | np.any(costs < costs[number], axis=1)
+        ties = no_worse & ~better & (np.arange(len(options)) < number)
+        finite = np.isfinite(option.loss)
+        if number == 0 or (finite and not np.any(no_worse & better) and not ties.any()):
+            yield option

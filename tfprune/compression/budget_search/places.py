@@ -1,0 +1,125 @@
+"""The weights of a model that the search decides on, and what can be done to each."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import keras
+import numpy as np
+
+from tfprune.channels.coupling.reading import Reading
+from tfprune.compression.low_rank.factorizable import forms_of
+from tfprune.compression.low_rank.forms import Form
+from tfprune.compression.output_channels import channel_axes
+from tfprune.compression.weight_rules import rules_of
+from tfprune.keras_graph.rebuilding import outer_layers
+from tfprune.keras_graph.sublayers import is_graph
+from tfprune.layer_classes.axes import axes_of
+from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.sparsity.contract import Structure
+from tfprune.sparsity.rules import first_match
+from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
+from tfprune.targets.structures import TargetStructures
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Place:
+    """One weight.
+
+    Attributes:
+        weight: of the model that is compressed.
+        layer: that holds it, such as a recurrent cell.
+        axes: along which each entry has a scale of its own in a file.
+        multiplied: how often an example is multiplied by it.
+        structure: of its zeros; None where it stays dense.
+        form: how it becomes two factors; None where it does not.
+    """
+
+    weight: keras.Variable
+    layer: keras.layers.Layer
+    axes: tuple[int, ...]
+    multiplied: int
+    structure: Structure | None
+    form: Form | None
+
+    @property
+    def name(self) -> str:
+        """The weight's path."""
+        return self.weight.path
+
+    @property
+    def value(self) -> np.ndarray:
+        """What it holds."""
+        return host_array(self.weight.value)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one example."""
+        return self.value.size * self.multiplied
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether kernels of fully connected weights multiply by it."""
+        return axes_of(self.layer, self.weight).is_matrix
+
+
+def require_rules_to_leave(model: keras.Model, rules: Sequence[tuple[str, None]] | None) -> None:
+    """Raise unless every rule is (regex, None) and matches a weight."""
+
+    def refuse(name: str, value: object) -> object:
+        raise TypeError(f"A rule must be (regex, None), which leaves weights. Received: {value!r}.")
+
+    rules_of(model, rules, refuse)
+
+
+def places_of(
+    model: keras.Model,
+    reading: Reading | None,
+    structures: TargetStructures,
+    methods: Collection[str],
+    rules: Sequence[tuple[str, None]] | None,
+) -> list[Place]:
+    """Return the weights that may change.
+
+    Weights that are frozen, shared by layers of the same path, or left by a rule are not among
+    them.
+
+    Args:
+        model: built, plain.
+        reading: of its graph; None if it has none.
+        structures: of zeros that the target can use.
+        methods: what may be done.
+        rules: list of (regex, None).
+    """
+
+    def nothing(name: str, value: object) -> None:
+        return None
+
+    left = rules_of(model, rules, nothing)
+    forms: dict[keras.layers.Layer, Form | str] = {}
+    if "rank" in methods and is_graph(model):
+        forms = forms_of(model, "spatial")
+    factored = ByIdentity((form.weight, form) for form in forms.values() if isinstance(form, Form))
+    multiplied: ByIdentity[keras.Variable, int] = ByIdentity()
+    for weight, places in reading.book.products if reading else ():
+        multiplied[weight] = multiplied.get(weight, 0) + places
+    wanted: ByIdentity[keras.Variable, Structure | None] = ByIdentity()
+    if "pruning" in methods:
+        wanted.update(zip(prunable_weights(model), structures.assign(model), strict=True))
+    paths = Counter(weight.path for weight in model.weights)
+    found: ByIdentity[keras.Variable, Place] = ByIdentity()
+    for layer in outer_layers(model):
+        for part, weight in owned_weights(layer):
+            alone = paths[weight.path] == 1 and weight not in found
+            if not (weight.trainable and alone) or first_match(left, weight.path):
+                continue
+            found[weight] = Place(
+                weight,
+                part,
+                channel_axes(part, weight),
+                multiplied.get(weight, 0),
+                wanted.get(weight),
+                factored.get(weight),
+            )
+    return list(found.values())
