@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from models import Dataset, training_batches
+from scripts.studies.quantization.tasks import run
 
 
 def as_they_are(images: np.ndarray) -> np.ndarray:
@@ -52,4 +54,9 @@ class Classifier:
 
     def score(self, model: keras.Model) -> float:
         scores = model.predict(self.prepare(self.images.x_test), batch_size=500, verbose=0)
+        return float(np.mean(scores.argmax(-1) == self.images.y_test))
+
+    def score_of_file(self, path: Path) -> float:
+        """Return the share of the test images that a file classifies correctly."""
+        scores = run(path, self.prepare(self.images.x_test))
         return float(np.mean(scores.argmax(-1) == self.images.y_test))

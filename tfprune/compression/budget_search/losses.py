@@ -49,7 +49,7 @@ class Trials:
     place: Place
     pruned: dict[float, Trial]
     factored: dict[int, Trial]
-    shared: dict[int | None, Trial]
+    shared: dict[int, Trial]
 
 
 def as_data(taken: Examples) -> tuple[Nest, ...]:

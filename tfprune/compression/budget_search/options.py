@@ -1,11 +1,12 @@
 """What each weight may become, how much that adds to the loss, and what it costs of the budgets.
 
-Losses were measured at a few sparsities and ranks; in between they are interpolated, never falling.
-Zeros and few values of one weight add up. Factors of a weight have none of either: the product of
-two sparse matrices is another matter.
+Losses were measured at a few sparsities, ranks and numbers of values; in between they are
+interpolated, never falling. Zeros and few values of one weight add up. Factors of a weight have
+none of either: the product of two sparse matrices is another matter.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from tfprune.export.encode.costs import nanoseconds
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, Costs
 
 _SPARSITIES = np.concatenate([np.arange(0.3, 0.9, 0.02), np.arange(0.9, 0.981, 0.005)])
+_LEVELS = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
 _RANKS = 64  # at most so many ranks of one weight
 
 
@@ -66,23 +68,28 @@ def options_of(trials: Trials, kind: FileKind, budgets: Sequence[str]) -> list[O
     stays = Option(costs=costs.of(place.value))
     found = [stays]
     zeros = {0.0: Trial(place.value, 0.0), **trials.pruned}
-    values: dict[int | None, Trial] = {None: Trial(place.value, 0.0), **trials.shared}
-    for levels, shared in values.items():
-        at = {
-            sparsity: (
-                costs.of(np.where(pruned.value != 0, shared.value, 0.0))
-                if levels
-                else costs.of(pruned.value)
-            )
+    some = [0.0, *(_SPARSITIES if trials.pruned else ())]
+    plain = {sparsity: costs.of(pruned.value) for sparsity, pruned in zeros.items()}
+    for sparsity in some[1:]:
+        cost = {name: _at(sparsity, plain, name) for name in budgets}
+        found.append(Option(float(sparsity), None, None, _loss_at(zeros, sparsity), cost))
+    # Levels count by their logarithm, as bits do.
+    shared = {math.log2(levels): trial for levels, trial in trials.shared.items()}
+    few = {
+        bits: {
+            sparsity: costs.of(np.where(pruned.value != 0, trial.value, 0.0))
             for sparsity, pruned in zeros.items()
         }
-        some = [0.0, *(_SPARSITIES if trials.pruned else ())]
-        for sparsity in some if levels else some[1:]:
-            loss = shared.loss + _loss_at(zeros, sparsity)
-            cost = {
-                name: float(np.interp(sparsity, sorted(at), [at[s][name] for s in sorted(at)]))
-                for name in budgets
-            }
+        for bits, trial in shared.items()
+    }
+    for levels in _LEVELS if shared else ():
+        bits = math.log2(levels)
+        for sparsity in some:
+            cost = {}
+            for name in budgets:
+                by_bits = {each: {name: _at(sparsity, few[each], name)} for each in few}
+                cost[name] = _at(bits, by_bits, name)
+            loss = _loss_at(shared, bits) + _loss_at(zeros, sparsity)
             found.append(Option(float(sparsity), None, levels, loss, cost))
     found += _ranks(trials, costs, budgets)
     return list(_undominated(found, budgets))
@@ -99,12 +106,14 @@ def _ranks(trials: Trials, costs: "_Costs", budgets: Sequence[str]) -> Iterator[
         for rank, trial in tried.items()
     }
     for rank in np.unique(np.geomspace(min(tried), max(tried), _RANKS).round().astype(int)):
-        loss = _loss_at(measured, rank)
-        cost = {
-            name: float(np.interp(rank, sorted(at), [at[r][name] for r in sorted(at)]))
-            for name in budgets
-        }
-        yield Option(0.0, int(rank), None, loss, cost)
+        cost = {name: _at(rank, at, name) for name in budgets}
+        yield Option(0.0, int(rank), None, _loss_at(measured, rank), cost)
+
+
+def _at(place: float, measured: Mapping[Any, Mapping[str, float]], name: str) -> float:
+    """Return a cost between two that were measured."""
+    places = sorted(measured)
+    return float(np.interp(place, places, [measured[each][name] for each in places]))
 
 
 class _Costs:
