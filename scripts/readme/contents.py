@@ -33,6 +33,7 @@ from scripts.readme.scorer_table import scorers
 from scripts.studies.clustering.values_table import values
 from scripts.studies.deep_compression.stages_table import stages
 from scripts.studies.low_rank import factor_tables
+from scripts.studies.quantization.accuracy_table import quantized
 from scripts.studies.survey import survey_table
 
 Read = Callable[[str], dict[str, Any]]  # name of a results file, without .json -> its content
@@ -123,6 +124,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "quantized_resnet20": _one(quantized, "quantization_resnet20", left=2),
     "clustering": _one(values, "clustering"),
     "deep_compression": lambda read: with_caption(
         stages({name: read(f"deep_compression_{name}_fashion_mnist") for name in DEEP}), left=2
