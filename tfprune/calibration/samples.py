@@ -83,8 +83,12 @@ def random_signs(shapes: dict[str, tuple[int, ...]], probes: int, seed: int) -> 
 
 
 @contextlib.contextmanager
-def quiet_about_fallbacks() -> Iterator[None]:
-    """Hide the notes of `vectorized_map` on operations that it runs in a loop: nothing is wrong."""
+def quiet_about_compiling() -> Iterator[None]:
+    """Hide notes on what TensorFlow compiles, as nothing is wrong.
+
+    They are about operations that `vectorized_map` runs in a loop, and about one function that is
+    compiled for many models.
+    """
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)

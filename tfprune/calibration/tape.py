@@ -23,7 +23,7 @@ from tfprune.calibration.samples import (
     Tensors,
     map_samples,
     on_replicas,
-    quiet_about_fallbacks,
+    quiet_about_compiling,
     random_signs,
     tensors,
     unit_vectors,
@@ -228,9 +228,10 @@ class TapePasses:
 
     def _on_first_replica(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Call the function where the variables of a distributed model can be read."""
-        if self._strategy is None:
-            return function(*arguments)
-        results = self._strategy.run(function, args=arguments)
+        with quiet_about_compiling():
+            if self._strategy is None:
+                return function(*arguments)
+            results = self._strategy.run(function, args=arguments)
         return tf.nest.map_structure(
             lambda value: self._strategy.experimental_local_results(value)[0], results
         )
@@ -249,7 +250,7 @@ class TapePasses:
         """Differentiate up to `width` samples, the last one repeated to fill the compiled shape."""
         count = len(samples[0])
         full = [np.concatenate([s, np.repeat(s[-1:], width - count, axis=0)]) for s in samples]
-        with quiet_about_fallbacks():
+        with quiet_about_compiling():
             if self._strategy is None:
                 losses, gradients = compute(tensors(full))
             else:

@@ -1,12 +1,17 @@
 """compress: a budget is met by what is measured, and the rest stays as it was."""
 
+import logging
 import warnings
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfprune
+from tfprune.calibration.examples import ExampleSource
+from tfprune.compression.budget_search.losses import How, LossMeter, pruned_values
+from tfprune.compression.budget_search.places import places_of
 from tfprune.export.run import micro
 from tfprune.wrapping.pruned_layer import pruned_layers
 
@@ -60,7 +65,7 @@ def test_a_file_is_within_three_per_cent_of_its_bytes_and_training_keeps_what_wa
     )
     assert "target='size', quantize='int8_weights'" in capsys.readouterr().out
     pruned = {each.weight: each.option.sparsity for each in plan.weights if each.option.sparsity}
-    assert pruned and small.evaluate(*images, verbose=0)[1] > 0.85
+    assert pruned and not plan.is_plain and small.evaluate(*images, verbose=0)[1] > 0.85
     small.fit(*images, verbose=0)
     plain = tfprune.strip_pruning(small)
     for weight in plain.weights:
@@ -75,7 +80,11 @@ def test_a_file_is_within_three_per_cent_of_its_bytes_and_training_keeps_what_wa
 def test_multiply_adds_go_by_factors_or_channels_and_need_no_file(trained, images):
     for method, left in (("rank", 0.6), ("channels", 0.5)):
         small, plan = _compressed(trained, images, {"macs": left}, methods=[method])
-        assert not pruned_layers(small) and small.count_params() < trained.count_params()
+        assert (
+            plan.is_plain
+            and not pruned_layers(small)
+            and small.count_params() < trained.count_params()
+        )
         assert plan.channels == (1 if method == "rank" else pytest.approx(left, rel=0.05))
         assert plan.tried[0].measured == plan.loss_after
 
@@ -98,6 +107,40 @@ def test_few_values_pay_after_gzip_and_rules_leave_weights_as_they_are(trained, 
             assert len(np.unique(weight)) <= few[weight.path]
         if weight.path.endswith("out/kernel"):
             np.testing.assert_array_equal(weight, trained.get_layer("out").kernel)
+
+
+def test_channels_that_a_left_weight_makes_or_reads_stay(trained, images):
+    options = {"methods": ["channels"], "rules": [("out", None)]}
+    small, plan = _compressed(trained, images, {"macs": 0.65}, **options)
+    assert plan.channels < 1 and small.get_layer("hidden").units == 48
+    np.testing.assert_array_equal(small.get_layer("out").kernel, trained.get_layer("out").kernel)
+    with pytest.raises(ValueError, match="within reach of channels.*got as far as"):
+        rules = [("out", None), ("hidden", None)]  # of which one reads what the convolution makes
+        tfprune.compress(trained, {"macs": 0.65}, images, **{**options, "rules": rules})
+
+
+def test_tensorflow_says_nothing_about_the_many_losses_that_are_compiled(trained, images):
+    logger, levels = tf.get_logger(), []
+
+    def loss(y, outputs):
+        levels.append(logger.level)
+        return LOSS(y, outputs)
+
+    before = logger.level
+    examples = ExampleSource(images).take(4, seed=0)
+    LossMeter(trained, examples, loss, trained)()
+    assert levels[-1] >= logging.ERROR and logger.level == before
+
+
+def test_sparsities_that_are_only_tried_warn_of_nothing(trained, images):
+    taken = ExampleSource(images).take(4, seed=0)
+    structures = tfprune.structures_for("x86", quantize="int8")  # blocks, too few for every unit
+    how = How(taken, LOSS, "magnitude", structures, False, frozenset())
+    found = places_of(trained, None, structures, ["pruning"], None)
+    places = [place for place in found if place.structure is not None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert len(list(pruned_values(trained, places, how))) == 6
 
 
 @pytest.mark.skipif(not micro.is_installed(), reason="needs the tflite-micro package")

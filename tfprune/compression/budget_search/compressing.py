@@ -66,14 +66,15 @@ def compress(
             arena, "auto" for a latency, else "size".
         quantize: the same; "search" compares those that `methods` and the budget allow.
         scorer: of the weights that are removed, as in `tfprune.one_shot`.
-        rules: list of (regex, None) for weights that stay as they are.
+        rules: list of (regex, None) for weights that stay as they are, but for the bits of the file.
         examples: most examples used, >= 2; None uses all.
         seed: of the choice of examples; an integer in [0, 2^32).
         verbose: show progress, and print the plan before the model is built.
 
     Returns:
         A model to train on, whose zeros, factors and few values stay; `tfprune.strip_pruning` makes
-        a plain one of it, to be exported with the plan's `target` and `quantize`. And the plan.
+        a plain one of it, to be exported with the plan's `target` and `quantize`. With channels,
+        factors or bits alone it is plain already, as `plan.is_plain` says. And the plan.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -156,8 +157,8 @@ def compress(
             raise _out_of_reach(plain.name, budget, allowed, best.costs)
     if limits.used(best.costs) < 1 - TOLERANCE:
         warnings.warn(
-            f"'{plain.name}' is more than {TOLERANCE:.0%} below its budget, for want of anything "
-            f"in between: it costs {_told(best.costs)} of {_told(limits.most)}.",
+            f"'{plain.name}' is more than {TOLERANCE:.0%} below its budget: nothing in between "
+            f"was found that loses less. It costs {_told(best.costs)} of {_told(limits.most)}.",
             stacklevel=2,
         )
     compile_like(model, best.model, "The compressed model")

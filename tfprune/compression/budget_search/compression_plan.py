@@ -92,6 +92,11 @@ class CompressionPlan:
             for name, cost in self.after.items()
         }
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no weight got zeros or few values, so that there is nothing to strip."""
+        return not any(each.option.sparsity or each.option.levels for each in self.weights)
+
     def to_dict(self) -> dict[str, object]:
         """Return everything as plain values, for JSON."""
         return {**dataclasses.asdict(self), "compression_rates": self.compression_rates}

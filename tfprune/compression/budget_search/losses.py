@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -123,18 +124,20 @@ def pruned_values(
     if how.scorer is not None and not needs_of(scorers.get(how.scorer)):
         seen = None, None  # no loss has to be measured
     for sparsity in SPARSITIES if places else ():
-        pruned, _ = one_shot(
-            model,
-            sparsity,
-            how.scorer,
-            *seen,
-            refresh_batch_norm=False,
-            structure=how.structures,
-            distribution="uniform",
-            rules=[*((exactly(name), sparsity) for name in names), (".*", None)],
-            examples=None,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of sparsities that are only tried
+            pruned, _ = one_shot(
+                model,
+                sparsity,
+                how.scorer,
+                *seen,
+                refresh_batch_norm=False,
+                structure=how.structures,
+                distribution="uniform",
+                rules=[*((exactly(name), sparsity) for name in names), (".*", None)],
+                examples=None,
+                verbose=False,
+            )
         made = prunable_weights(strip_pruning(pruned, compile=False))
         yield sparsity, [host_array(made[ordered[name]].value) for name in names]
 

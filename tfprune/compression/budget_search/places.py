@@ -73,6 +73,21 @@ def require_rules_to_leave(model: keras.Model, rules: Sequence[tuple[str, None]]
     rules_of(model, rules, refuse)
 
 
+def left_by_rules(model: keras.Model, rules: Sequence[tuple[str, None]] | None) -> frozenset[str]:
+    """Return the paths of the weights that rules leave as they are.
+
+    Args:
+        model: built.
+        rules: list of (regex, None).
+    """
+
+    def nothing(name: str, value: object) -> None:
+        return None
+
+    parsed = rules_of(model, rules, nothing)
+    return frozenset(w.path for w in model.weights if first_match(parsed, w.path))
+
+
 def places_of(
     model: keras.Model,
     reading: Reading | None,
@@ -93,10 +108,7 @@ def places_of(
         rules: list of (regex, None).
     """
 
-    def nothing(name: str, value: object) -> None:
-        return None
-
-    left = rules_of(model, rules, nothing)
+    left = left_by_rules(model, rules)
     forms: dict[keras.layers.Layer, Form | str] = {}
     if "rank" in methods and is_graph(model):
         forms = forms_of(model, "spatial")
@@ -112,7 +124,7 @@ def places_of(
     for layer in outer_layers(model):
         for part, weight in owned_weights(layer):
             alone = paths[weight.path] == 1 and weight not in found
-            if not (weight.trainable and alone) or first_match(left, weight.path):
+            if not (weight.trainable and alone) or weight.path in left:
                 continue
             found[weight] = Place(
                 weight,

@@ -4,13 +4,22 @@ import dataclasses
 from collections.abc import Collection, Sequence
 
 import keras
+import numpy as np
 
 from tfprune.calibration.batch_norm import refresh_batch_norm
+from tfprune.channels.coupling.reading import read
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune
 from tfprune.compression.budget_search.budgets import reading_of
-from tfprune.compression.budget_search.losses import How, LossMeter, Trials, tried, work_of
-from tfprune.compression.budget_search.places import places_of
+from tfprune.compression.budget_search.losses import (
+    How,
+    LossMeter,
+    Trials,
+    exactly,
+    tried,
+    work_of,
+)
+from tfprune.compression.budget_search.places import left_by_rules, places_of
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.folding import folded
 from tfprune.keras_graph.rebuilding import rebuild
@@ -81,11 +90,33 @@ def narrowed(model: keras.Model, left: float, wish: Wish) -> tuple[keras.Model, 
     """
     taken = wish.how.taken
     if left < 1:
-        small = prune(model, plan(model, macs=left, rules=wish.rules))
+        small = prune(model, plan(model, macs=left, rules=_keeping(model, wish.rules)))
         refresh_batch_norm(small, taken)
     else:
         small = rebuild(model, lambda layer, copy: copy)
     return small, LossMeter(small, taken, wish.how.loss, wish.compiled)
+
+
+def _keeping(
+    model: keras.Model, rules: Sequence[tuple[str, None]] | None
+) -> list[tuple[str, None]]:
+    """Return rules of a channel plan that keep the shape of every weight which `rules` leave.
+
+    Such a weight loses entries by channels that it makes, and by those that it reads.
+    """
+    left = left_by_rules(model, rules)
+    if not left:
+        return []
+    book = read(model).book
+    settled = book.ledger.settle()
+    stay = [settled.of(lies.labels) for lies in book.weights if lies.weight.path in left]
+    kept = np.unique(np.concatenate([np.zeros(1, int), *stay]))[1:]  # 0 is no channel
+    makers = {
+        lies.weight.path
+        for lies in book.weights
+        if lies.makes and np.isin(settled.of(lies.labels), kept).any()
+    }
+    return [(exactly(path), None) for path in sorted(makers)]
 
 
 def start_of(model: keras.Model, meter: LossMeter, left: float, wish: Wish) -> Start:
