@@ -66,7 +66,7 @@ def compress(
             arena, "auto" for a latency, else "size".
         quantize: the same; "search" compares those that `methods` and the budget allow.
         scorer: of the weights that are removed, as in `tfprune.one_shot`.
-        rules: list of (regex, None) for weights that stay as they are, but for the bits of the file.
+        rules: list of (regex, None) for weights that stay as they are but for bits of the file.
         examples: most examples used, >= 2; None uses all.
         seed: of the choice of examples; an integer in [0, 2^32).
         verbose: show progress, and print the plan before the model is built.
