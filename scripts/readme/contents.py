@@ -125,6 +125,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
     "quantized_resnet20": _one(quantized, "quantization_resnet20", left=2),
+    "quantized_lstm": _one(quantized, "quantization_lstm", left=2),
     "clustering": _one(values, "clustering"),
     "deep_compression": lambda read: with_caption(
         stages({name: read(f"deep_compression_{name}_fashion_mnist") for name in DEEP}), left=2
