@@ -76,7 +76,7 @@ class Experiment:
             if "within reach" not in str(error):
                 raise
             return {"out_of_reach": str(error)}
-        plain = tfprune.strip_pruning(small, compile=False) if _is_pruned(small) else small
+        plain = small if plan.is_plain else tfprune.strip_pruning(small, compile=False)
         found = self._measured(task, plain, plan.target, plan.quantize)
         return {**found, "loss": plan.loss_after, "plan": plan.to_dict()}
 
@@ -165,10 +165,6 @@ def _examples(task: Task, count: int, seed: int) -> tuple[np.ndarray, np.ndarray
     batches = task.batches(seed, 0)
     parts = [next(batches) for _ in range(-(-count // task.batch_size))]
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
-
-
-def _is_pruned(model: keras.Model) -> bool:
-    return any(isinstance(layer, tfprune.PrunedLayer) for layer in model.layers)
 
 
 if __name__ == "__main__":
