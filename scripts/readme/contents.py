@@ -30,6 +30,7 @@ from scripts.readme.gains_table import gains
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers
+from scripts.studies.budget_search.methods_table import together
 from scripts.studies.clustering.values_table import values
 from scripts.studies.deep_compression.stages_table import stages
 from scripts.studies.low_rank import factor_tables
@@ -124,6 +125,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
     "bench_export": _one(export_tables.speed, "bench_export", left=4),
     "export_sizes": _one(export_tables.sizes, "bench_export", left=3),
+    "budget_search": _one(together, "budget_search", left=2),
     "quantized_resnet20": _one(quantized, "quantization_resnet20", left=2),
     "quantized_lstm": _one(quantized, "quantization_lstm", left=2),
     "clustering": _one(values, "clustering"),

@@ -52,4 +52,5 @@ def _cells(row: dict[str, Any]) -> list[str]:
         return ["out of reach", "-", "-"]
     score = row["score"]
     shown = f"{100 * score:.2f}%" if score <= 1 else f"{score:.1f}"
-    return [f"{row['gzip_bytes']:,}", f"{row['loss']:.3f}", shown]
+    loss = "-" if row["method"] == DENSE else f"{row['loss']:.3f}"
+    return [f"{row['gzip_bytes']:,}", loss, shown]
