@@ -91,6 +91,7 @@ def compress(
     budgets; no further search over the sensitivities.
 
     Example:
+        >>> import numpy as np
         >>> keras.utils.set_random_seed(0)
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(32, "relu"),
         ...     keras.layers.Dense(1)])
