@@ -172,6 +172,19 @@ def test_what_cannot_be_is_one_clear_error(trained, images, budget, options, mes
         tfprune.compress(trained, budget, images, examples=32, verbose=False, **options)
 
 
+def test_zeros_that_a_model_was_pruned_to_before_stay_zeros_in_training(trained, images):
+    pruned, _ = tfprune.one_shot(trained, 0.5, rules=[("conv", None)], verbose=False)
+    small, plan = _compressed(
+        pruned, images, {"macs": 0.6}, methods=["rank"], rules=[("out", None)], loss=LOSS
+    )
+    assert not plan.is_plain and [each.option.rank for each in plan.weights][-1]
+    small.compile("adam", LOSS)
+    small.fit(*images, verbose=0)
+    plain = tfprune.strip_pruning(small)
+    assert np.mean(np.array(plain.get_layer("out").kernel) == 0) == 0.5
+    assert np.all(np.array(plain.get_layer("conv").kernel))
+
+
 def test_a_plan_is_plain_values_and_a_page(trained, images):
     import json
 

@@ -8,14 +8,17 @@ from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.compression.budget_search.losses import How, as_data, exactly
 from tfprune.compression.budget_search.options import Option
 from tfprune.compression.budget_search.stored_sizes import FileKind
-from tfprune.compression.clustering.clustering import cluster
+from tfprune.compression.clustering.clustering import How as Sharing
+from tfprune.compression.clustering.clustering import cluster, with_shared_values
+from tfprune.compression.finished_models import mask_of_zeros
 from tfprune.compression.low_rank.factorizing import factorize
 from tfprune.compression.output_channels import channel_axes
 from tfprune.keras_graph.rebuilding import outer_layers, rebuild
-from tfprune.layer_classes.prunable import owned_weights
+from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.one_shot_pruning import one_shot
 from tfprune.pruning.strip import strip_pruning
 from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 
@@ -23,7 +26,8 @@ def build(base: keras.Model, chosen: Mapping[str, Option], how: How) -> keras.Mo
     """Return a copy of a model in which each weight became what was chosen for it.
 
     Factors come first, then zeros, then few values, since each method keeps what those before it
-    made; batch normalization is estimated again before values are shared.
+    made; batch normalization is estimated again before values are shared. Zeros that the model has
+    already stay zeros in training, too, but for those of weights that become factors.
 
     Args:
         base: plain.
@@ -58,7 +62,14 @@ def build(base: keras.Model, chosen: Mapping[str, Option], how: How) -> keras.Mo
     if ranks or zeros:
         refresh_batch_norm(model, how.taken)
     if levels:
-        model = cluster(model, rules=[*levels, others])
+        return cluster(model, rules=[*levels, others])
+    done = {path for path, own in chosen.items() if own.sparsity or own.rank}
+    given = [w for w in prunable_weights(base) if w.path not in done]
+    if any(mask_of_zeros(host_array(weight.value)) is not None for weight in given):
+        plain = plain_of(model)
+        left: ByIdentity[keras.Variable, int | None] = ByIdentity()
+        left.update((weight, None) for weight in prunable_weights(plain))
+        return with_shared_values(plain, left, (), Sharing("exact", preserve_zeros=True))
     return model
 
 

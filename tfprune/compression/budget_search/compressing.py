@@ -24,6 +24,7 @@ from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import require_flag, require_one_of, require_seed
 from tfprune.targets.structures import structures_for
 from tfprune.targets.target import QUANTIZE, TARGETS, QuantizeName, TargetName, require_target
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 METHODS = ("pruning", "channels", "rank", "levels", "bits")
 
@@ -150,6 +151,7 @@ def compress(
                 None if made is None else made.loss,
                 taken.count,
                 tuple(tried),
+                made is not None and not pruned_layers(made.model),
             )
 
         if verbose:

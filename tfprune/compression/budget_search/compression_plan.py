@@ -68,6 +68,8 @@ class CompressionPlan:
             None before it is built.
         examples: number that losses were measured on.
         tried: the ways that were compared, the best prediction first.
+        is_plain: whether no weight has zeros or few values to keep, so that there is nothing to
+            strip.
     """
 
     model: str
@@ -83,6 +85,7 @@ class CompressionPlan:
     loss_after: float | None
     examples: int
     tried: tuple[Tried, ...] = ()
+    is_plain: bool = False
 
     @property
     def compression_rates(self) -> dict[str, float]:
@@ -91,11 +94,6 @@ class CompressionPlan:
             name: measures.compression_rate(self.before[name], cost)
             for name, cost in self.after.items()
         }
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether no weight got zeros or few values, so that there is nothing to strip."""
-        return not any(each.option.sparsity or each.option.levels for each in self.weights)
 
     def to_dict(self) -> dict[str, object]:
         """Return everything as plain values, for JSON."""
