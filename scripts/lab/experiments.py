@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lab.options import add_names, add_out
+from scripts.lab.options import add_names, add_out, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.support.typed_text import number
 
@@ -132,14 +132,7 @@ def add_job_options(
         metavar="S",
         help=f"default: {' '.join(map(str, sparsities))}",
     )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
-        default=list(seeds),
-        metavar="N",
-        help=f"default: {' '.join(map(str, seeds))}",
-    )
+    add_seeds(parser, seeds)
     parser.add_argument(
         "--data-dir",
         type=Path,

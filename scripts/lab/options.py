@@ -1,9 +1,12 @@
 """Options of the commands: a wrong one is reported in one line."""
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
+
+from scripts.lab.checkpoints import CHANGED
+from tfprune.support.typed_text import number
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -33,4 +36,37 @@ def add_out(parser: argparse.ArgumentParser, out: Path) -> None:
         default=out,
         metavar="FILE",
         help=f"JSON file to write or go on with; default: scripts/results/{out.name}",
+    )
+
+
+def add_seeds(parser: argparse.ArgumentParser, seeds: Sequence[int]) -> None:
+    """Add `--seeds`, by default these."""
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
+        default=list(seeds),
+        metavar="N",
+        help=f"default: {' '.join(map(str, seeds))}",
+    )
+
+
+def add_checkpoints(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Add `--checkpoints` for the folder of models in training, by default this one."""
+    parser.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=folder,
+        metavar="DIR",
+        help=f"folder for models in training and files; default: results/{folder.name}",
+    )
+
+
+def add_changed(parser: argparse.ArgumentParser) -> None:
+    """Add `--changed`: what becomes of a checkpoint that other code or data made."""
+    parser.add_argument(
+        "--changed",
+        choices=CHANGED,
+        default=CHANGED[0],
+        help="what to do with a checkpoint of other code or data; default: %(default)s",
     )

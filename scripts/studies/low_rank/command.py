@@ -21,7 +21,7 @@ from models.data import arrays, text
 from models.images.resnet import load_resnet20
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_checkpoints
 from scripts.lab.results_file import Record, ResultsFile
 from scripts.studies.low_rank import alexnet, ptb, resnet20
 
@@ -51,13 +51,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
     ):
         parser.add_argument(f"--{option}", type=Path, metavar=kind, help=about)
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=CHECKPOINTS,
-        metavar="DIR",
-        help=f"folder for the models in training; default: results/{PROGRAM}",
-    )
+    add_checkpoints(parser, CHECKPOINTS)
     parser.add_argument(
         "--weights",
         type=Path,

@@ -16,9 +16,8 @@ from typing import Any
 
 from models.data import arrays
 from scripts.lab import experiments, measuring
-from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_changed, add_checkpoints, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.readme.markdown import with_caption
 from scripts.studies.quantization.accuracy_table import quantized
@@ -58,8 +57,7 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("network", choices=PUT, help="which network")
-    kind = number(int, "an integer in [0, 2^32)", 0, 2**32)
-    parser.add_argument("--seeds", nargs="+", type=kind, default=list(SEEDS), metavar="N")
+    add_seeds(parser, SEEDS)
     fraction = number(float, "a fraction in [0, 1)", 0, 1)
     parser.add_argument(
         "--sparsities", nargs="+", type=fraction, default=list(SPARSITIES), metavar="S"
@@ -70,19 +68,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
     ):
         parser.add_argument(f"--{option}", type=Path, metavar=kind_of, help=text)
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=ROOT / "results" / PROGRAM,
-        metavar="DIR",
-        help=f"folder for models in training and files; default: results/{PROGRAM}",
-    )
-    parser.add_argument(
-        "--changed",
-        choices=CHANGED,
-        default=CHANGED[0],
-        help="what to do with a checkpoint of other code; default: %(default)s",
-    )
+    add_checkpoints(parser, ROOT / "results" / PROGRAM)
+    add_changed(parser)
     return parser.parse_args(arguments)
 
 

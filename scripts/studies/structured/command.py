@@ -18,9 +18,8 @@ from typing import Any
 from models import Dataset
 from models.data import arrays
 from scripts.lab import experiments, measuring
-from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_changed, add_checkpoints, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.structured import accuracy_plot
 from scripts.studies.structured.presets import (
@@ -35,7 +34,6 @@ from scripts.studies.structured.presets import (
     stage_of,
 )
 from scripts.studies.structured.runs import Experiment
-from tfprune.support.typed_text import number
 
 PROGRAM = "structured"
 CHECKPOINTS = ROOT / "results" / PROGRAM
@@ -114,33 +112,15 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("preset", choices=PRESETS, help="which network")
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
-        default=list(SEEDS),
-        metavar="N",
-        help=f"default: {' '.join(map(str, SEEDS))}",
-    )
+    add_seeds(parser, SEEDS)
     for option, kind, text in (
         ("data-dir", "DIR", "folder with prepared TFDS data sets; default: searched"),
         ("weights", "FILE", "of the dense network; default: in ../shared/data"),
         ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
     ):
         parser.add_argument(f"--{option}", type=Path, metavar=kind, help=text)
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=CHECKPOINTS,
-        metavar="DIR",
-        help=f"folder for the models in training; default: results/{PROGRAM}",
-    )
-    parser.add_argument(
-        "--changed",
-        choices=CHANGED,
-        default=CHANGED[0],
-        help="what to do with a checkpoint of other code or data; default: %(default)s",
-    )
+    add_checkpoints(parser, CHECKPOINTS)
+    add_changed(parser)
     return parser.parse_args(arguments)
 
 

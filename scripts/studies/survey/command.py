@@ -16,9 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lab import experiments, measuring
-from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser, add_names, add_out
+from scripts.lab.options import (
+    OneLineParser,
+    add_changed,
+    add_checkpoints,
+    add_names,
+    add_out,
+    add_seeds,
+)
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.readme.markdown import with_caption
 from scripts.studies.survey import survey_plot, survey_table
@@ -100,8 +106,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     add_names(parser, "--networks", NETWORKS)
     add_names(parser, "--recipes", RECIPES)
-    kind_of_seed = number(int, "an integer in [0, 2^32)", 0, 2**32)
-    parser.add_argument("--seeds", nargs="+", type=kind_of_seed, default=list(SEEDS), metavar="N")
+    add_seeds(parser, SEEDS)
     for option, kind, text in (
         ("data-dir", "DIR", "folder of the images; default: searched"),
         ("text-dir", "DIR", "folder of Penn Treebank; default: searched"),
@@ -115,19 +120,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="FILE",
         help="weights of ResNet-20, see models.load_resnet20; default: in ../shared/data",
     )
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=ROOT / "results" / PROGRAM,
-        metavar="DIR",
-        help=f"folder for models and files; default: results/{PROGRAM}",
-    )
-    parser.add_argument(
-        "--changed",
-        choices=CHANGED,
-        default=CHANGED[0],
-        help="what to do with a checkpoint of other code; default: %(default)s",
-    )
+    add_checkpoints(parser, ROOT / "results" / PROGRAM)
+    add_changed(parser)
     parser.add_argument(
         "--runs",
         type=number(int, "an integer in [1, 10^6]", 1, 10**6 + 1),
