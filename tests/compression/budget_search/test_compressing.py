@@ -135,8 +135,8 @@ def test_tensorflow_says_nothing_about_the_many_losses_that_are_compiled(trained
 def test_sparsities_that_are_only_tried_warn_of_nothing(trained, images):
     taken = ExampleSource(images).take(4, seed=0)
     structures = tfprune.structures_for("x86", quantize="int8")  # blocks, too few for every unit
-    how = How(taken, LOSS, "magnitude", structures, False, frozenset())
-    found = places_of(trained, None, structures, ["pruning"], None)
+    how = How(taken, LOSS, "magnitude", structures, False)
+    found = places_of(trained, structures, ["pruning"], None)
     places = [place for place in found if place.structure is not None]
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -1,10 +1,10 @@
 """What the compressed model may cost, and what one costs."""
 
+import contextlib
 import dataclasses
 import os
 import tempfile
 from collections.abc import Collection, Mapping
-from types import TracebackType
 from typing import Any
 
 import keras
@@ -12,11 +12,10 @@ import numpy as np
 
 from tfprune.calibration.examples import Examples
 from tfprune.channels.choosing.stopwatch import Stopwatch
-from tfprune.channels.coupling.reading import Reading, read
+from tfprune.channels.coupling.reading import read
 from tfprune.channels.kept import Costs
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.export.tflite import to_tflite
-from tfprune.keras_graph.sublayers import is_graph
 from tfprune.support.typed_text import did_you_mean
 from tfprune.support.validation import require_number
 
@@ -89,7 +88,7 @@ class Limits:
         )
 
 
-class Scales:
+class Scales(contextlib.ExitStack):
     """Tells what models cost, all files on this machine; what it wrote goes at the end.
 
     Args:
@@ -99,23 +98,13 @@ class Scales:
     """
 
     def __init__(self, original: keras.Model, names: Collection[str], taken: Examples):
+        super().__init__()
         self._names = tuple(names)
         self._inputs = keras.tree.map_structure(lambda x: x[:_CALIBRATING], taken.x)
-        self._folder = tempfile.TemporaryDirectory(prefix="tfprune-")
-        self._stopwatch = Stopwatch(original) if "latency_ms" in names else None
-
-    def __enter__(self) -> "Scales":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._folder.cleanup()
-        if self._stopwatch is not None:
-            self._stopwatch.__exit__(kind, error, trace)
+        self._folder = self.enter_context(tempfile.TemporaryDirectory(prefix="tfprune-"))
+        self._stopwatch = None
+        if "latency_ms" in names:
+            self._stopwatch = self.enter_context(Stopwatch(original))
 
     def weigh(self, model: keras.Model, kind: FileKind) -> dict[str, float]:
         """Return budget -> what a plain model costs.
@@ -126,7 +115,7 @@ class Scales:
         """
         found: dict[str, float] = {}
         if "macs" in self._names:
-            found["macs"] = float(multiply_adds(read(model)))
+            found["macs"] = float(multiply_adds(model))
         if not set(self._names) & set(OF_FILES):
             return found
         options: dict[str, Any] = {"target": kind.target, "quantize": kind.quantize}
@@ -136,18 +125,14 @@ class Scales:
             found["latency_ms"] = self._stopwatch(model, **options).after_ms
             report = self._stopwatch.report
         else:
-            report = to_tflite(model, os.path.join(self._folder.name, "model.tflite"), **options)
+            report = to_tflite(model, os.path.join(self._folder, "model.tflite"), **options)
         found |= {"bytes": report.bytes, "gzip_bytes": report.gzip_bytes}
         if report.micro is not None:
             found["arena"] = report.micro.arena_bytes
         return {name: float(found[name]) for name in self._names}
 
 
-def reading_of(model: keras.Model) -> Reading | None:
-    """Return the reading of a model's graph, None if it has none."""
-    return read(model) if is_graph(model) else None
-
-
-def multiply_adds(reading: Reading) -> int:
-    """Return those of one example."""
+def multiply_adds(model: keras.Model) -> int:
+    """Return those of one example, of a model with a graph."""
+    reading = read(model)
     return Costs(reading, reading.book.ledger.settle()).of(np.zeros(0, int)).multiply_adds

@@ -121,7 +121,7 @@ def compress(
     taken = ExampleSource(data).take(examples, seed=seed)
     few = "levels" in allowed and ("gzip_bytes" in asked or TARGETS[aim].in_tflite_micro)
     structures = structures_for(aim, quantize=kinds[0].quantize)
-    how = How(taken, loss, scorer, structures, few, frozenset())
+    how = How(taken, loss, scorer, structures, few)
     wish = Wish(allowed, how, rules, model, quiet=not verbose)
     loss_before = LossMeter(plain, taken, loss, model)()
     with Scales(plain, asked, taken) as scales:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -103,7 +103,6 @@ class How:
         scorer: of weights to remove.
         structures: of the zeros.
         levels: whether few values are tried.
-        by_channel: paths of the weights whose channels have values of their own.
     """
 
     taken: Examples
@@ -111,7 +110,6 @@ class How:
     scorer: ScorerName | Scorer | None
     structures: TargetStructures
     levels: bool
-    by_channel: frozenset[str]
 
 
 def pruned_values(
@@ -152,11 +150,6 @@ def exactly(path: str) -> str:
     return re.escape(path)
 
 
-def shared_value(place: Place, levels: int, by_channel: bool) -> np.ndarray:
-    """Return the weight with a few values."""
-    return share(place.value, levels, axes=place.axes if by_channel else ()).values
-
-
 def factors_of(
     model: keras.Model, places: Sequence[Place], taken: Examples
 ) -> Iterator[tuple[Place, int, list[np.ndarray]]]:
@@ -176,7 +169,7 @@ def factors_of(
         assert form is not None
         split = form.split(as_matrix(moments[place.name]))
         (full,) = form.full
-        for rank in sorted({max(1, round(share * full)) for share in RANKS}):
+        for rank in sorted({max(1, round(part * full)) for part in RANKS}):
             if form.cost((rank,)).parameters < form.original.parameters:
                 yield place, rank, split.factors((rank,))[0]
 
@@ -185,7 +178,9 @@ def tried(
     model: keras.Model,
     places: Sequence[Place],
     meter: LossMeter,
+    loss: float,
     how: How,
+    by_channel: Collection[str],
     advance: Callable[..., None],
 ) -> list[Trials]:
     """Return what was tried on each weight.
@@ -194,10 +189,11 @@ def tried(
         model: plain; its weights change for a moment, one at a time.
         places: weights of it.
         meter: of its loss.
+        loss: as it is.
         how: what is tried.
+        by_channel: paths of the weights whose channels have values of their own.
         advance: called after every measurement.
     """
-    loss = meter()
     found = [Trials(place, {}, {}, {}) for place in places]
     of = {each.place.name: each for each in found}
 
@@ -214,9 +210,9 @@ def tried(
         assert place.form is not None
         of[place.name].factored[rank] = trial(place, place.form.product(factors), *factors)
     for place in places if how.levels else ():
+        axes = place.axes if place.name in by_channel else ()
         for count in LEVELS:
-            value = shared_value(place, count, place.name in how.by_channel)
-            of[place.name].shared[count] = trial(place, value)
+            of[place.name].shared[count] = trial(place, share(place.value, count, axes=axes).values)
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.reading import Reading
+from tfprune.channels.coupling.reading import read
 from tfprune.compression.low_rank.factorizable import forms_of
 from tfprune.compression.low_rank.forms import Form
 from tfprune.compression.output_channels import channel_axes
@@ -90,7 +90,6 @@ def left_by_rules(model: keras.Model, rules: Sequence[tuple[str, None]] | None) 
 
 def places_of(
     model: keras.Model,
-    reading: Reading | None,
     structures: TargetStructures,
     methods: Collection[str],
     rules: Sequence[tuple[str, None]] | None,
@@ -102,19 +101,17 @@ def places_of(
 
     Args:
         model: built, plain.
-        reading: of its graph; None if it has none.
         structures: of zeros that the target can use.
         methods: what may be done.
         rules: list of (regex, None).
     """
-
     left = left_by_rules(model, rules)
     forms: dict[keras.layers.Layer, Form | str] = {}
     if "rank" in methods and is_graph(model):
         forms = forms_of(model, "spatial")
     factored = ByIdentity((form.weight, form) for form in forms.values() if isinstance(form, Form))
     multiplied: ByIdentity[keras.Variable, int] = ByIdentity()
-    for weight, places in reading.book.products if reading else ():
+    for weight, places in read(model).book.products if is_graph(model) else ():
         multiplied[weight] = multiplied.get(weight, 0) + places
     wanted: ByIdentity[keras.Variable, Structure | None] = ByIdentity()
     if "pruning" in methods:

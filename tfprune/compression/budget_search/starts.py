@@ -10,7 +10,6 @@ from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune
-from tfprune.compression.budget_search.budgets import reading_of
 from tfprune.compression.budget_search.losses import (
     How,
     LossMeter,
@@ -34,7 +33,7 @@ class Wish:
 
     Attributes:
         methods: what may be done.
-        how: weights are tried; `by_channel` is filled in for each start.
+        how: weights are tried.
         rules: weights that stay.
         compiled: the model whose loss counts where none is given.
         quiet: show no progress.
@@ -119,12 +118,13 @@ def _keeping(
     return [(exactly(path), None) for path in sorted(makers)]
 
 
-def start_of(model: keras.Model, meter: LossMeter, left: float, wish: Wish) -> Start:
+def start_of(model: keras.Model, meter: LossMeter, loss: float, left: float, wish: Wish) -> Start:
     """Try everything on each weight of a model.
 
     Args:
         model: from `narrowed`.
         meter: of its loss.
+        loss: that it measured.
         left: fraction of the original's multiply-adds.
         wish: what is asked for.
     """
@@ -132,9 +132,8 @@ def start_of(model: keras.Model, meter: LossMeter, left: float, wish: Wish) -> S
     if wish.how.levels and is_graph(model):
         names = {layer.name for layer in folded(model)[1]}
         by_channel = frozenset(w.path for x in model.layers if x.name in names for w in x.weights)
-    how = dataclasses.replace(wish.how, by_channel=by_channel)
-    places = places_of(model, reading_of(model), how.structures, wish.methods, wish.rules)
-    total = work_of(places, how)
+    places = places_of(model, wish.how.structures, wish.methods, wish.rules)
+    total = work_of(places, wish.how)
     with progress("Sensitivity", total=total, quiet=wish.quiet) as advance:
-        trials = tried(model, places, meter, how, advance)
-    return Start(left, model, meter(), trials, meter)
+        trials = tried(model, places, meter, loss, wish.how, by_channel, advance)
+    return Start(left, model, loss, trials, meter)

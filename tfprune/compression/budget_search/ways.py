@@ -161,13 +161,14 @@ def ways_within(
             if left == 1:
                 raise
             break  # of all channels that may go, fewer are left
-        if found and meter() >= min(way.predicted for way in found):
+        loss = meter()
+        if found and loss >= min(way.predicted for way in found):
             break
         costs = scales.weigh(base, kinds[0])
         least |= {name: min(least[name], cost) for name, cost in costs.items()}
         if costs.get("arena", 0.0) > limits.most.get("arena", np.inf):
             continue
-        start = start_of(base, meter, left, wish)
+        start = start_of(base, meter, loss, left, wish)
         if not start.trials:
             continue
         for kind in kinds:
