@@ -23,9 +23,8 @@ from scripts.comparison.images import classifiers
 from scripts.comparison.language import language_models
 from scripts.comparison.translation import translation_models
 from scripts.lab import experiments, measuring
-from scripts.lab.checkpoints import CHANGED
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_changed, add_checkpoints
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.long_work import progress
@@ -164,19 +163,8 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the data; default: searched as `models` says, such as ../shared/data",
     )
-    parser.add_argument(
-        "--checkpoints",
-        type=Path,
-        default=CHECKPOINTS,
-        metavar="DIR",
-        help=f"folder for the model in training; default: results/{PROGRAM}",
-    )
-    parser.add_argument(
-        "--changed",
-        choices=CHANGED,
-        default="refuse",
-        help="a checkpoint that other code or data has made; default: %(default)s",
-    )
+    add_checkpoints(parser, CHECKPOINTS)
+    add_changed(parser)
     parser.add_argument(
         "--out",
         type=Path,

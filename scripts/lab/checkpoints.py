@@ -11,14 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from scripts.lab.options import CHANGED
 from tfprune.support.arrays import host_array
 from tfprune.support.files import replacing, require_writable
 
 # RuntimeError: what zipfile takes for an encrypted or an unknown kind of archive.
 _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile)
-
-
-CHANGED = ("refuse", "start-over", "go-on")
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -5,8 +5,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from scripts.lab.checkpoints import CHANGED
 from tfprune.support.typed_text import number
+
+# What to do with a checkpoint that other code or data made.
+CHANGED = ("refuse", "start-over", "go-on")
 
 
 class OneLineParser(argparse.ArgumentParser):

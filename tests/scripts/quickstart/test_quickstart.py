@@ -189,3 +189,13 @@ def test_help_names_every_option(capfd: pytest.CaptureFixture[str]) -> None:
     text = capfd.readouterr().out
     for option in ("--data", "--data-dir", "--sparsity", "--epochs", "--seed", "--out"):
         assert option in text
+
+
+def test_options_are_read_before_keras_is_loaded() -> None:
+    loaded = (
+        "import sys, scripts.quickstart.command; print({'keras', 'tensorflow'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
