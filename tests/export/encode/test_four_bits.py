@@ -39,6 +39,34 @@ def test_a_channel_has_fifteen_levels_and_zero_stays_zero():
     assert np.allclose(scales, [12.7, 1.0, 2 / 7])
 
 
+def test_a_large_bias_makes_the_scale_of_its_channel_larger():
+    values = np.array([[127, 0], [0, 0], [0, 8]], np.int8)
+    biases = np.array([1000.0, 2.0**30, 2.0**28])
+    levels, scales = four_bit_levels(values, np.ones(3, np.float32), 0, biases)
+    assert levels.tolist() == [[7, 0], [0, 0], [0, 2]]
+    assert np.allclose(scales, [127 / 7, 16, 4])
+    assert np.all(biases / scales <= 2**26)
+
+
+@pytest.mark.parametrize("kernels", KERNELS, ids=lambda kernels: kernels.name)
+def test_a_channel_without_weights_keeps_its_bias_on_every_kernel(empty_channel, kernels):
+    (found,) = outputs(empty_channel, np.ones((1, 8), np.float32), kernels)
+    assert found[0] == pytest.approx(0.75, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def empty_channel():
+    """A layer in 4 bits whose first output has a bias of .75 and no weights."""
+    random = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    kernel = 0.1 * random.normal(size=(8, 3))
+    kernel[:, 0] = 0
+    model.set_weights([kernel, np.array([0.75, -0.5, 0.25])])
+    data = random.normal(size=(20, 8)).astype("float32")
+    file = converter.convert(model, signature_of(model), quantize="int8", representative=[data])
+    return in_four_bits(file)[0].content
+
+
 @pytest.fixture(scope="module")
 def files():
     """An int8 file of weights with 15 levels, and the same in 4 bits."""

@@ -4,6 +4,10 @@ With one scale per channel, s = max|w| / 7, a weight is s q with q in [-7, 7]; z
 weight that was trained to 15 levels is stored exactly; any other is rounded. A bias has the scale
 of input times weight, so that it is written anew.
 
+Where a channel has next to no weights, the converter makes its scale so small that the bias is
+2^30 of it. In 4 bits XNNPACK multiplies sums by 16, and such a bias is lost: there s is as large as
+it takes for the bias to stay below 2^26.
+
 LiteRT's FULLY_CONNECTED and CONV_2D take such weights; the other kernels keep their int8.
 """
 
@@ -19,6 +23,7 @@ from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph, subgraphs
 from tfprune.export.file.tables import Model, Operator
 
 _LEVELS = 7
+_LARGEST_BIAS = 2**26
 _TAKING = {OPERATORS.FULLY_CONNECTED, OPERATORS.CONV_2D}
 
 
@@ -47,7 +52,7 @@ def _narrow(model: Model, weight: Weight) -> bool:
     axis, before = weight.channel_axis, _scales(first.subgraph, first.index)
     if before is None or before.size not in (1, weight.values.shape[axis]):
         return False
-    values, after = four_bit_levels(weight.values, before, axis)
+    values, after = four_bit_levels(weight.values, before, axis, _largest_biases(weight))
     made: dict[tuple[int, int], int] = {}
     for subgraph, reader in weight.readers:
         _rescale_bias(subgraph, reader, before / after.astype(np.float64), made)
@@ -65,8 +70,19 @@ def _scales(subgraph: Subgraph, index: int) -> np.ndarray | None:
     return None if found is None else np.asarray(found, np.float32)
 
 
+def _largest_biases(weight: Weight) -> np.ndarray:
+    """The largest bias of each channel beside a weight, in its int32 steps; (1,) without any."""
+    found = [np.zeros(1)]
+    for subgraph, reader in weight.readers:
+        _, bias = inputs_of(subgraph, reader)
+        values = None if bias is None else subgraph.constant(bias)
+        if values is not None and values.dtype == np.int32:
+            found.append(np.abs(values.astype(np.float64)))
+    return np.max(np.broadcast_arrays(*found), axis=0)
+
+
 def four_bit_levels(
-    values: np.ndarray, scales: np.ndarray, axis: int
+    values: np.ndarray, scales: np.ndarray, axis: int, biases: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The levels and scales of int8 values in 4 bits.
 
@@ -74,6 +90,7 @@ def four_bit_levels(
         values: int8, any shape.
         scales: float32, one for each channel or one for all.
         axis: The axis of the channels.
+        biases: Sizes of the biases beside them, in their steps; one for each channel or for all.
 
     Returns:
         (int8 in [-7, 7] in the same shape, float32 scales of shape (channels,)).
@@ -85,6 +102,8 @@ def four_bit_levels(
     others = tuple(np.delete(np.arange(values.ndim), axis))
     largest = np.max(np.abs(values.astype(np.float64)), axis=others, keepdims=True)
     largest = np.where(largest > 0, largest, _LEVELS)
+    least = _LEVELS / _LARGEST_BIAS * np.reshape(biases, [-1] + [1] * (values.ndim - 1))
+    largest = np.maximum(largest, np.moveaxis(least, 0, axis))
     levels = np.round(values * (_LEVELS / largest)).astype(np.int8)
     return levels, (largest.ravel() / _LEVELS * scales).astype(np.float32)
 
