@@ -1,5 +1,7 @@
 """What most tests need: quiet TensorFlow, fixed seeds, small models and data."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,26 @@ from models import Dataset
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_collection_finish():
+    set_aside()
+
+
+def set_aside():
+    """What is alive now is searched for garbage no more, which would take longer with every test.
+
+    Hundreds of thousands of objects are of the imported packages, and TensorFlow never lets go of
+    the graphs that it traced.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def set_aside_after_each_file():
+    yield
+    set_aside()
 
 
 @pytest.fixture(autouse=True)

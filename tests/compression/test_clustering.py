@@ -38,8 +38,8 @@ def _data(model, count=64):
     return x, np.arange(count) % 3
 
 
-def _fit(model, optimizer=None, epochs=2):
-    model.compile(optimizer or keras.optimizers.Adam(0.01), LOSS)
+def _fit(model, optimizer=None, epochs=2, eagerly=True):  # tracing takes longer than eight steps
+    model.compile(optimizer or keras.optimizers.Adam(0.01), LOSS, run_eagerly=eagerly)
     model.fit(*_data(model), batch_size=16, epochs=epochs, verbose=0)
     return model
 
@@ -52,7 +52,7 @@ def _distinct(kernel):
 def test_training_moves_the_levels_and_never_parts_them(optimizer):
     model = tfprune.cluster(_mlp(), 5)
     before = tfprune.strip_pruning(model)
-    after = tfprune.strip_pruning(_fit(model, keras.optimizers.get(optimizer)))
+    after = tfprune.strip_pruning(_fit(model, keras.optimizers.get(optimizer), eagerly=False))
     for name in ("a", "b"):
         first, then = before.get_layer(name).kernel.numpy(), after.get_layer(name).kernel.numpy()
         assert _distinct(first) == _distinct(then) == 5
@@ -146,7 +146,7 @@ def test_one_weight_of_a_layer_can_be_left_as_it_is():
 
 def test_by_fisher_information_the_loss_rises_less():
     keras.utils.set_random_seed(3)
-    model = _fit(_mlp(), epochs=40)
+    model = _fit(_mlp(), epochs=40, eagerly=False)
     x, y = _data(model)
 
     def loss(init):
