@@ -79,9 +79,10 @@ class _Training(protocol.Training):
         )
 
     def measure(self, plain: keras.Model) -> dict[str, Any]:
+        test, valid = _perplexities(plain, *(self._texts[s].tokens for s in ("test", "valid")))
         return {
-            "perplexity": perplexity(plain, self._texts["test"].tokens),
-            "valid_perplexity": perplexity(plain, self._texts["valid"].tokens),
+            "perplexity": test,
+            "valid_perplexity": valid,
             "words": self.total * self._recipe.batch_size * self._recipe.steps,
         }
 
@@ -150,11 +151,21 @@ def perplexity(model: keras.Model, tokens: Any) -> float:
     Raises:
         ValueError: if a word is not in the vocabulary.
     """
-    text.require_fitting(tokens, model)
-    batches = text.streams(tokens, *model.input_shape, every_token=True)
+    (found,) = _perplexities(model, tokens)
+    return found
+
+
+def _perplexities(model: keras.Model, *texts: Any) -> list[float]:
+    """Perplexity of each text, with one compilation for all."""
+    for tokens in texts:
+        text.require_fitting(tokens, model)
     model.compile(loss=WordCrossEntropy(), weighted_metrics=[Perplexity()], jit_compile=_jit())
-    found = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ResetStates()])
-    return float(found["perplexity"])
+    found = []
+    for tokens in texts:
+        batches = text.streams(tokens, *model.input_shape, every_token=True)
+        options = {"verbose": 0, "return_dict": True, "callbacks": [ResetStates()]}
+        found.append(float(model.evaluate(batches, **options)["perplexity"]))
+    return found
 
 
 class _ResetEachPass(ResetStates):
