@@ -128,6 +128,17 @@ def with_deviation(value: dict[str, Any]) -> str:
     return percent(value["mean"]) + deviation
 
 
+def spread(value: dict[str, Any], digits: int, *, times: float = 1.0) -> str:
+    """Mean and standard deviation of a number; the mean alone where there was one seed.
+
+    Example:
+        >>> spread({"mean": 0.25, "sd": 0.01}, 1, times=100)
+        '25.0 ± 1.0'
+    """
+    deviation = "" if value["sd"] is None else f" ± {times * value['sd']:.{digits}f}"
+    return f"{times * value['mean']:.{digits}f}{deviation}"
+
+
 def environment(run: dict[str, Any]) -> str:
     counts = sorted({len(row["seeds"]) for row in run["rows"]})
     seeds = f"{counts[-1]} seed{'s' * (counts[-1] > 1)}"

@@ -2,7 +2,8 @@
 
     python -m scripts.studies.budget_search --lstm CHECKPOINT
 
-LeNet-5 is trained for three epochs, ResNet-20 and the language model have given weights. Each is
+LeNet-5 is trained for three epochs, anew for each seed; ResNet-20 and the language model have given
+weights, and seeds choose the examples alone. Each is
 brought down to a fraction of the bytes of its gzip'ed float32 file by `tfprune.compress`, which may
 round weights in every case, and do one more thing or all of them. Examples are training data;
 nothing is trained afterwards.
@@ -26,7 +27,7 @@ from models.images.classic import lenet_5
 from models.images.resnet import load_resnet20, normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.budget_search.methods_table import DENSE, METHODS, NETWORKS
 from scripts.studies.quantization.tasks import Task, Words
@@ -35,7 +36,8 @@ from scripts.studies.survey.tasks import Classifier
 PROGRAM = "budget_search"
 WEIGHTS = SHARED / "resnet20_cifar10" / "resnet20_cifar10_keras.npz"
 LEFT = {"lenet_5": 0.03, "resnet20": 0.08, "lstm": 0.1}  # of the bytes of the gzip'ed float32 file
-MEASURED = ("bytes", "gzip_bytes", "score", "loss", "out_of_reach")
+MEASURED = ("bytes", "gzip_bytes", "score", "loss")
+SEEDS = (0, 1, 2)
 EXAMPLES = {"lenet_5": 500, "resnet20": 300, "lstm": 100}
 
 
@@ -54,13 +56,16 @@ class Experiment:
     text_dir: Path | None
     weights: Path
     lstm: Path | None
-    _models: dict[str, keras.Model] = dataclasses.field(default_factory=dict)
+    _models: dict[tuple[str, int], keras.Model] = dataclasses.field(default_factory=dict)
 
     def run(self, job: Job) -> dict[str, Any]:
         """Compress a network, and measure its file."""
         name = job.options["network"]
         task = self.task(name)
-        model = self._models.setdefault(name, _trained(name, task))
+        key = name, job.seed
+        if key not in self._models:
+            self._models[key] = _trained(name, task, job.seed)
+        model = self._models[key]
         if job.options["by"] == DENSE:
             return self._measured(task, model, "size", None)
         try:
@@ -71,6 +76,7 @@ class Experiment:
                 loss=task.loss(),
                 methods=METHODS[job.options["by"]],
                 examples=EXAMPLES[name],
+                seed=job.seed,
             )
         except ValueError as error:
             if "within reach" not in str(error):
@@ -106,25 +112,29 @@ class Experiment:
             }
 
 
-def plan(networks: Sequence[str]) -> list[Job]:
+def plan(networks: Sequence[str], seeds: Sequence[int] = SEEDS) -> list[Job]:
     """Return all jobs."""
     return [
-        Job(f"{method}, {network}", 0.0, 0, {"network": network, "by": method})
+        Job(f"{method}, {network}", 0.0, seed, {"network": network, "by": method})
         for network in networks
+        for seed in seeds
         for method in (DENSE, *METHODS)
     ]
 
 
 def summarize(records: list[Record]) -> dict[str, Any]:
-    """Return the head of the results file."""
-    rows = [
-        {
-            "network": record["options"]["network"],
-            "method": record["options"]["by"],
-            **{name: record[name] for name in MEASURED if name in record},
-        }
-        for record in records
-    ]
+    """Return the head of the results file: one row a network and method."""
+    kinds = {record["method"]: record["options"] for record in records}
+    reached = [record for record in records if "out_of_reach" not in record]
+    found = {row["method"]: row for row in experiments.aggregate(reached, MEASURED)}
+    rows = []
+    for method, options in kinds.items():
+        own = {"network": options["network"], "method": options["by"]}
+        missed = [r["out_of_reach"] for r in records if r["method"] == method and r not in reached]
+        measured = (
+            {name: found[method][name] for name in (*MEASURED, "seeds")} if not missed else {}
+        )
+        rows.append({**own, **measured, **({"out_of_reach": missed} if missed else {})})
     return {
         "command": f"python -m scripts.studies.{PROGRAM} --lstm CHECKPOINT",
         "versions": measuring.versions(),
@@ -135,6 +145,7 @@ def summarize(records: list[Record]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    add_seeds(parser, SEEDS)
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="of prepared TFDS data sets")
     parser.add_argument("--text-dir", type=Path, metavar="DIR", help="of the PTB text")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
@@ -146,11 +157,11 @@ def main(argv: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> None:
     results = ResultsFile(args.out, {"left": LEFT}, summarize)
     experiment = Experiment(args.data_dir, args.text_dir, args.weights, args.lstm)
-    experiments.run_all(plan(args.networks), results, experiment.run)
+    experiments.run_all(plan(args.networks, args.seeds), results, experiment.run)
 
 
-def _trained(name: str, task: Task) -> keras.Model:
-    keras.utils.set_random_seed(0)
+def _trained(name: str, task: Task, seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
     model = task.network()
     if name == "lenet_5":
         assert isinstance(task, Classifier)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, versions
+from scripts.lab.tables import Table, spread, versions
 
 DENSE, ALL = "dense", "all"
 BITS = "bits"
@@ -40,7 +40,8 @@ def together(run: dict[str, Any]) -> Table:
     about = (
         "Bytes are those of the file after gzip, by which the budget is met; nothing is trained "
         "after the search. Measured on test data with the file in LiteRT: accuracy, and the "
-        "perplexity of sequences that begin without a state. "
+        "perplexity of sequences that begin without a state; mean ± standard deviation over seeds, "
+        "which choose the examples and, for LeNet-5, train the network. "
         f"`{run['command']}`; {versions(run)}."
     )
     heading = ["network", "by", "bytes, gzip", "loss, examples", "accuracy or perplexity"]
@@ -50,7 +51,9 @@ def together(run: dict[str, Any]) -> Table:
 def _cells(row: dict[str, Any]) -> list[str]:
     if row.get("out_of_reach"):
         return ["out of reach", "-", "-"]
-    score = row["score"]
-    shown = f"{100 * score:.2f}%" if score <= 1 else f"{score:.1f}"
-    loss = "-" if row["method"] == DENSE else f"{row['loss']:.3f}"
-    return [f"{row['gzip_bytes']:,}", loss, shown]
+    score, loss = row["score"], row["loss"]
+    return [
+        f"{row['gzip_bytes']['mean']:,.0f}",
+        "-" if row["method"] == DENSE else spread(loss, 3),
+        spread(score, 2, times=100) + "%" if score["mean"] <= 1 else spread(score, 1),
+    ]

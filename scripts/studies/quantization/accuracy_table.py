@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, environment, heading, with_deviation
+from scripts.lab.tables import Table, environment, heading, spread, with_deviation
 
 MEASURES = {"accuracy": "accuracy, %", "perplexity": "perplexity"}
 
@@ -35,5 +35,4 @@ def quantized(run: dict[str, Any]) -> Table:
 def _value(value: dict[str, Any], measure: str) -> str:
     if measure == "accuracy":
         return with_deviation(value)
-    deviation = "" if value["sd"] is None else f" ± {value['sd']:.2f}"
-    return f"{value['mean']:.2f}{deviation}"
+    return spread(value, 2)

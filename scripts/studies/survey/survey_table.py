@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, percent, versions
+from scripts.lab.tables import Table, percent, spread, versions
 from scripts.studies.survey.published import PUBLISHED
 
 DENSE = "dense"
@@ -91,9 +91,7 @@ def is_accuracy(row: dict[str, Any]) -> bool:
 
 def quality(row: dict[str, Any], measure: str) -> str:
     """Accuracy in per cent, or perplexity, with its deviation over seeds."""
-    value, factor = row[measure], 100 if is_accuracy(row) else 1
-    deviation = "" if value["sd"] is None else f" ± {factor * value['sd']:.2f}"
-    return f"{factor * value['mean']:.2f}{deviation}"
+    return spread(row[measure], 2, times=100 if is_accuracy(row) else 1)
 
 
 def goals(run: dict[str, Any]) -> list[str]:

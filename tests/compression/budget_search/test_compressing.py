@@ -89,6 +89,28 @@ def test_multiply_adds_go_by_factors_or_channels_and_need_no_file(trained, image
         assert plan.tried[0].measured == plan.loss_after
 
 
+def test_factors_get_few_values_where_that_loses_less_than_a_lower_rank():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((64,)), layers.Dense(64, use_bias=False, name="map")])
+    numbers = np.random.default_rng(0)
+    kernel = numbers.normal(size=(64, 12)) @ numbers.normal(size=(12, 64)) / 50
+    model.layers[0].set_weights([kernel])
+    x = numbers.normal(size=(200, 64)).astype("float32")
+    given = {"loss": "mse", "methods": ["rank", "levels", "bits"], "verbose": False}
+    small, plan = tfprune.compress(model, {"gzip_bytes": 0.11}, (x, x @ kernel), **given)
+    (first, *factors), best = plan.weights, plan.tried[0]
+    assert first.weight.endswith("map/kernel") and first.shape == (64, 64)
+    assert best.what.startswith("factors for 1 weights") and best.measured == plan.loss_after
+    rank = first.option.rank
+    assert [each.shape for each in factors] == [(64, rank), (rank, 64)]
+    alone = [each.predicted for each in plan.tried if "factors" not in each.what]
+    assert plan.loss_after < 0.5 * min(alone)
+    for weight, each in zip(tfprune.strip_pruning(small).weights, factors, strict=True):
+        assert weight.path == each.weight and each.option.levels <= 64
+        values = np.array(weight)
+        assert max(len(np.unique(column)) for column in values.T) <= each.option.levels
+
+
 def test_few_values_pay_after_gzip_and_rules_leave_weights_as_they_are(trained, images):
     small, plan = _compressed(
         trained,

@@ -48,9 +48,10 @@ def compress(
 
     Everything that `methods` allow is tried on each weight alone: zeros, factors of a lower rank,
     few values. How much more the loss is then, and what it saves, goes into a dynamic program that
-    chooses for all weights at once, for the whole model, for models with fewer channels, and for
-    files of other bits. What promises most is built, written as a file, measured, and corrected
-    until it is within 3 % of the budget.
+    chooses for all weights at once: for the whole model, for models with fewer channels, for some
+    with factors that become sparse or few values in turn, and for files of other bits. What
+    promises most is built, written as a file, measured, and corrected until it is within 3 % of the
+    budget.
 
     Args:
         model: built; it is not changed. A pruned one must be pruned to the end.

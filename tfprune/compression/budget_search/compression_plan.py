@@ -58,7 +58,8 @@ class CompressionPlan:
         target: of the file, for `tfprune.export.to_tflite`.
         quantize: the same.
         channels: multiply-adds that removed channels leave, as a fraction; 1 where none go.
-        weights: what each weight becomes.
+        weights: what each weight becomes; where factors of one become something in turn, its rank
+            stands first, and its factors with the other weights.
         budget: name -> the most it may cost.
         before: name -> what the original costs, as a float32 file.
         after: name -> what was measured of the compressed model; empty before it is built.

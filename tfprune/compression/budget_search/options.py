@@ -1,8 +1,8 @@
 """What each weight may become, how much that adds to the loss, and what it costs of the budgets.
 
 Losses were measured at a few sparsities, ranks and numbers of values; in between they are
-interpolated, never falling. Zeros and few values of one weight add up. Factors of a weight have
-none of either: the product of two sparse matrices is another matter.
+interpolated, never falling. Zeros and few values of one weight add up. Factors have none of either
+here: those of a start that has factors are weights of their own.
 """
 
 import dataclasses

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,10 +11,12 @@ from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune
+from tfprune.compression.budget_search.compression_plan import WeightDecision
 from tfprune.compression.budget_search.losses import (
     How,
     LossMeter,
     Trials,
+    as_data,
     exactly,
     tried,
     work_of,
@@ -21,6 +24,7 @@ from tfprune.compression.budget_search.losses import (
 from tfprune.compression.budget_search.places import left_by_rules, places_of
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.folding import folded
+from tfprune.compression.low_rank.factorizing import factorize
 from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.support.arrays import host_array
@@ -48,21 +52,41 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Start:
-    """A model to go on from: the original, or what is left of it without some channels.
+    """A model to go on from: the original, or it with fewer channels or with factors.
 
     Attributes:
-        left: multiply-adds that are left, as a fraction of the original's.
         model: plain.
         loss: its mean loss.
-        trials: what was tried on each of its weights.
         meter: of its loss.
+        left: multiply-adds that removed channels leave, as a fraction of the original's.
+        ranks: of weights of the original that are factors in it.
+        trials: what was tried on each of its weights; () before.
     """
 
-    left: float
     model: keras.Model
     loss: float
-    trials: Sequence[Trials]
     meter: LossMeter
+    left: float = 1.0
+    ranks: tuple[WeightDecision, ...] = ()
+    trials: tuple[Trials, ...] = ()
+
+    @classmethod
+    def of(cls, model: keras.Model, wish: Wish, **done: Any) -> "Start":
+        """Return the one of a model, nothing tried on it yet.
+
+        Args:
+            model: plain.
+            wish: what is asked for.
+            done: what leads from the original to it, as attributes.
+        """
+        meter = LossMeter(model, wish.how.taken, wish.how.loss, wish.compiled)
+        return cls(model, meter(), meter, **done)
+
+    @property
+    def in_words(self) -> str:
+        """What was done, as the beginning of a list; nothing for the original."""
+        cut = f"{self.left:.0%} of the multiply-adds by channels, " * (self.left < 1)
+        return cut + f"factors for {len(self.ranks)} weights, " * bool(self.ranks)
 
     def loss_as(self, kind: FileKind) -> float:
         """Return what rounding all weights as in a file adds to the loss."""
@@ -76,8 +100,8 @@ class Start:
                 place.weight.assign(value)
 
 
-def narrowed(model: keras.Model, left: float, wish: Wish) -> tuple[keras.Model, LossMeter]:
-    """Return a copy of a model without some of its channels, and what measures its loss.
+def narrowed(model: keras.Model, left: float, wish: Wish) -> Start:
+    """Return a copy of a model without some of its channels.
 
     Args:
         model: plain; it is not changed.
@@ -87,13 +111,28 @@ def narrowed(model: keras.Model, left: float, wish: Wish) -> tuple[keras.Model, 
     Raises:
         ValueError: if channels cannot leave so little.
     """
-    taken = wish.how.taken
-    if left < 1:
-        small = prune(model, plan(model, macs=left, rules=_keeping(model, wish.rules)))
-        refresh_batch_norm(small, taken)
-    else:
-        small = rebuild(model, lambda layer, copy: copy)
-    return small, LossMeter(small, taken, wish.how.loss, wish.compiled)
+    if left == 1:
+        return Start.of(rebuild(model, lambda layer, copy: copy), wish)
+    small = prune(model, plan(model, macs=left, rules=_keeping(model, wish.rules)))
+    refresh_batch_norm(small, wish.how.taken)
+    return Start.of(small, wish, left=left)
+
+
+def factored(whole: Start, ranks: Sequence[WeightDecision], wish: Wish) -> Start:
+    """Return a copy of the original with factors, which zeros and few values can go into.
+
+    Args:
+        whole: the original; it is not changed.
+        ranks: of the weights that become factors.
+        wish: what is asked for.
+    """
+    rules = [*((exactly(each.weight), each.option.rank) for each in ranks), (".*", None)]
+    inputs = as_data(wish.how.taken)[:1]
+    model, _ = factorize(
+        whole.model, rank=1, data=inputs, rules=rules, examples=None, verbose=False
+    )
+    refresh_batch_norm(model, wish.how.taken)
+    return Start.of(model, wish, ranks=tuple(ranks))
 
 
 def _keeping(
@@ -118,22 +157,22 @@ def _keeping(
     return [(exactly(path), None) for path in sorted(makers)]
 
 
-def start_of(model: keras.Model, meter: LossMeter, loss: float, left: float, wish: Wish) -> Start:
-    """Try everything on each weight of a model.
+def with_trials(start: Start, wish: Wish) -> Start:
+    """Return the same with what was tried on each of its weights.
+
+    Factors have no factors in turn.
 
     Args:
-        model: from `narrowed`.
-        meter: of its loss.
-        loss: that it measured.
-        left: fraction of the original's multiply-adds.
+        start: nothing was tried on it yet.
         wish: what is asked for.
     """
+    model, methods = start.model, set(wish.methods) - ({"rank"} if start.ranks else set())
     by_channel = frozenset[str]()
     if wish.how.levels and is_graph(model):
         names = {layer.name for layer in folded(model)[1]}
         by_channel = frozenset(w.path for x in model.layers if x.name in names for w in x.weights)
-    places = places_of(model, wish.how.structures, wish.methods, wish.rules)
+    places = places_of(model, wish.how.structures, methods, wish.rules)
     total = work_of(places, wish.how)
     with progress("Sensitivity", total=total, quiet=wish.quiet) as advance:
-        trials = tried(model, places, meter, loss, wish.how, by_channel, advance)
-    return Start(left, model, loss, trials, meter)
+        trials = tried(model, places, start.meter, start.loss, wish.how, by_channel, advance)
+    return dataclasses.replace(start, trials=tuple(trials))

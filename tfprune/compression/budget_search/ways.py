@@ -1,7 +1,7 @@
 """Ways to meet a budget: what the dynamic program chooses for a start and a kind of file."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -9,13 +9,15 @@ import numpy as np
 from tfprune.compression.budget_search.budgets import Limits, Scales
 from tfprune.compression.budget_search.compression_plan import WeightDecision
 from tfprune.compression.budget_search.dynamic_program import cheapest
+from tfprune.compression.budget_search.losses import Trials
 from tfprune.compression.budget_search.options import Option, options_of
-from tfprune.compression.budget_search.starts import Start, Wish, narrowed, start_of
+from tfprune.compression.budget_search.starts import Start, Wish, factored, narrowed, with_trials
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.keras_graph.sublayers import is_graph
 
 _BY_WEIGHT = ("bytes", "gzip_bytes", "macs", "latency_ms")  # budgets that weights count for
 _WIDTHS = (0.75, 0.5, 0.35, 0.25)  # multiply-adds that channels leave
+_SHRINKING = (3.0, 2.0, 1.4)  # times that factors cost what they may, before they shrink in turn
 _NEAR = (0.985, 0.96)  # of a budget that channels alone are to meet: plans are met within 3 %
 
 
@@ -79,8 +81,7 @@ class Way:
     @property
     def in_words(self) -> str:
         """What it is."""
-        cut = f"{self.start.left:.0%} of the multiply-adds by channels, " * (self.start.left < 1)
-        return cut + self.kind.in_words
+        return self.start.in_words + self.kind.in_words
 
     @property
     def predicted(self) -> float:
@@ -96,7 +97,8 @@ class Way:
     def decisions(self) -> tuple[WeightDecision, ...]:
         """What each weight becomes."""
         shapes = {each.place.name: each.place.value.shape for each in self.start.trials}
-        return tuple(WeightDecision(path, shapes[path], own) for path, own in self.chosen.items())
+        own = (WeightDecision(path, shapes[path], one) for path, one in self.chosen.items())
+        return (*self.start.ranks, *own)
 
     def within(self, room: Mapping[str, float]) -> "Way | None":
         """Return the same with options that cost no more than there is room for; None if none."""
@@ -126,6 +128,88 @@ def summed(options: Iterable[Option]) -> dict[str, float]:
     return total
 
 
+class _Search:
+    """Gathers the ways to meet a budget.
+
+    Args:
+        limits: of the costs.
+        before: what the original costs.
+        kinds: of files that may be written.
+        scales: that tell what models cost.
+        wish: what may be done.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        before: Mapping[str, float],
+        kinds: Sequence[FileKind],
+        scales: Scales,
+        wish: Wish,
+    ):
+        self._limits, self._kinds, self._scales, self._wish = limits, kinds, scales, wish
+        self.names = [name for name in _BY_WEIGHT if name in limits.most]
+        self.found: list[Way] = []
+        self.least = dict(before)
+
+    def is_beaten(self, start: Start) -> bool:
+        """Return whether it loses more as it is than the best way found does in the end."""
+        return any(start.loss >= way.predicted for way in self.found)
+
+    def go_on_from(self, start: Start) -> Start:
+        """Add the ways from a start, and return it with all that was tried."""
+        limits = self._limits
+        costs = self._scales.weigh(start.model, self._kinds[0])
+        self._reached(costs)
+        if costs.get("arena", 0.0) > limits.most.get("arena", np.inf):
+            return start
+        start = with_trials(start, self._wish)
+        for kind in self._kinds if start.trials else ():
+            options = {each.place.name: options_of(each, kind, self.names) for each in start.trials}
+            if kind == self._kinds[0]:
+                estimate = Estimate.of(costs, summed(some[0] for some in options.values()))
+            smallest = {
+                name: sum(min(own.costs[name] for own in some) for some in options.values())
+                for name in self.names
+            }
+            self._reached(estimate.total(smallest))
+            way = Way(start, kind, start.loss_as(kind), options, {})
+            if not self.names:  # a budget of memory alone
+                stays = {path: some[0] for path, some in options.items()}
+                self.found.append(dataclasses.replace(way, chosen=stays))
+            elif (chosen := way.within(estimate.room(limits.most))) is not None:
+                self.found.append(chosen)
+        return start
+
+    def ranks_of(self, whole: Start) -> Iterator[list[WeightDecision]]:
+        """Yield ranks of the original's weights that lose least where factors cost a few times
+        what they may, which zeros and few values are to save; large ranks first."""
+        kind, names = self._kinds[0], self.names
+        options = {
+            each.place.name: options_of(Trials(each.place, {}, each.factored, {}), kind, names)
+            for each in whole.trials
+        }
+        ranked = {path: some for path, some in options.items() if len(some) > 1}
+        if not ranked:
+            return
+        full = summed(some[0] for some in options.values())
+        part = summed(some[0] for some in ranked.values())
+        costs = self._scales.weigh(whole.model, kind)
+        room = Estimate.of(costs, full).room(self._limits.most)
+        last: list[WeightDecision] = []
+        for times in _SHRINKING:
+            way = Way(whole, kind, 0.0, ranked, {}).within(
+                {name: times * room[name] * part[name] / full[name] for name in names}
+            )
+            ranks = [each for each in way.decisions if each.option.rank] if way else []
+            if ranks and ranks != last:
+                yield ranks
+            last = ranks
+
+    def _reached(self, costs: Mapping[str, float]) -> None:
+        self.least |= {name: min(self.least[name], cost) for name, cost in costs.items()}
+
+
 def ways_within(
     model: keras.Model,
     limits: Limits,
@@ -136,8 +220,8 @@ def ways_within(
 ) -> tuple[list[Way], dict[str, float]]:
     """Return the ways to meet a budget, the one that promises most first.
 
-    Starts with fewer channels are left out once they lose more before anything else is done than
-    the best way does in the end.
+    Starts with fewer channels, and those with smaller factors, are left out once they lose more
+    before anything else is done than the best way does in the end.
 
     Args:
         model: plain.
@@ -151,53 +235,38 @@ def ways_within(
         The ways; and budget -> the least that any start is expected to come to, however much it
         loses.
     """
-    names = [name for name in _BY_WEIGHT if name in limits.most]
-    found: list[Way] = []
-    least = dict(before)
+    search = _Search(limits, before, kinds, scales, wish)
+    whole = search.go_on_from(narrowed(model, 1.0, wish))
     for left in _lefts(limits, before, wish):
         try:
-            base, meter = narrowed(model, left, wish)
+            start = narrowed(model, left, wish)
         except ValueError:
-            if left == 1:
-                raise
             break  # of all channels that may go, fewer are left
-        loss = meter()
-        if found and loss >= min(way.predicted for way in found):
+        if search.is_beaten(start):
             break
-        costs = scales.weigh(base, kinds[0])
-        least |= {name: min(least[name], cost) for name, cost in costs.items()}
-        if costs.get("arena", 0.0) > limits.most.get("arena", np.inf):
-            continue
-        start = start_of(base, meter, loss, left, wish)
-        if not start.trials:
-            continue
-        for kind in kinds:
-            options = {each.place.name: options_of(each, kind, names) for each in start.trials}
-            if kind == kinds[0]:
-                estimate = Estimate.of(costs, summed(some[0] for some in options.values()))
-            smallest = {
-                name: sum(min(own.costs[name] for own in some) for some in options.values())
-                for name in names
-            }
-            reached = estimate.total(smallest)
-            least |= {name: min(least[name], cost) for name, cost in reached.items()}
-            way = Way(start, kind, start.loss_as(kind), options, {})
-            if not names:  # a budget of memory alone
-                stays = {path: some[0] for path, some in options.items()}
-                found.append(dataclasses.replace(way, chosen=stays))
-            elif (chosen := way.within(estimate.room(limits.most))) is not None:
-                found.append(chosen)
-    return sorted(found, key=lambda way: way.predicted), least
+        search.go_on_from(start)
+    for ranks in search.ranks_of(whole) if _factors_can_shrink(search.names, wish) else ():
+        start = factored(whole, ranks, wish)
+        if search.is_beaten(start):
+            break
+        search.go_on_from(start)
+    return sorted(search.found, key=lambda way: way.predicted), search.least
+
+
+def _factors_can_shrink(names: Collection[str], wish: Wish) -> bool:
+    """Return whether what can be done to factors saves what the budget counts."""
+    methods = set(wish.methods)
+    return "rank" in methods and bool(methods & {"pruning", "levels"} and set(names) - {"macs"})
 
 
 def _lefts(limits: Limits, before: Mapping[str, float], wish: Wish) -> list[float]:
-    """Return what channels are to leave of the multiply-adds, all first."""
+    """Return what removed channels are to leave of the multiply-adds, the most first."""
     if "channels" not in wish.methods or not is_graph(wish.compiled):
-        return [1.0]
+        return []
     asked = [
         near * most / before[name]
         for name, most in limits.most.items()
         if name in ("macs", "latency_ms", "arena")
         for near in _NEAR
     ]
-    return [1.0, *sorted({*_WIDTHS, *(left for left in asked if left < 1)}, reverse=True)]
+    return sorted({*_WIDTHS, *(left for left in asked if left < 1)}, reverse=True)

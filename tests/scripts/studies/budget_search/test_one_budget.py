@@ -36,19 +36,18 @@ def test_a_run_meets_the_budget_says_so_or_says_that_it_is_out_of_reach(monkeypa
     monkeypatch.setattr(study.Experiment, "task", lambda self, name: Small())
     monkeypatch.setitem(study.LEFT, "resnet20", 0.3)
     experiment = study.Experiment(None, None, study.WEIGHTS, None)
-    jobs = {job.options["by"]: job for job in study.plan(["resnet20"])}
+    jobs = {job.options["by"]: job for job in study.plan(["resnet20"], [0])}
     assert list(jobs) == ["dense", *METHODS]
     dense, few = (experiment.run(jobs[by]) for by in ("dense", "levels"))
     assert few["gzip_bytes"] <= 0.3 * dense["gzip_bytes"] and few["score"] == 0.5
     monkeypatch.setitem(study.LEFT, "resnet20", 0.01)
     assert "within reach" in experiment.run(jobs["levels"])["out_of_reach"]
+    far = Job("rank, lstm", 0.0, 0, {"network": "lstm", "by": "rank"})
     records = [
-        {"options": jobs["dense"].options, **dense},
-        {"options": jobs["levels"].options, **few},
-        {
-            "options": Job("rank", 0.0, 0, {"network": "lstm", "by": "rank"}).options,
-            "out_of_reach": "far",
-        },
+        {**vars(jobs["dense"]), **dense},
+        {**vars(jobs["levels"]), **few},
+        {**vars(jobs["levels"]), **few, "seed": 1, "score": 0.6},
+        {**vars(far), "out_of_reach": "far"},
     ]
     heading, rows, about = together(study.summarize(records))
     assert [row[:2] for row in rows] == [
@@ -57,3 +56,4 @@ def test_a_run_meets_the_budget_says_so_or_says_that_it_is_out_of_reach(monkeypa
         [NETWORKS["lstm"], "ranks and bits"],
     ]
     assert rows[0][-1] == "50.00%" and rows[2][2] == "out of reach"
+    assert rows[1][-1] == "55.00 ± 7.07%"
