@@ -24,7 +24,7 @@ from scripts.comparison.language import language_models
 from scripts.comparison.translation import translation_models
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser, add_changed, add_checkpoints
+from scripts.lab.options import ANY_DATA, OneLineParser, add_changed, add_checkpoints, add_data
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.reports.tables import plain_text, table
 from tfprune.support.long_work import progress
@@ -157,12 +157,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where data, checkpoints and results are."""
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder of the data; default: searched as `models` says, such as ../shared/data",
-    )
+    add_data(parser, about=ANY_DATA)
     add_checkpoints(parser, CHECKPOINTS)
     add_changed(parser)
     parser.add_argument(

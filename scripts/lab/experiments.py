@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lab.options import add_names, add_out, add_seeds
+from scripts.lab.options import add_data, add_names, add_out, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.support.typed_text import number
 
@@ -133,13 +133,7 @@ def add_job_options(
         help=f"default: {' '.join(map(str, sparsities))}",
     )
     add_seeds(parser, seeds)
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with prepared TFDS data sets; default: TFDS_DATA_DIR, then "
-        "../shared/data/tfds beside the checkout, then TFDS's own folder with a download",
-    )
+    add_data(parser)
     add_out(parser, out)
 
 

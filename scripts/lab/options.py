@@ -9,6 +9,13 @@ from tfprune.support.typed_text import number
 
 # What to do with a checkpoint that other code or data made.
 CHANGED = ("refuse", "start-over", "go-on")
+# What folders of data hold.
+TFDS = (
+    "with prepared TFDS data sets; default: TFDS_DATA_DIR, then ../shared/data/tfds beside the "
+    "checkout, then TFDS's own folder with a download"
+)
+PENN_TREEBANK = "of Penn Treebank; default: searched as `models` says, such as in ../shared/data"
+ANY_DATA = "of the data; default: searched as `models` says, such as in ../shared/data"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -28,6 +35,13 @@ def add_names(parser: argparse.ArgumentParser, option: str, names: Collection[st
         metavar="NAME",
         help=f"of {', '.join(names)}; default: all",
     )
+
+
+def add_data(
+    parser: argparse.ArgumentParser, option: str = "--data-dir", about: str = TFDS
+) -> None:
+    """Add an option for a folder of data, by default that of TFDS."""
+    parser.add_argument(option, type=Path, metavar="DIR", help=f"folder {about}")
 
 
 def add_out(parser: argparse.ArgumentParser, out: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from scripts.lab.folders import ROOT
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_data
 from tfprune.support.typed_text import number
 
 DATA = ("digits", "fashion_mnist")
@@ -21,13 +21,7 @@ DATA = ("digits", "fashion_mnist")
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = OneLineParser(prog="quickstart", description=__doc__, allow_abbrev=False)
     parser.add_argument("--data", choices=DATA, default=DATA[0], help="default: %(default)s")
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="folder with prepared TFDS data sets; default: TFDS_DATA_DIR, then "
-        "../shared/data/tfds beside the checkout, then TFDS's own folder with a download",
-    )
+    add_data(parser)
     parser.add_argument(
         "--sparsity",
         type=number(float, "a fraction in [0, 1)", 0, 1),

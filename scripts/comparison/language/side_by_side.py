@@ -30,7 +30,7 @@ from scripts.comparison.families import FAMILIES
 from scripts.comparison.language import language_models, lstm_presets
 from scripts.lab import experiments, measuring, sparse_weights
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import PENN_TREEBANK, OneLineParser, add_data
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.support.arrays import host_array
 from tfprune.support.typed_text import number
@@ -234,7 +234,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help="how many; default: %(default)s",
     )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder of the text")
+    add_data(parser, about=PENN_TREEBANK)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: in scripts/results")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for pruned models")
     return parser.parse_args(arguments)

@@ -27,7 +27,7 @@ from models.images.classic import lenet_5
 from models.images.resnet import load_resnet20, normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser, add_seeds
+from scripts.lab.options import PENN_TREEBANK, OneLineParser, add_data, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.budget_search.methods_table import DENSE, METHODS, NETWORKS
 from scripts.studies.quantization.tasks import Task, Words
@@ -146,8 +146,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     add_seeds(parser, SEEDS)
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="of prepared TFDS data sets")
-    parser.add_argument("--text-dir", type=Path, metavar="DIR", help="of the PTB text")
+    add_data(parser)
+    add_data(parser, "--text-dir", PENN_TREEBANK)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     parser.add_argument("--lstm", type=Path, metavar="FILE", help="checkpoint of the dense LSTM")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{PROGRAM}.json", metavar="FILE")

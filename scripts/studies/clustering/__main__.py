@@ -26,7 +26,7 @@ from models.images.batches import crop_and_flip
 from models.images.resnet import normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_data
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.clustering.values_table import DENSE, LEVELS, PER, STARTS
 
@@ -92,7 +92,7 @@ def summarize(records: list[Record]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="of prepared TFDS data sets")
+    add_data(parser)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     parser.add_argument("--out", type=Path, default=RESULTS / "clustering.json", metavar="FILE")
     return experiments.exit_status(PROGRAM, partial(_run, parser.parse_args(argv)))

@@ -28,7 +28,7 @@ from models import Dataset
 from models.data import arrays
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_data
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.deep_compression.presets import (
     BATCH,
@@ -160,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
     parser.add_argument("--networks", nargs="+", default=list(PRESETS), choices=list(PRESETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="of prepared TFDS data sets")
+    add_data(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=RESULTS)
     arguments = parser.parse_args(argv)
     return experiments.exit_status(PROGRAM, partial(_run, arguments))

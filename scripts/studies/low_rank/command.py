@@ -21,7 +21,7 @@ from models.data import arrays, text
 from models.images.resnet import load_resnet20
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser, add_checkpoints
+from scripts.lab.options import ANY_DATA, OneLineParser, add_checkpoints, add_data
 from scripts.lab.results_file import Record, ResultsFile
 from scripts.studies.low_rank import alexnet, ptb, resnet20
 
@@ -46,11 +46,13 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("network", choices=NETWORKS, help="which network")
-    for option, kind, about in (
-        ("data-dir", "DIR", "folder of the data; default: searched"),
-        ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
-    ):
-        parser.add_argument(f"--{option}", type=Path, metavar=kind, help=about)
+    add_data(parser, about=ANY_DATA)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="JSON file to write or go on with; default: in scripts/results",
+    )
     add_checkpoints(parser, CHECKPOINTS)
     parser.add_argument(
         "--weights",

@@ -23,7 +23,7 @@ from models.data import arrays
 from models.images.resnet import normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
-from scripts.lab.options import OneLineParser, add_out
+from scripts.lab.options import OneLineParser, add_data, add_out
 from scripts.studies.quantization.command import WEIGHTS
 from scripts.studies.quantization.tasks import Images
 from tfprune.targets.target import QuantizeName
@@ -93,7 +93,7 @@ def _run(path: Path, images: np.ndarray, kernels: OpResolverType) -> np.ndarray:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--data-dir", type=Path, help="folder of the data; default: searched")
+    add_data(parser)
     parser.add_argument("--weights", type=Path, default=WEIGHTS["resnet20"], help="of the network")
     add_out(parser, OUT)
     return parser.parse_args(arguments)

@@ -17,7 +17,14 @@ from typing import Any
 from models.data import arrays
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser, add_changed, add_checkpoints, add_seeds
+from scripts.lab.options import (
+    ANY_DATA,
+    OneLineParser,
+    add_changed,
+    add_checkpoints,
+    add_data,
+    add_seeds,
+)
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.readme.markdown import with_caption
 from scripts.studies.quantization.accuracy_table import quantized
@@ -63,11 +70,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--sparsities", nargs="+", type=fraction, default=list(SPARSITIES), metavar="S"
     )
     for option, kind_of, text in (
-        ("data-dir", "DIR", "folder of the data; default: searched"),
         ("weights", "FILE", "of the dense network; default: in ../shared/data, if it is there"),
         ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
     ):
         parser.add_argument(f"--{option}", type=Path, metavar=kind_of, help=text)
+    add_data(parser, about=ANY_DATA)
     add_checkpoints(parser, ROOT / "results" / PROGRAM)
     add_changed(parser)
     return parser.parse_args(arguments)

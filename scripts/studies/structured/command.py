@@ -19,7 +19,7 @@ from models import Dataset
 from models.data import arrays
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT, SHARED
-from scripts.lab.options import OneLineParser, add_changed, add_checkpoints, add_seeds
+from scripts.lab.options import OneLineParser, add_changed, add_checkpoints, add_data, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.structured import accuracy_plot
 from scripts.studies.structured.presets import (
@@ -113,8 +113,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("preset", choices=PRESETS, help="which network")
     add_seeds(parser, SEEDS)
+    add_data(parser)
     for option, kind, text in (
-        ("data-dir", "DIR", "folder with prepared TFDS data sets; default: searched"),
         ("weights", "FILE", "of the dense network; default: in ../shared/data"),
         ("out", "FILE", "JSON file to write or go on with; default: in scripts/results"),
     ):

@@ -18,9 +18,11 @@ from typing import Any
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT, SHARED
 from scripts.lab.options import (
+    PENN_TREEBANK,
     OneLineParser,
     add_changed,
     add_checkpoints,
+    add_data,
     add_names,
     add_out,
     add_seeds,
@@ -107,12 +109,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_names(parser, "--networks", NETWORKS)
     add_names(parser, "--recipes", RECIPES)
     add_seeds(parser, SEEDS)
-    for option, kind, text in (
-        ("data-dir", "DIR", "folder of the images; default: searched"),
-        ("text-dir", "DIR", "folder of Penn Treebank; default: searched"),
-        ("lstm", "FILE", "checkpoint of the comparison's dense LSTM; without it, none is run"),
-    ):
-        parser.add_argument(f"--{option}", type=Path, metavar=kind, help=text)
+    add_data(parser)
+    add_data(parser, "--text-dir", PENN_TREEBANK)
+    parser.add_argument(
+        "--lstm",
+        type=Path,
+        metavar="FILE",
+        help="checkpoint of the comparison's dense LSTM; without it, none is run",
+    )
     parser.add_argument(
         "--resnet20",
         type=Path,
