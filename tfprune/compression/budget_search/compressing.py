@@ -51,7 +51,8 @@ def compress(
     chooses for all weights at once: for the whole model, for models with fewer channels, for some
     with factors that become sparse or few values in turn, and for files of other bits. What
     promises most is built, written as a file, measured, and corrected until it is within 3 % of the
-    budget.
+    budget. Losses are then measured again with that beside them, and options chosen by these, as
+    long as that helps.
 
     Args:
         model: built; it is not changed. A pruned one must be pruned to the end.
@@ -90,7 +91,7 @@ def compress(
     2201.13096), for the search.
 
     Deviations: losses are those of the whole model, of every option alone; several methods and
-    budgets; no further search over the sensitivities.
+    budgets; sensitivities are not searched for but measured again beside what was chosen.
 
     Example:
         >>> import numpy as np

@@ -3,12 +3,14 @@
 import dataclasses
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfprune import scorers
+from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.examples import Examples
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
@@ -214,6 +216,57 @@ def tried(
         for count in LEVELS:
             of[place.name].shared[count] = trial(place, share(place.value, count, axes=axes).values)
     return found
+
+
+def tried_around(
+    model: keras.Model,
+    found: Sequence[Trials],
+    values: Mapping[str, np.ndarray],
+    meter: LossMeter,
+    taken: Examples,
+    advance: Callable[..., None],
+) -> tuple[float, list[Trials]]:
+    """Return what was tried, measured beside other values of the weights, and the loss without.
+
+    How much a weight adds to the loss depends on what became of the others: little is lost where
+    the outputs are certain, and more once they are not. The loss is the one with all values, less
+    what each of them adds, so that sums begin at it.
+
+    Args:
+        model: plain; it is changed meanwhile.
+        found: what was tried on each of its weights.
+        values: path of a weight -> value that it has meanwhile; batch normalization is estimated
+            for these.
+        meter: of the model's loss.
+        taken: examples.
+        advance: called before every measurement.
+    """
+    originals = [each.place.value.copy() for each in found]
+    before = [host_array(variable.value).copy() for variable in model.variables]
+    try:
+        for each in found:
+            each.place.weight.assign(values[each.place.name].astype(each.place.value.dtype))
+        refresh_batch_norm(model, taken)
+        loss = base = meter()
+        again = []
+        for each, original in zip(found, originals, strict=True):
+
+            def beside(trials: Mapping[Any, Trial], weight=each.place.weight) -> dict[Any, Trial]:
+                kept = {}
+                for at, trial in trials.items():
+                    advance(f"Sensitivity again, {weight.path}")
+                    more = max(0.0, meter.having(weight, trial.value) - whole)
+                    kept[at] = dataclasses.replace(trial, loss=more)
+                return kept
+
+            whole = meter.having(each.place.weight, original)
+            base -= max(0.0, loss - whole)
+            parts = (beside(part) for part in (each.pruned, each.factored, each.shared))
+            again.append(Trials(each.place, *parts))
+        return base, again
+    finally:
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
 
 
 def work_of(places: Sequence[Place], how: How) -> int:

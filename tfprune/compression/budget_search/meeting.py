@@ -8,11 +8,14 @@ import keras
 from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales
 from tfprune.compression.budget_search.building import as_in_file, build, plain_of
 from tfprune.compression.budget_search.compression_plan import Tried
-from tfprune.compression.budget_search.losses import LossMeter
+from tfprune.compression.budget_search.losses import LossMeter, tried_around
+from tfprune.compression.budget_search.options import options_of, value_of
 from tfprune.compression.budget_search.starts import Wish
 from tfprune.compression.budget_search.ways import Estimate, Way
+from tfprune.support.long_work import progress
 
 _BUILT = 3  # ways that are built at most, once one of them meets the budget
+_AGAIN = 3  # times that one way is chosen anew, at most
 _CORRECTED = 5  # times that one way is built
 _CAUTION = 0.003  # of the budget that is left free with every correction
 
@@ -49,14 +52,46 @@ def best_of(
         wish: what was asked for.
     """
     made: list[Made] = []
+
+    def rank(each: Made) -> tuple[bool, float]:
+        return not limits.fit(each.costs), each.loss
+
     for way in found:
         fitting = [each.loss for each in made if limits.fit(each.costs)]
         if fitting and (len(made) >= _BUILT or min(fitting) <= way.predicted):
             break
-        made.append(_met(way, limits, scales, wish))
-    best = min(made, key=lambda each: (not limits.fit(each.costs), each.loss))
+        one = _met(way, limits, scales, wish)
+        for _ in range(_AGAIN):
+            other = _chosen_around(one, limits, wish)
+            again = None if other is None else _met(other, limits, scales, wish)
+            if again is None or rank(again) >= rank(one):
+                break
+            one = again
+        made.append(one)
     losses = dict(zip(found, (each.loss for each in made)))
-    return best, [Tried(way.in_words, way.predicted, losses.get(way)) for way in found]
+    tried = [Tried(way.in_words, way.predicted, losses.get(way)) for way in found]
+    return min(made, key=rank), tried
+
+
+def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
+    """Return a way with options chosen by what they lose beside those of a model that was built.
+
+    None where weights do not count, or the choice is the same.
+    """
+    way, start = made.way, made.way.start
+    if not way.spent:
+        return None
+    values = {each.place.name: value_of(each, way.chosen[each.place.name]) for each in start.trials}
+    total = sum(len(each.pruned) + len(each.factored) + len(each.shared) for each in start.trials)
+    with progress("Sensitivity again", total=total, quiet=wish.quiet) as advance:
+        base, trials = tried_around(
+            start.model, start.trials, values, start.meter, wish.how.taken, advance
+        )
+    start = dataclasses.replace(start, loss=base, trials=tuple(trials))
+    options = {each.place.name: options_of(each, way.kind, list(way.spent)) for each in trials}
+    room = Estimate.of(made.costs, way.spent).room(limits.most)
+    other = dataclasses.replace(way, start=start, options=options).within(room)
+    return None if other is None or other.chosen == way.chosen else other
 
 
 def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:

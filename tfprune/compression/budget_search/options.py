@@ -95,6 +95,29 @@ def options_of(trials: Trials, kind: FileKind, budgets: Sequence[str]) -> list[O
     return list(_undominated(found, budgets))
 
 
+def value_of(trials: Trials, option: Option) -> np.ndarray:
+    """Return the value of a weight by the trials that are nearest to an option.
+
+    Example:
+        >>> ones = np.ones(4)
+        >>> trials = Trials(None, {0.5: Trial(ones * [0, 0, 1, 1], 0.1)}, {},
+        ...     {4: Trial(ones * 2, 0.0)})
+        >>> value_of(trials, Option(sparsity=0.6, levels=5)).tolist()
+        [0.0, 0.0, 2.0, 2.0]
+    """
+
+    def nearest(tried: Mapping[Any, Trial], at: float) -> np.ndarray:
+        return tried[min(tried, key=lambda each: abs(math.log(each / at)))].value
+
+    if option.rank:
+        return nearest(trials.factored, option.rank)
+    value = nearest(trials.shared, option.levels) if option.levels else None
+    if option.sparsity:
+        pruned = trials.pruned[min(trials.pruned, key=lambda each: abs(each - option.sparsity))]
+        return pruned.value if value is None else np.where(pruned.value != 0, value, 0.0)
+    return trials.place.value if value is None else value
+
+
 def _ranks(trials: Trials, costs: "_Costs", budgets: Sequence[str]) -> Iterator[Option]:
     form, tried = trials.place.form, trials.factored
     if form is None or not tried:
