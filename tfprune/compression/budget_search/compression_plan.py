@@ -68,7 +68,8 @@ class CompressionPlan:
         loss_after: loss of the compressed model with weights as in the file, before any training;
             None before it is built.
         examples: number that losses were measured on.
-        tried: the ways that were compared, the best prediction first.
+        tried: the ways that were compared, the best prediction first, and then those that were
+            chosen anew.
         is_plain: whether no weight has zeros or few values to keep, so that there is nothing to
             strip.
     """

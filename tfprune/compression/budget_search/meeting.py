@@ -43,7 +43,8 @@ def best_of(
     """Return the best model of some ways, and what was tried.
 
     A way is built as long as none meets the budget, or as it promises less loss than the best that
-    was measured.
+    was measured; so is the best that each kind of option does alone, where less interacts than
+    in what promises more. From the best of them, options of all kinds are chosen anew.
 
     Args:
         found: ways, the one that promises most first.
@@ -51,26 +52,33 @@ def best_of(
         scales: that tell what it costs.
         wish: what was asked for.
     """
-    made: list[Made] = []
+    made: dict[Way, Made] = {}
 
     def rank(each: Made) -> tuple[bool, float]:
         return not limits.fit(each.costs), each.loss
 
     for way in found:
-        fitting = [each.loss for each in made if limits.fit(each.costs)]
-        if fitting and (len(made) >= _BUILT or min(fitting) <= way.predicted):
-            break
-        one = _met(way, limits, scales, wish)
-        for _ in range(_AGAIN):
-            other = _chosen_around(one, limits, wish)
-            again = None if other is None else _met(other, limits, scales, wish)
-            if again is None or rank(again) >= rank(one):
-                break
-            one = again
-        made.append(one)
-    losses = dict(zip(found, (each.loss for each in made)))
+        if way.alone:
+            wanted = all(each.alone != way.alone for each in made)
+        else:
+            fitting = [each.loss for each in made.values() if limits.fit(each.costs)]
+            mixed = sum(not each.alone for each in made)
+            wanted = not fitting or (mixed < _BUILT and way.predicted < min(fitting))
+        if wanted:
+            made[way] = _met(way, limits, scales, wish)
+    losses = {way: each.loss for way, each in made.items()}
     tried = [Tried(way.in_words, way.predicted, losses.get(way)) for way in found]
-    return min(made, key=rank), tried
+    best = min(made.values(), key=rank)
+    for _ in range(_AGAIN):
+        way_around = _chosen_around(best, limits, wish)
+        again = None if way_around is None else _met(way_around, limits, scales, wish)
+        if again is None:
+            break
+        tried.append(Tried(f"anew, {again.way.in_words}", again.way.predicted, again.loss))
+        if rank(again) >= rank(best):
+            break
+        best = again
+    return best, tried
 
 
 def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
@@ -90,7 +98,7 @@ def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
     start = dataclasses.replace(start, loss=base, trials=tuple(trials))
     options = {each.place.name: options_of(each, way.kind, list(way.spent)) for each in trials}
     room = Estimate.of(made.costs, way.spent).room(limits.most)
-    other = dataclasses.replace(way, start=start, options=options).within(room)
+    other = dataclasses.replace(way, start=start, options=options, alone="").within(room)
     return None if other is None or other.chosen == way.chosen else other
 
 

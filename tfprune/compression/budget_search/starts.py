@@ -88,6 +88,11 @@ class Start:
         cut = f"{self.left:.0%} of the multiply-adds by channels, " * (self.left < 1)
         return cut + f"factors for {len(self.ranks)} weights, " * bool(self.ranks)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the original."""
+        return self.left == 1 and not self.ranks
+
     def loss_as(self, kind: FileKind) -> float:
         """Return what rounding all weights as in a file adds to the loss."""
         values = [(each.place, host_array(each.place.weight.value).copy()) for each in self.trials]

@@ -70,6 +70,7 @@ class Way:
         rounding: what its bits add to the loss.
         options: path of a weight -> what it may become.
         chosen: path of a weight -> what it becomes.
+        alone: the one kind of option that is among these; "" for all.
     """
 
     start: Start
@@ -77,11 +78,12 @@ class Way:
     rounding: float
     options: Mapping[str, Sequence[Option]]
     chosen: Mapping[str, Option]
+    alone: str = ""
 
     @property
     def in_words(self) -> str:
         """What it is."""
-        return self.start.in_words + self.kind.in_words
+        return self.start.in_words + f"{self.alone} alone, " * bool(self.alone) + self.kind.in_words
 
     @property
     def predicted(self) -> float:
@@ -177,8 +179,10 @@ class _Search:
             if not self.names:  # a budget of memory alone
                 stays = {path: some[0] for path, some in options.items()}
                 self.found.append(dataclasses.replace(way, chosen=stays))
-            elif (chosen := way.within(estimate.room(limits.most))) is not None:
-                self.found.append(chosen)
+                continue
+            room = estimate.room(limits.most)
+            ways = [way, *(_alone(way) if start.is_whole else ())]
+            self.found += [one for each in ways if (one := each.within(room)) is not None]
         return start
 
     def ranks_of(self, whole: Start) -> Iterator[list[WeightDecision]]:
@@ -251,6 +255,20 @@ def ways_within(
             break
         search.go_on_from(start)
     return sorted(search.found, key=lambda way: way.predicted), search.least
+
+
+def _alone(way: Way) -> Iterator[Way]:
+    """Yield the same with one kind of option alone, for each of several kinds that there are."""
+    kinds = {
+        "zeros": lambda own: not (own.rank or own.levels),
+        "ranks": lambda own: not (own.sparsity or own.levels),
+        "few values": lambda own: not (own.sparsity or own.rank),
+    }
+    all_of = sum(map(len, way.options.values()))
+    for name, is_one in kinds.items():
+        options = {path: list(filter(is_one, some)) for path, some in way.options.items()}
+        if len(options) < sum(map(len, options.values())) < all_of:
+            yield dataclasses.replace(way, options=options, alone=name)
 
 
 def _factors_can_shrink(names: Collection[str], wish: Wish) -> bool:
