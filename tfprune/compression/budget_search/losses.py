@@ -54,6 +54,11 @@ class Trials:
     factored: dict[int, Trial]
     shared: dict[int, Trial]
 
+    def only(self, kind: str) -> "Trials":
+        """Return the same with what was tried of one kind, an attribute's name, alone."""
+        none = Trials(self.place, {}, {}, {})
+        return dataclasses.replace(none, **{kind: getattr(self, kind)})
+
 
 def as_data(taken: Examples) -> tuple[Nest, ...]:
     """Return examples in the form that users give them."""

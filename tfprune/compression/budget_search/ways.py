@@ -9,7 +9,6 @@ import numpy as np
 from tfprune.compression.budget_search.budgets import Limits, Scales
 from tfprune.compression.budget_search.compression_plan import WeightDecision
 from tfprune.compression.budget_search.dynamic_program import cheapest
-from tfprune.compression.budget_search.losses import Trials
 from tfprune.compression.budget_search.options import Option, options_of
 from tfprune.compression.budget_search.starts import Start, Wish, factored, narrowed, with_trials
 from tfprune.compression.budget_search.stored_sizes import FileKind
@@ -181,7 +180,7 @@ class _Search:
                 self.found.append(dataclasses.replace(way, chosen=stays))
                 continue
             room = estimate.room(limits.most)
-            ways = [way, *(_alone(way) if start.is_whole else ())]
+            ways = [way, *(_alone(way, self.names) if start.is_whole else ())]
             self.found += [one for each in ways if (one := each.within(room)) is not None]
         return start
 
@@ -190,8 +189,7 @@ class _Search:
         what they may, which zeros and few values are to save; large ranks first."""
         kind, names = self._kinds[0], self.names
         options = {
-            each.place.name: options_of(Trials(each.place, {}, each.factored, {}), kind, names)
-            for each in whole.trials
+            each.place.name: options_of(each.only("factored"), kind, names) for each in whole.trials
         }
         ranked = {path: some for path, some in options.items() if len(some) > 1}
         if not ranked:
@@ -257,18 +255,18 @@ def ways_within(
     return sorted(search.found, key=lambda way: way.predicted), search.least
 
 
-def _alone(way: Way) -> Iterator[Way]:
+def _alone(way: Way, names: Sequence[str]) -> Iterator[Way]:
     """Yield the same with one kind of option alone, for each of several kinds that there are."""
-    kinds = {
-        "zeros": lambda own: not (own.rank or own.levels),
-        "ranks": lambda own: not (own.sparsity or own.levels),
-        "few values": lambda own: not (own.sparsity or own.rank),
-    }
-    all_of = sum(map(len, way.options.values()))
-    for name, is_one in kinds.items():
-        options = {path: list(filter(is_one, some)) for path, some in way.options.items()}
-        if len(options) < sum(map(len, options.values())) < all_of:
-            yield dataclasses.replace(way, options=options, alone=name)
+    kinds = {"zeros": "pruned", "ranks": "factored", "few values": "shared"}
+    tried = [kind for kind in kinds.values() if any(getattr(t, kind) for t in way.start.trials)]
+    for words, kept in kinds.items():
+        if kept not in tried or len(tried) == 1:
+            continue
+        options = {
+            each.place.name: options_of(each.only(kept), way.kind, names)
+            for each in way.start.trials
+        }
+        yield dataclasses.replace(way, options=options, alone=words)
 
 
 def _factors_can_shrink(names: Collection[str], wish: Wish) -> bool:
