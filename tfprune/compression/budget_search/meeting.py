@@ -99,7 +99,7 @@ def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
     options = {each.place.name: options_of(each, way.kind, list(way.spent)) for each in trials}
     room = Estimate.of(made.costs, way.spent).room(limits.most)
     other = dataclasses.replace(way, start=start, options=options, alone="").within(room)
-    return None if other is None or other.chosen == way.chosen else other
+    return None if other is None or other.is_like(way) else other
 
 
 def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
@@ -119,7 +119,7 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
             break
         careful = {name: most * (1 - _CAUTION * attempt) for name, most in limits.most.items()}
         other = way.within(Estimate.of(costs, spent).room(careful))
-        if other is None or other.chosen == way.chosen:
+        if other is None or other.is_like(way):
             break
         way = other
     assert best is not None

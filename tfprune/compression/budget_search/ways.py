@@ -101,6 +101,11 @@ class Way:
         own = (WeightDecision(path, shapes[path], one) for path, one in self.chosen.items())
         return (*self.start.ranks, *own)
 
+    def is_like(self, other: "Way") -> bool:
+        """Return whether the same becomes of every weight."""
+        told = ([own.in_words for own in way.chosen.values()] for way in (self, other))
+        return next(told) == next(told)
+
     def within(self, room: Mapping[str, float]) -> "Way | None":
         """Return the same with options that cost no more than there is room for; None if none."""
         names = list(room)
