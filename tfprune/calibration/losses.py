@@ -138,7 +138,8 @@ class _FunctionLoss(keras.losses.Loss):
     """Lets Keras weight and average what a bare function returns, timestep masks included."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]):
-        super().__init__(name=getattr(function, "__name__", "loss"))
+        name = getattr(function, "__name__", "")
+        super().__init__(name=name if name.isidentifier() else "loss")  # scopes take no "<lambda>"
         self._function = function
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

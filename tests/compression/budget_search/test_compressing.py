@@ -86,7 +86,7 @@ def test_multiply_adds_go_by_factors_or_channels_and_need_no_file(trained, image
             and small.count_params() < trained.count_params()
         )
         assert plan.channels == (1 if method == "rank" else pytest.approx(left, rel=0.05))
-        assert plan.loss_after == min(each.measured for each in plan.tried if each.measured)
+        assert plan.measured == min(each.measured for each in plan.tried if each.measured)
 
 
 def test_factors_get_few_values_where_that_loses_less_than_a_lower_rank():
@@ -101,7 +101,7 @@ def test_factors_get_few_values_where_that_loses_less_than_a_lower_rank():
     first, *factors = plan.weights
     assert first.weight.endswith("map/kernel") and first.shape == (64, 64)
     best = min((each for each in plan.tried if each.measured), key=lambda each: each.measured)
-    assert "factors for 1 weights" in best.what and best.measured == plan.loss_after
+    assert "factors for 1 weights" in best.what and best.measured == plan.measured
     rank = first.option.rank
     assert [each.shape for each in factors] == [(64, rank), (rank, 64)]
     alone = [each.predicted for each in plan.tried if "factors" not in each.what]

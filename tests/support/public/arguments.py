@@ -139,6 +139,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "channels.IterativeTaylor.sparsity": 0.25,
         "channels.plan.sparsity": 0.25,
         "compress.budget": {"macs": 0.6},
+        "compress.measure": "loss",
         "compress.methods": ["rank"],
         "binarize.rules": [("out", True)],
         "compact_filters.model": keras.Sequential(

@@ -146,6 +146,7 @@ TAKEN: dict[str, set[str]] = {
     "scorer": _NOTHING,
     "binarize.per": _NOTHING,
     "ternarize.per": _NOTHING,
+    "compress.measure": _NOTHING,
     "compress.scorer": _OR_NONE,
     "compress.target": _OR_NONE,
     "one_shot.scorer": _OR_NONE,

@@ -6,11 +6,13 @@ from typing import cast
 
 import keras
 
+from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.calibration.examples import ExampleSource
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales, read_budget
+from tfprune.compression.budget_search.building import as_in_file, plain_of
 from tfprune.compression.budget_search.compression_plan import CompressionPlan, Tried
-from tfprune.compression.budget_search.losses import How, LossMeter
+from tfprune.compression.budget_search.losses import How, LossMeter, as_outputs
 from tfprune.compression.budget_search.meeting import Made, best_of
 from tfprune.compression.budget_search.places import require_rules_to_leave
 from tfprune.compression.budget_search.starts import Wish
@@ -27,6 +29,7 @@ from tfprune.targets.target import QUANTIZE, TARGETS, QuantizeName, TargetName, 
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 METHODS = ("pruning", "channels", "rank", "levels", "bits")
+MEASURES = ("outputs", "loss")
 
 
 def compress(
@@ -39,6 +42,7 @@ def compress(
     target: TargetName | None = None,
     quantize: QuantizeName | None | str = "search",
     scorer: ScorerName | Scorer | None = None,
+    measure: str = "outputs",
     rules: Sequence[tuple[str, None]] | None = None,
     examples: int | None = 500,
     seed: int = 0,
@@ -47,12 +51,12 @@ def compress(
     """Return a model within a budget that loses as little as is found, and the plan that led to it.
 
     Everything that `methods` allow is tried on each weight alone: zeros, factors of a lower rank,
-    few values. How much more the loss is then, and what it saves, goes into a dynamic program that
-    chooses for all weights at once: for the whole model, for models with fewer channels, for some
-    with factors that become sparse or few values in turn, and for files of other bits. What
+    few values. How far the outputs are off then, and what it saves, goes into a dynamic program
+    that chooses for all weights at once: for the whole model, for models with fewer channels, for
+    some with factors that become sparse or few values in turn, and for files of other bits. What
     promises most is built, written as a file, measured, and corrected until it is within 3 % of the
-    budget. Losses are then measured again with that beside them, and options chosen by these, as
-    long as that helps.
+    budget. Options are measured again with that beside them, and chosen anew, as long as that
+    helps. Statistics of batch normalization are estimated on the data throughout.
 
     Args:
         model: built; it is not changed. A pruned one must be pruned to the end.
@@ -69,6 +73,9 @@ def compress(
             arena, "auto" for a latency, else "size".
         quantize: the same; "search" compares those that `methods` and the budget allow.
         scorer: of the weights that are removed, as in `tfprune.one_shot`.
+        measure: what the search keeps low: "outputs", the mean squared change of the outputs (of
+            the logits, where they are probabilities), held in memory; or "loss". Changes of the
+            outputs add up; a loss on data that was learned hardly rises before much is lost.
         rules: list of (regex, None) for weights that stay as they are but for bits of the file.
         examples: most examples used, >= 2; None uses all.
         seed: of the choice of examples; an integer in [0, 2^32).
@@ -90,7 +97,7 @@ def compress(
     Source: Frantar & Alistarh, "SPDY: Accurate Pruning with Speedup Guarantees", ICML 2022 (arXiv
     2201.13096), for the search.
 
-    Deviations: losses are those of the whole model, of every option alone; several methods and
+    Deviations: what options cost is measured on the whole model, of each alone; several methods and
     budgets; sensitivities are not searched for but measured again beside what was chosen.
 
     Example:
@@ -108,6 +115,7 @@ def compress(
     allowed = _listed(methods)
     if quantize != "search":
         require_one_of("quantize", quantize, QUANTIZE)
+    require_one_of("measure", measure, MEASURES)
     require_flag("verbose", verbose)
     require_seed("seed", seed)
     EvidenceOptions(data, loss, examples)
@@ -124,7 +132,10 @@ def compress(
     few = "levels" in allowed and ("gzip_bytes" in asked or TARGETS[aim].in_tflite_micro)
     structures = structures_for(aim, quantize=kinds[0].quantize)
     how = How(taken, loss, scorer, structures, few)
-    wish = Wish(allowed, how, rules, model, quiet=not verbose)
+    base = plain_of(plain)
+    refresh_batch_norm(base, taken)  # as in all that is compared with it
+    measured = as_outputs(base, taken) if measure == "outputs" else (taken, loss)
+    wish = Wish(allowed, how, rules, model, measured, quiet=not verbose)
     loss_before = LossMeter(plain, taken, loss, model)()
     with Scales(plain, asked, taken) as scales:
         before = scales.weigh(plain, FileKind(aim, None))
@@ -134,7 +145,7 @@ def compress(
                 f"`budget` must be below what '{plain.name}' costs. "
                 f"Received: budget={dict(budget)!r}; it costs {_told(before)}."
             )
-        found, least = ways_within(plain, limits, before, kinds, scales, wish)
+        found, least = ways_within(base, limits, before, kinds, scales, wish)
         if not found:
             raise _out_of_reach(plain.name, budget, allowed, least)
 
@@ -149,6 +160,8 @@ def compress(
                 before,
                 {} if made is None else made.costs,
                 loss_before,
+                None if made is None else _loss_in_file(made, wish),
+                measure,
                 way.predicted,
                 None if made is None else made.loss,
                 taken.count,
@@ -169,6 +182,11 @@ def compress(
         )
     compile_like(model, best.model, "The compressed model")
     return best.model, plan_of(best.way, built, best)
+
+
+def _loss_in_file(made: Made, wish: Wish) -> float:
+    rounded = as_in_file(made.model, made.way.kind)
+    return LossMeter(rounded, wish.how.taken, wish.how.loss, wish.compiled)()
 
 
 def _listed(methods: object) -> tuple[str, ...]:

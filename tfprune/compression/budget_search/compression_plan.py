@@ -8,7 +8,7 @@ from tfprune.reports import measures
 from tfprune.reports.pages import page_style
 from tfprune.reports.tables import plain_text, table
 
-_HEADINGS = ("weight", "shape", "becomes", "loss on top")
+_ADDED = {"outputs": "change on top", "loss": "loss on top"}
 _TEXTS = 3
 _UNITS = {
     "bytes": "bytes of the file",
@@ -40,8 +40,8 @@ class Tried:
 
     Attributes:
         what: in words.
-        predicted: loss that was expected.
-        measured: loss with the weights as in the file; None if it was not built.
+        predicted: what was expected of the plan's measure.
+        measured: the same with the weights as in the file; None if it was not built.
     """
 
     what: str
@@ -64,9 +64,11 @@ class CompressionPlan:
         before: name -> what the original costs, as a float32 file.
         after: name -> what was measured of the compressed model; empty before it is built.
         loss_before: mean loss of the original on the examples.
-        predicted: loss that was expected, before any training.
         loss_after: loss of the compressed model with weights as in the file, before any training;
             None before it is built.
+        measure: what the search keeps low, "loss" or "outputs": their mean squared change.
+        predicted: how much of it was expected, before any training.
+        measured: how much there is, with weights as in the file; None before it is built.
         examples: number that losses were measured on.
         tried: the ways that were compared, the best prediction first, and then those that were
             chosen anew.
@@ -83,8 +85,10 @@ class CompressionPlan:
     before: Mapping[str, float]
     after: Mapping[str, float]
     loss_before: float
-    predicted: float
     loss_after: float | None
+    measure: str
+    predicted: float
+    measured: float | None
     examples: int
     tried: tuple[Tried, ...] = ()
     is_plain: bool = False
@@ -103,7 +107,7 @@ class CompressionPlan:
 
     def table(self) -> str:
         """Return every weight, and the totals, as text."""
-        text = plain_text(table(_HEADINGS, self._rows(), texts=_TEXTS))
+        text = plain_text(table(self._headings, self._rows(), texts=_TEXTS))
         return "\n".join([text.rstrip(), *self._remarks()])
 
     def __str__(self) -> str:
@@ -114,7 +118,11 @@ class CompressionPlan:
 
     def _repr_html_(self) -> str:
         title = f"Compression of '{self.model}'"
-        return page_style.fragment(title, (), _HEADINGS, self._rows(), self._remarks())
+        return page_style.fragment(title, (), self._headings, self._rows(), self._remarks())
+
+    @property
+    def _headings(self) -> Sequence[str]:
+        return "weight", "shape", "becomes", _ADDED[self.measure]
 
     def _rows(self) -> list[Sequence[str]]:
         return [
@@ -135,11 +143,13 @@ class CompressionPlan:
         return found
 
     def _remarks(self) -> list[str]:
-        after = "" if self.loss_after is None else f", measured {self.loss_after:.4g}"
+        after = "" if self.measured is None else f", measured {self.measured:.4g}"
+        loss = "" if self.loss_after is None else f" -> {self.loss_after:.4g}"
+        what = "loss" if self.measure == "loss" else "mean squared change of the outputs"
         cut = f"channels: {self.channels:.0%} of the multiply-adds are left; " * (self.channels < 1)
         return [
             f"{cut}file: target={self.target!r}, quantize={self.quantize!r}",
             *self._costs(),
-            f"loss on {self.examples:,} examples: {self.loss_before:.4g} -> expected "
-            f"{self.predicted:.4g}{after}, before any training",
+            f"{what} on {self.examples:,} examples: expected {self.predicted:.4g}{after}",
+            f"loss on them: {self.loss_before:.4g}{loss}, before any training",
         ]

@@ -17,6 +17,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.compression.budget_search.places import Place
 from tfprune.compression.clustering.shared import share
 from tfprune.compression.low_rank.moments import as_matrix, moments_of
+from tfprune.compression.teaching import ends_of, logits_of, mean_square
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.pruning.one_shot_pruning import one_shot
 from tfprune.pruning.strip import strip_pruning
@@ -64,6 +65,20 @@ def as_data(taken: Examples) -> tuple[Nest, ...]:
     """Return examples in the form that users give them."""
     parts = (taken.x, taken.y, taken.sample_weight)
     return tuple(part for part in parts if part is not None)
+
+
+def as_outputs(model: keras.Model, taken: Examples) -> tuple[Examples, Loss]:
+    """Return examples whose targets are a model's own outputs, and the loss that compares them.
+
+    It is the mean squared difference, of logits where outputs are probabilities.
+    """
+
+    def comparing(end: str) -> Callable[[Any, Any], Any]:
+        return lambda own, other: mean_square(logits_of(own, end), logits_of(other, end))
+
+    losses = [comparing(end) for end in ends_of(model)]
+    outputs = model.predict(taken.x, verbose=0)
+    return dataclasses.replace(taken, y=outputs), losses if len(losses) > 1 else losses[0]
 
 
 class LossMeter:

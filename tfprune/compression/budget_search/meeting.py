@@ -8,7 +8,7 @@ import keras
 from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales
 from tfprune.compression.budget_search.building import as_in_file, build, plain_of
 from tfprune.compression.budget_search.compression_plan import Tried
-from tfprune.compression.budget_search.losses import LossMeter, tried_around
+from tfprune.compression.budget_search.losses import tried_around
 from tfprune.compression.budget_search.options import options_of, value_of
 from tfprune.compression.budget_search.starts import Wish
 from tfprune.compression.budget_search.ways import Estimate, Way
@@ -28,7 +28,7 @@ class Made:
         way: that it was built by.
         model: to train on.
         costs: budget -> what it costs.
-        loss: with its weights as in the file.
+        loss: that is measured with its weights as in the file.
     """
 
     way: Way
@@ -125,5 +125,4 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
     assert best is not None
     _, way, model, costs = best
     rounded = as_in_file(model, way.kind)
-    loss = LossMeter(rounded, wish.how.taken, wish.how.loss, wish.compiled)()
-    return Made(way, model, costs, loss)
+    return Made(way, model, costs, wish.meter(rounded)())

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.batch_norm import refresh_batch_norm
+from tfprune.calibration.examples import Examples
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune
@@ -29,6 +30,7 @@ from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
+from tfprune.support.tensors import Loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Wish:
         how: weights are tried.
         rules: weights that stay.
         compiled: the model whose loss counts where none is given.
+        measured: what is measured of a model: its loss on examples.
         quiet: show no progress.
     """
 
@@ -47,7 +50,12 @@ class Wish:
     how: How
     rules: Sequence[tuple[str, None]] | None
     compiled: keras.Model
+    measured: tuple[Examples, Loss]
     quiet: bool
+
+    def meter(self, model: keras.Model) -> LossMeter:
+        """Return what measures how good a model is."""
+        return LossMeter(model, *self.measured, self.compiled)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +87,7 @@ class Start:
             wish: what is asked for.
             done: what leads from the original to it, as attributes.
         """
-        meter = LossMeter(model, wish.how.taken, wish.how.loss, wish.compiled)
+        meter = wish.meter(model)
         return cls(model, meter(), meter, **done)
 
     @property
