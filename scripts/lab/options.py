@@ -55,15 +55,15 @@ def add_out(parser: argparse.ArgumentParser, out: Path) -> None:
     )
 
 
-def add_seeds(parser: argparse.ArgumentParser, seeds: Sequence[int]) -> None:
-    """Add `--seeds`, by default these."""
+def add_seeds(parser: argparse.ArgumentParser, seeds: Sequence[int], about: str = "") -> None:
+    """Add `--seeds`, by default these; `about` says what of, as "of the weights; "."""
     parser.add_argument(
         "--seeds",
         nargs="+",
         type=number(int, "an integer in [0, 2^32)", 0, 2**32),
         default=list(seeds),
         metavar="N",
-        help=f"default: {' '.join(map(str, seeds))}",
+        help=f"{about}default: {' '.join(map(str, seeds))}",
     )
 
 

@@ -26,12 +26,11 @@ from models import load_imagenet_sample, load_mobilenet, training_batches
 from scripts.lab import experiments, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser
+from scripts.lab.options import OneLineParser, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.mobilenet_imagenet import DATA
 from tfprune import channels
 from tfprune.scorers import Magnitude, Taylor
-from tfprune.support.typed_text import number
 
 PROGRAM = "mobilenet_channels"
 OUT = RESULTS / f"{PROGRAM}.json"
@@ -182,14 +181,7 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
-        default=[0],
-        metavar="N",
-        help="of the choice of images; default: 0",
-    )
+    add_seeds(parser, [0], "of the choice of images; ")
     for option, default, text in (
         ("weights", DATA / "mobilenet_v1_075_224_imagenet.npz", "see models.load_mobilenet"),
         ("images", DATA / "imagenet_sample_1000_224_q90.zip", "see models.load_imagenet_sample"),

@@ -23,7 +23,7 @@ import tfprune
 from models import load_imagenet_sample, load_mobilenet
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser, add_out
+from scripts.lab.options import OneLineParser, add_out, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import runtime, wasm
@@ -182,14 +182,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="S",
         help=f"default: {' '.join(map(str, SPARSITIES))}",
     )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=number(int, "an integer in [0, 2^32)", 0, 2**32),
-        default=list(SEEDS),
-        metavar="N",
-        help=f"of the choice of images; default: {' '.join(map(str, SEEDS))}",
-    )
+    add_seeds(parser, SEEDS, "of the choice of images; ")
     parser.add_argument(
         "--runs",
         type=number(int, "an integer in [1, 10^6]", 1, 10**6 + 1),

@@ -163,8 +163,8 @@ def _perplexities(model: keras.Model, *texts: Any) -> list[float]:
     found = []
     for tokens in texts:
         batches = text.streams(tokens, *model.input_shape, every_token=True)
-        options = {"verbose": 0, "return_dict": True, "callbacks": [ResetStates()]}
-        found.append(float(model.evaluate(batches, **options)["perplexity"]))
+        told = model.evaluate(batches, verbose=0, return_dict=True, callbacks=[ResetStates()])
+        found.append(float(told["perplexity"]))
     return found
 
 

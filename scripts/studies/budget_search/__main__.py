@@ -3,10 +3,9 @@
     python -m scripts.studies.budget_search --lstm CHECKPOINT
 
 LeNet-5 is trained for three epochs, anew for each seed; ResNet-20 and the language model have given
-weights, and seeds choose the examples alone. Each is
-brought down to a fraction of the bytes of its gzip'ed float32 file by `tfprune.compress`, which may
-round weights in every case, and do one more thing or all of them. Examples are training data;
-nothing is trained afterwards.
+weights, and seeds choose the examples alone. Each is brought down to a fraction of the bytes of its
+gzip'ed float32 file by `tfprune.compress`, which may round weights in every case, and do one more
+thing or all of them. Examples are training data; nothing is trained afterwards.
 """
 
 import argparse
@@ -129,12 +128,14 @@ def summarize(records: list[Record]) -> dict[str, Any]:
     found = {row["method"]: row for row in experiments.aggregate(reached, MEASURED)}
     rows = []
     for method, options in kinds.items():
-        own = {"network": options["network"], "method": options["by"]}
-        missed = [r["out_of_reach"] for r in records if r["method"] == method and r not in reached]
-        measured = (
-            {name: found[method][name] for name in (*MEASURED, "seeds")} if not missed else {}
-        )
-        rows.append({**own, **measured, **({"out_of_reach": missed} if missed else {})})
+        row = {"network": options["network"], "method": options["by"]}
+        own = [record for record in records if record["method"] == method]
+        missed = [record["out_of_reach"] for record in own if "out_of_reach" in record]
+        if missed:
+            row["out_of_reach"] = missed
+        else:
+            row |= {name: found[method][name] for name in (*MEASURED, "seeds")}
+        rows.append(row)
     return {
         "command": f"python -m scripts.studies.{PROGRAM} --lstm CHECKPOINT",
         "versions": measuring.versions(),

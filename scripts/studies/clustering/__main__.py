@@ -26,7 +26,7 @@ from models.images.batches import crop_and_flip
 from models.images.resnet import normalize
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, SHARED
-from scripts.lab.options import OneLineParser, add_data
+from scripts.lab.options import OneLineParser, add_data, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.clustering.values_table import DENSE, LEVELS, PER, STARTS
 
@@ -91,7 +91,7 @@ def summarize(records: list[Record]) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
+    add_seeds(parser, [0, 1, 2])
     add_data(parser)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="FILE")
     parser.add_argument("--out", type=Path, default=RESULTS / "clustering.json", metavar="FILE")

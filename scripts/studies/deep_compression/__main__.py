@@ -28,7 +28,7 @@ from models import Dataset
 from models.data import arrays
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, ROOT
-from scripts.lab.options import OneLineParser, add_data
+from scripts.lab.options import OneLineParser, add_data, add_seeds
 from scripts.lab.results_file import Job, Record, ResultsFile
 from scripts.studies.deep_compression.presets import (
     BATCH,
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="fashion_mnist", choices=("fashion_mnist", "mnist"))
     parser.add_argument("--networks", nargs="+", default=list(PRESETS), choices=list(PRESETS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
+    add_seeds(parser, [0, 1, 2])
     add_data(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=RESULTS)
     arguments = parser.parse_args(argv)

@@ -132,11 +132,11 @@ def compress(
     few = "levels" in allowed and ("gzip_bytes" in asked or TARGETS[aim].in_tflite_micro)
     structures = structures_for(aim, quantize=kinds[0].quantize)
     how = How(taken, loss, scorer, structures, few)
+    loss_before = LossMeter(plain, taken, loss, model)()
     base = plain_of(plain)
     refresh_batch_norm(base, taken)  # as in all that is compared with it
     measured = as_outputs(base, taken) if measure == "outputs" else (taken, loss)
     wish = Wish(allowed, how, rules, model, measured, quiet=not verbose)
-    loss_before = LossMeter(plain, taken, loss, model)()
     with Scales(plain, asked, taken) as scales:
         before = scales.weigh(plain, FileKind(aim, None))
         limits = Limits.of(asked, before)

@@ -26,7 +26,6 @@ from tfprune.compression.budget_search.places import left_by_rules, places_of
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.folding import folded
 from tfprune.compression.low_rank.factorizing import factorize
-from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
@@ -64,8 +63,8 @@ class Start:
 
     Attributes:
         model: plain.
-        loss: its mean loss.
-        meter: of its loss.
+        loss: what is measured of it, before anything is tried.
+        meter: that measures it.
         left: multiply-adds that removed channels leave, as a fraction of the original's.
         ranks: of weights of the original that are factors in it.
         trials: what was tried on each of its weights; () before.
@@ -118,14 +117,12 @@ def narrowed(model: keras.Model, left: float, wish: Wish) -> Start:
 
     Args:
         model: plain; it is not changed.
-        left: fraction of the multiply-adds that are left; 1 for all.
+        left: fraction of the multiply-adds that are left, below 1.
         wish: what is asked for.
 
     Raises:
         ValueError: if channels cannot leave so little.
     """
-    if left == 1:
-        return Start.of(rebuild(model, lambda layer, copy: copy), wish)
     small = prune(model, plan(model, macs=left, rules=_keeping(model, wish.rules)))
     refresh_batch_norm(small, wish.how.taken)
     return Start.of(small, wish, left=left)

@@ -103,8 +103,8 @@ class Way:
 
     def is_like(self, other: "Way") -> bool:
         """Return whether the same becomes of every weight."""
-        told = ([own.in_words for own in way.chosen.values()] for way in (self, other))
-        return next(told) == next(told)
+        pairs = zip(self.chosen.values(), other.chosen.values(), strict=True)
+        return all(own.in_words == another.in_words for own, another in pairs)
 
     def within(self, room: Mapping[str, float]) -> "Way | None":
         """Return the same with options that cost no more than there is room for; None if none."""
@@ -162,13 +162,13 @@ class _Search:
         """Return whether it loses more as it is than the best way found does in the end."""
         return any(start.loss >= way.predicted for way in self.found)
 
-    def go_on_from(self, start: Start) -> Start:
-        """Add the ways from a start, and return it with all that was tried."""
+    def go_on_from(self, start: Start) -> tuple[Start, dict[str, float]]:
+        """Add the ways from a start; return it with all that was tried, and what it costs."""
         limits = self._limits
         costs = self._scales.weigh(start.model, self._kinds[0])
         self._reached(costs)
         if costs.get("arena", 0.0) > limits.most.get("arena", np.inf):
-            return start
+            return start, costs
         start = with_trials(start, self._wish)
         for kind in self._kinds if start.trials else ():
             options = {each.place.name: options_of(each, kind, self.names) for each in start.trials}
@@ -187,11 +187,17 @@ class _Search:
             room = estimate.room(limits.most)
             ways = [way, *(_alone(way, self.names) if start.is_whole else ())]
             self.found += [one for each in ways if (one := each.within(room)) is not None]
-        return start
+        return start, costs
 
-    def ranks_of(self, whole: Start) -> Iterator[list[WeightDecision]]:
-        """Yield ranks of the original's weights that lose least where factors cost a few times
-        what they may, which zeros and few values are to save; large ranks first."""
+    def ranks_of(self, whole: Start, costs: Mapping[str, float]) -> Iterator[list[WeightDecision]]:
+        """Yield ranks of weights that lose least where factors cost a few times what they may.
+
+        Zeros and few values are to save the rest. Large ranks come first.
+
+        Args:
+            whole: the original, with what was tried on it.
+            costs: of it.
+        """
         kind, names = self._kinds[0], self.names
         options = {
             each.place.name: options_of(each.only("factored"), kind, names) for each in whole.trials
@@ -201,7 +207,6 @@ class _Search:
             return
         full = summed(some[0] for some in options.values())
         part = summed(some[0] for some in ranked.values())
-        costs = self._scales.weigh(whole.model, kind)
         room = Estimate.of(costs, full).room(self._limits.most)
         last: list[WeightDecision] = []
         for times in _SHRINKING:
@@ -231,7 +236,7 @@ def ways_within(
     before anything else is done than the best way does in the end.
 
     Args:
-        model: plain.
+        model: plain; its weights change for a moment, one at a time.
         limits: of its costs.
         before: what it costs.
         kinds: of files that may be written.
@@ -243,7 +248,7 @@ def ways_within(
         loses.
     """
     search = _Search(limits, before, kinds, scales, wish)
-    whole = search.go_on_from(narrowed(model, 1.0, wish))
+    whole, costs = search.go_on_from(Start.of(model, wish))
     for left in _lefts(limits, before, wish):
         try:
             start = narrowed(model, left, wish)
@@ -252,7 +257,7 @@ def ways_within(
         if search.is_beaten(start):
             break
         search.go_on_from(start)
-    for ranks in search.ranks_of(whole) if _factors_can_shrink(search.names, wish) else ():
+    for ranks in search.ranks_of(whole, costs) if _factors_can_shrink(search.names, wish) else ():
         start = factored(whole, ranks, wish)
         if search.is_beaten(start):
             break
