@@ -8,7 +8,6 @@ sparse one. `tfprune/targets/target.py` takes the costs of int8 from it.
 """
 
 import argparse
-import dataclasses
 import json
 import sys
 import tempfile
@@ -16,51 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from scripts.arm64 import emulator
+from scripts.bench.fully_connected.files import KERNELS, Case, content_of
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser, add_out
-from tfprune.export.convert import converter
-from tfprune.export.encode.sparse import encode_model
-from tfprune.export.file import flatbuffer
-from tfprune.export.file.signature import signature_of
 from tfprune.export.run.child import XNNPACK
 from tfprune.export.run.runtime import Run
-from tfprune.targets.target import TARGETS, Costs, IntegerCosts
 
 PROGRAM = "kernel_costs"
 OUT = RESULTS / "arm64_kernels.json"
 SIZES, SPARSITIES = (256, 512, 1024), (0.0, 0.9, 0.97)
-# Kernel of LiteRT -> how files are quantized, and the inputs of a block.
-KERNELS: dict[str, tuple[str | None, int]] = {
-    "float32 1x4": (None, 4),
-    "float32 rows": (None, 1),
-    "dynamic 1x16": ("dynamic", 16),
-    "int8 1x16": ("int8", 16),
-}
-_ANYTHING = 1e9  # what a dense weight costs where a sparse kernel is wanted whatever it costs
-_UNWANTED = 1e6
-
-
-def content_of(size: int, sparsity: float, kind: str | None, block: int) -> tuple[bytes, int]:
-    """Return a file of one layer, encoded where it has zeros, and the values that it stores."""
-    random = np.random.default_rng(0)
-    model = keras.Sequential([keras.Input((size,)), keras.layers.Dense(size)])
-    kept = np.repeat(random.random((size // block, size)) >= sparsity, block, axis=0)
-    model.layers[0].kernel.assign(random.normal(size=(size, size)) * kept)
-    data = [random.normal(size=(32, size)).astype("float32")] if kind == "int8" else None
-    file = converter.convert(model, signature_of(model), quantize=kind, representative=data)
-    if not sparsity:
-        return file.content, kept.size
-    rows, blocks = (1.0, _UNWANTED) if block == 1 else (_UNWANTED, 1.0)
-    integers = IntegerCosts(_ANYTHING, 1.0)
-    costs = Costs(_ANYTHING, rows, blocks, int8=integers, dynamic=integers)
-    target = dataclasses.replace(TARGETS["arm64"], costs=costs)
-    encoded, _ = encode_model(file.model, target=target, densify=False)
-    return flatbuffer.pack(encoded), int(kept.sum())
 
 
 def measure(sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -68,15 +35,15 @@ def measure(sizes: Sequence[int]) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         runs = []
-        for name, (kind, block) in KERNELS.items():
+        for name in KERNELS:
             for size in sizes:
                 for sparsity in SPARSITIES:
-                    content, stored = content_of(size, sparsity, kind, block)
+                    case = Case(name, size, size, sparsity)
+                    content, stored = content_of(case)
                     path = Path(folder) / f"{len(runs)}.tflite"
                     path.write_bytes(content)
                     runs.append(Run(path, [[np.ones((1, size), np.float32)]]))
-                    kernel = name if sparsity else f"{kind or 'float32'} dense"
-                    records.append({"kernel": kernel, "outputs": size, "stored": stored})
+                    records.append({"kernel": case.name, "outputs": size, "stored": stored})
         for record, measured in zip(records, emulator.run(runs), strict=True):
             record["instructions"] = measured[XNNPACK].total
     return records

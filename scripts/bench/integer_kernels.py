@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.arm64.kernel_costs import content_of
+from scripts.bench.fully_connected.files import Case, content_of
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser, add_out
@@ -26,7 +26,7 @@ from tfprune.export import benchmark
 PROGRAM = "integer_kernels"
 OUT = RESULTS / "integer_kernels.json"
 UNITS, SPARSITIES = 1024, (0.0, 0.9, 0.95, 0.98)
-BLOCKS: dict[str | None, int] = {None: 4, "dynamic": 16, "int8": 16}
+KERNELS = {"float32": "float32 1x4", "dynamic": "dynamic 1x16", "int8": "int8 1x16"}
 _LEAST = 3.0  # per cent of the time of a process
 _LINE = re.compile(r"^ *([\d.]+)% .*?(\S+\.so\S*) +\[\.\] (.*?) *$", re.M)
 _INVOKE = """
@@ -51,12 +51,12 @@ def measure(folder: Path, runs: int) -> list[dict[str, Any]]:
         runs: turns of each file.
     """
     records: dict[str, dict[str, Any]] = {}
-    for kind, block in BLOCKS.items():
+    for kind, kernel in KERNELS.items():
         for sparsity in SPARSITIES:
-            content, stored = content_of(UNITS, sparsity, kind, block)
-            name = f"{kind or 'float32'}-{sparsity:g}"
+            content, stored = content_of(Case(kernel, UNITS, UNITS, sparsity))
+            name = f"{kind}-{sparsity:g}"
             (folder / f"{name}.tflite").write_bytes(content)
-            records[name] = {"quantize": kind or "float32", "zeros": sparsity, "stored": stored}
+            records[name] = {"quantize": kind, "zeros": sparsity, "stored": stored}
     paths = {name: folder / f"{name}.tflite" for name in records}
     for timing in benchmark(paths, runs=runs):
         records[timing.name]["microseconds"] = round(1000 * timing.median_ms, 2)

@@ -107,13 +107,17 @@ class TargetStructures(Configurable):
         For 1x1 convolutions that XNNPACK runs it has to be exceeded by all of them together; for
         fully connected ones it is where the sparse kernel of a large weight starts to be faster
         (measured on x86-64 and in WebAssembly; "arm64" and "auto" take the figures of the former,
-        but for int8 instructions that were counted).
+        but for int8 instructions that were counted), sooner for one that no core's cache holds.
         Where zeros only save space, it is 0.
 
         Args:
             layer: the layer that holds the weight.
             weight: one of its prunable weights.
         """
+        return self._gate(layer, weight, self._nbytes(weight))
+
+    def _gate(self, layer: keras.layers.Layer, weight: keras.Variable, nbytes: int) -> float:
+        """Return the same where the fully connected weights take so many bytes together."""
         structure, axes = self.for_weight(layer, weight), axes_of(layer, weight)
         target = TARGETS[self.target]
         if structure is None:
@@ -126,7 +130,21 @@ class TargetStructures(Configurable):
             return 0.0
         if integers and (structure != target.integer_matrices or self.quantize == "int4"):
             return 0.0  # there is no kernel for rows of integers, nor for 4 bits
-        return target.pays_from(structure, dynamic=self.quantize == "dynamic")
+        return target.pays_from(structure, dynamic=self.quantize == "dynamic", nbytes=nbytes)
+
+    def _nbytes(self, weight: keras.Variable) -> int:
+        return math.prod(weight.shape) * (1 if self.quantize in INTEGER_ARITHMETIC else 4)
+
+    def gates(self, layer: keras.layers.Layer) -> list[float]:
+        """Return `min_sparsity` of each prunable weight of a layer or model, seen as one file.
+
+        Fully connected weights that fit no core's cache together pay sooner than each alone.
+        """
+        weights = owned_weights(layer)
+        nbytes = sum(
+            self._nbytes(weight) for part, weight in weights if axes_of(part, weight).is_matrix
+        )
+        return [self._gate(part, weight, nbytes) for part, weight in weights]
 
 
 def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) -> TargetStructures:
@@ -184,10 +202,9 @@ def warn_below_min_sparsity(
     """
     pointwise: list[tuple[keras.Variable, float]] = []
     found: list[str] = []
-    for (part, weight), structure, final in zip(
-        owned_weights(model), structures.assign(model), finals, strict=True
+    for (part, weight), structure, least, final in zip(
+        owned_weights(model), structures.assign(model), structures.gates(model), finals, strict=True
     ):
-        least = structures.min_sparsity(part, weight)
         if structure is None or not least or final is None:
             continue
         if _is_pointwise(axes_of(part, weight)):

@@ -5,11 +5,11 @@ another way to run files, is a new field here and one place that reads it.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from tfprune.support.validation import require_one_of
+from tfprune.targets.costs import Costs, IntegerCosts, KernelCosts, pays_from
 
 if TYPE_CHECKING:
     from tfprune.sparsity.structures import Structure
@@ -36,55 +36,42 @@ FLOAT_ARITHMETIC = (None, "float16", "int8_weights")
 QUANTIZE = (*FLOAT_ARITHMETIC, *INTEGER_ARITHMETIC)
 
 
-@dataclasses.dataclass(frozen=True)
-class IntegerCosts:
-    """Nanoseconds of the FULLY_CONNECTED kernels of int8 weights at batch 1.
-
-    Attributes:
-        dense: Per weight.
-        blocks: Sparse 1x16 blocks, per stored value.
-        output: Sparse 1x16 blocks, per output, whatever is stored of it.
-    """
-
-    dense: float
-    blocks: float
-    output: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Costs:
-    """Nanoseconds of the FULLY_CONNECTED kernels at batch 1.
-
-    Attributes:
-        dense: float32, per weight.
-        rows: Sparse float32 rows, per stored value.
-        blocks: Sparse float32 1x4 blocks, per stored value.
-        int8: int8 weights and inputs, as in "int8" files.
-        dynamic: int8 weights, float32 inputs, as in "dynamic" files.
-        call: What a sparse kernel takes whatever the weight.
-    """
-
-    dense: float
-    rows: float
-    blocks: float
-    int8: IntegerCosts
-    dynamic: IntegerCosts
-    call: float = 500.0
-
-
-# Measured on one x86-64 core with AVX-512 (LiteRT 2.3.0, layers of 128 to 1024 units) and, for
-# WebAssembly, in Node on that core (LiteRT.js 2.5.3, relaxed SIMD). There, large float32 weights
-# pay in blocks from 82 % zeros and in rows from 95 % (WebAssembly: 89 % and 93 %).
-_X86_INTEGERS, _WASM_INTEGERS = IntegerCosts(0.02, 0.18), IntegerCosts(0.053, 0.8)
-_X86 = Costs(dense=0.06, rows=1.06, blocks=0.33, int8=_X86_INTEGERS, dynamic=_X86_INTEGERS)
-_WASM = Costs(dense=0.135, rows=1.8, blocks=1.2, int8=_WASM_INTEGERS, dynamic=_WASM_INTEGERS)
+# Fitted by `scripts.bench.fully_connected` to layers of 64 to 512 units on one x86-64 core with
+# AVX-512 (LiteRT 2.3.0) and, for WebAssembly, in Node on that core (LiteRT.js 2.5.3, relaxed SIMD);
+# `call` is what it takes to leave XNNPACK for a sparse kernel in between: .35 us in an MLP.
+_X86 = Costs(
+    dense=KernelCosts(0.0335, 0.0114),
+    rows=KernelCosts(0.634, 0.373, 0.483, call=350),
+    blocks=KernelCosts(0.16, 0.0901, 0.882, call=350),
+    int8=IntegerCosts(
+        KernelCosts(0.00775, 0.000598, 0.246), KernelCosts(0.19, 0.165, 4.69, call=350)
+    ),
+    dynamic=IntegerCosts(
+        KernelCosts(0.00681, 0.00082, 0.253), KernelCosts(0.0409, 0.0395, 0.831, call=350)
+    ),
+)
+_WASM = Costs(
+    dense=KernelCosts(0.066, 0.0356, 2.01),
+    rows=KernelCosts(0.938, 0.602, 1.64, call=500),
+    blocks=KernelCosts(0.408, 0.337, 1.79, call=500),
+    int8=IntegerCosts(
+        KernelCosts(0.0505, 0.0324, 0.0421), KernelCosts(0.477, 0.443, 5.56, call=500)
+    ),
+    dynamic=IntegerCosts(
+        KernelCosts(0.0498, 0.0295, 0.269), KernelCosts(0.432, 0.545, 3.14, call=500)
+    ),
+)
 
 # ARM64 could not be timed. It takes the x86 costs, and so does "auto", but for int8, where the
 # dense kernel multiplies four numbers an instruction: there they are instructions, counted in an
 # emulator by `scripts.arm64.kernel_costs`, 0.138 a weight, 1.147 a stored value and 68 an output,
-# at the 0.131 ns by which the dense float32 kernel, with 0.456 a weight, takes its 0.06 ns.
-_ARM64 = dataclasses.replace(_X86, int8=IntegerCosts(0.0181, 0.151, output=8.99))
-_LARGE = 1024  # inputs of a large weight
+# at the 0.0734 ns by which the dense float32 kernel, with 0.456 a weight, takes its 0.0335 ns.
+_ARM64 = dataclasses.replace(
+    _X86,
+    int8=IntegerCosts(
+        KernelCosts(0.0101, 0.0101), KernelCosts(0.0842, 0.0842, 5.02, call=350)
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +95,7 @@ class Target:
 
     Example:
         >>> TARGETS["x86"].pays_from(TARGETS["x86"].matrices)
-        0.82
+        0.8
     """
 
     name: str
@@ -137,27 +124,25 @@ class Target:
         """The same where weights are multiplied as integers."""
         return _columns(self.integer_block)
 
-    def pays_from(self, structure: "Structure", *, dynamic: bool = False) -> float:
+    def pays_from(
+        self, structure: "Structure", *, dynamic: bool = False, nbytes: int = 0
+    ) -> float:
         """The sparsity from which on a large fully connected weight is faster sparse than dense.
 
         Args:
             structure: `matrices`, `integer_matrices` or single weights, as float32 rows.
             dynamic: Whether integers are multiplied by float32 inputs.
+            nbytes: Of the file's fully connected weights, were they dense: beyond a core's cache,
+                fewer zeros pay.
 
         Returns:
-            1 - dense / sparse of the costs a weight with 1,024 inputs, rounded up to percents; 0
-            where only bytes count.
+            That of a weight with 1,024 inputs and outputs which one row of inputs is multiplied
+            by, rounded up to percents; 0 where only bytes count.
         """
         if self.costs is None:
             return 0.0
-        integers = self.costs.dynamic if dynamic else self.costs.int8
-        costs: dict["Structure", tuple[float, float]] = {
-            _columns(4): (self.costs.dense, self.costs.blocks),
-            _columns(16): (integers.dense - integers.output / _LARGE, integers.blocks),
-            _columns(1): (self.costs.dense, self.costs.rows),
-        }
-        dense, sparse = costs[structure]
-        return math.ceil(100 * (1 - dense / sparse)) / 100
+        (block,) = (size for size in (1, 4, 16) if _columns(size) == structure)
+        return pays_from(*self.costs.reading(nbytes).kernels(block, dynamic=dynamic))
 
 
 TARGETS: dict[str, Target] = {

@@ -49,7 +49,7 @@ def measure(model: keras.Model, runs: int) -> dict[str, Any]:
         model: a network with random weights.
         runs: timed turns of the dense and the sparse file in WebAssembly.
     """
-    floats = _pruned(model, None)
+    floats = pruned(model, None)
     signed = signature_of(floats)
     inputs = [array[:_EXAMPLES] for array in verify.random_inputs(floats, signed)]
     dense = converter.convert(floats, signed)
@@ -83,23 +83,23 @@ def measure(model: keras.Model, runs: int) -> dict[str, Any]:
     return found
 
 
-def _pruned(model: keras.Model, quantize: str | None) -> keras.Model:
+def pruned(model: keras.Model, quantize: str | None) -> keras.Model:
     """The model without the smallest nine tenths of what each weight of it may lose."""
-    pruned = sparse(model, SPARSITY, "x86", quantize)  # of all targets alike
+    made = sparse(model, SPARSITY, "x86", quantize)  # of all targets alike
     rng = np.random.default_rng(0)
-    for weight in pruned.weights:  # no bias or statistic that hides an error
+    for weight in made.weights:  # no bias or statistic that hides an error
         if len(weight.shape) == 1 and weight.dtype == "float32":
             values = 0.2 * rng.standard_normal(weight.shape)
             weight.assign(1 + np.abs(values) if "variance" in weight.path else weight + values)
-    return pruned
+    return made
 
 
 def _integers(model: keras.Model) -> File:
     """The converter's int8 file of the model, recurrent layers unrolled."""
-    pruned = _pruned(model, "int8")
-    signed: Signature = signature_of(pruned)
-    examples = [a[:_CALIBRATION] for a in verify.random_inputs(pruned, signed)]
-    unrolled = copies.unrolled(pruned, signed)
+    sparse_model = pruned(model, "int8")
+    signed: Signature = signature_of(sparse_model)
+    examples = [a[:_CALIBRATION] for a in verify.random_inputs(sparse_model, signed)]
+    unrolled = copies.unrolled(sparse_model, signed)
     return converter.convert(unrolled, signed, quantize="int8", representative=examples)
 
 

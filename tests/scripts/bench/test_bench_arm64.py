@@ -188,7 +188,7 @@ def test_the_set_up_says_in_one_line_what_it_needs(tools, words, tmp_path):
 @emulated
 @pytest.mark.skipif(not emulator.counts_instructions(), reason="instructions are not counted")
 def test_a_sparse_int8_kernel_takes_what_the_fit_says(monkeypatch):
-    monkeypatch.setattr(kernel_costs, "KERNELS", {"int8 1x16": ("int8", 16)})
+    monkeypatch.setattr(kernel_costs, "KERNELS", ("int8 1x16",))
     monkeypatch.setattr(kernel_costs, "SPARSITIES", (0.9,))
     (record,) = kernel_costs.measure([256])
     fit = json.loads(kernel_costs.OUT.read_text())["instructions"]["int8 1x16"]

@@ -157,15 +157,16 @@ def test_the_exported_file_runs_on_a_sparse_kernel_and_is_smaller(ran):
     guide = ran("tfprune/export/README.md")
     names = guide.after("dense.tflite")
     size = {name: (guide.folder / f"{name}.tflite").stat().st_size for name in ("sparse", "dense")}
-    assert 7 < size["dense"] / size["sparse"] < 8  # "less than a seventh"
-    assert [layer.kernel for layer in names["told"].coverage.layers] == ["sparse 1x4", "dense"]
+    assert 8 < size["dense"] / size["sparse"] < 10  # "less than an eighth"
+    kernels = [layer.kernel for layer in names["told"].coverage.layers]
+    assert kernels == ["dense", "sparse 1x4", "dense"]  # the first is too small to pay
     for said in ("sparse 1x4", "int8.tflite: ", "dense: ", "times as fast as dense"):
         assert said in guide.printed
 
 
 def test_the_exported_model_kept_its_zeros_and_learned(ran):
     names = ran("tfprune/export/README.md").after("dense.tflite")
-    assert zeros(names["plain"]) == [0.9, 0.9]
+    assert zeros(names["plain"]) == [0.9, 0.9, 0.9]
     guesses = names["plain"].predict(names["x"], verbose=0).argmax(-1)
     assert np.mean(guesses == names["y"]) > 0.8
 

@@ -4,22 +4,15 @@ import inspect
 import json
 import re
 
-import keras
-
 import tfprune
 from scripts.bench import integer_kernels
 from tests.support import guides
 from tfprune.export.run import verify
-from tfprune.targets.structures import structures_for
+from tfprune.sparsity.structures import Block, Unstructured
+from tfprune.targets.target import TARGETS
 
 EXPORT = guides.read("tfprune/export/README.md")
 LIMITS = " ".join(guides.section(EXPORT, "Limits").split())
-
-
-def dense(inputs: int) -> keras.layers.Dense:
-    layer = keras.layers.Dense(4)
-    layer.build((None, inputs))
-    return layer
 
 
 def test_the_options_of_the_export_are_all_in_its_table():
@@ -44,17 +37,24 @@ def test_the_tolerances_in_the_text_are_those_of_the_code():
 
 
 def test_the_sparsities_that_pay_in_the_text_are_those_of_the_code():
-    (sentence,) = re.findall(r"large fully connected weights from .*?\. ", LIMITS)
+    (sentence,) = re.findall(r"large weights that fit its cache from .*?\. ", LIMITS, re.S)
     x86, wasm = (
         [
-            structures_for(target, quantize=kind).min_sparsity(layer, layer.kernel)
-            for kind, layer in ((None, dense(64)), (None, dense(63)), ("int8", dense(64)))
+            TARGETS[target].pays_from(structure, dynamic=dynamic)
+            for structure, dynamic in (
+                (Block(4, 1), False),
+                (Unstructured(), False),
+                (Block(16, 1), True),
+                (Block(16, 1), False),
+            )
         ]
         for target in ("x86", "wasm")
     )
     assert re.findall(r"\b\d\d\b(?=[ ,]|\.)", sentence.replace("`Block(16, 1)`", "")) == [
         f"{100 * value:.0f}" for value in (*x86, *wasm)
     ]
+    (beyond,) = re.findall(r'memory is what they wait for \("int8": (\d+) %\)', LIMITS)
+    assert float(beyond) / 100 == TARGETS["x86"].pays_from(Block(16, 1), nbytes=2**22)
 
 
 def test_the_figures_of_int8_on_x86_are_those_that_were_measured():

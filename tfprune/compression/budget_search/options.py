@@ -16,7 +16,8 @@ from tfprune.compression.budget_search.losses import Trial, Trials
 from tfprune.compression.budget_search.places import Place
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.export.encode.costs import nanoseconds
-from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS, Costs
+from tfprune.targets.costs import Costs
+from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
 _SPARSITIES = np.concatenate([np.arange(0.3, 0.9, 0.02), np.arange(0.9, 0.981, 0.005)])
 _LEVELS = (4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
@@ -153,7 +154,7 @@ class _Costs:
     def of_factors(self, factors: Sequence[np.ndarray], macs: int) -> dict[str, float]:
         """Return the costs of factors in its place."""
         parts = [(factor, (factor.ndim - 1,)) for factor in factors]
-        return self._chosen(parts, macs, lambda: macs * self._dense)
+        return self._chosen(parts, macs, lambda: self._dense(macs))
 
     def _chosen(
         self,
@@ -169,12 +170,14 @@ class _Costs:
         }
         return {name: float(ways[name]()) for name in self._budgets}
 
-    @property
-    def _dense(self) -> float:
-        """Nanoseconds of a multiply-add in a dense kernel."""
+    def _dense(self, macs: int) -> float:
+        """Return what multiply-adds in a dense kernel take."""
         costs = self._kernels
-        integers = costs.dynamic if self._kind.quantize == "dynamic" else costs.int8
-        return integers.dense if self._kind.quantize in INTEGER_ARITHMETIC else costs.dense
+        kernel = costs.dense
+        if self._kind.quantize in INTEGER_ARITHMETIC:
+            kernel, _ = costs.kernels(16, dynamic=self._kind.quantize == "dynamic")
+        rows = max(1, self._place.multiplied)
+        return kernel.nanoseconds(macs / rows, 0, rows)
 
     @property
     def _kernels(self) -> Costs:
@@ -184,13 +187,16 @@ class _Costs:
 
     def _nanoseconds(self, value: np.ndarray) -> float:
         """Return what the kernels of the target take for the weight."""
-        if not self._place.is_matrix:
-            return self._place.multiply_adds * self._dense
+        place = self._place
+        if not place.is_matrix:
+            return self._dense(place.multiply_adds)
         rows = self._kind.numbers(value, (value.ndim - 1,))[0]
         if self._kind.quantize not in INTEGER_ARITHMETIC:
             rows = rows.astype(np.float32)  # what they are expanded to
         dynamic = self._kind.quantize == "dynamic"
-        return self._place.multiplied * nanoseconds(rows, self._kernels, dynamic=dynamic)
+        if hasattr(place.layer, "state_size"):  # of a recurrent cell: step by step
+            return place.multiplied * nanoseconds(rows, self._kernels, dynamic=dynamic)
+        return nanoseconds(rows, self._kernels, dynamic=dynamic, rows=max(1, place.multiplied))
 
 
 def _loss_at(measured: Mapping[Any, Trial], at: float) -> float:

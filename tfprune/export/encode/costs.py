@@ -5,10 +5,12 @@ layouts. Whether that is faster than the dense kernel depends on the machine. Co
 layouts, never what is computed.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfprune.export.encode import layouts
-from tfprune.targets.target import Costs
+from tfprune.targets.costs import Costs, KernelCosts
 
 # The largest block index that the int8 kernels can read: they keep it in one byte.
 _INT8_BLOCK = 16
@@ -33,7 +35,7 @@ def native_layouts(weight: np.ndarray) -> list[layouts.Layout]:
 
 
 def fastest_native(
-    weight: np.ndarray, costs: Costs, *, dynamic: bool = False
+    weight: np.ndarray, costs: Costs, *, dynamic: bool = False, rows: Sequence[int] = (1,)
 ) -> layouts.Encoded | None:
     """The fastest native layout of a FULLY_CONNECTED weight.
 
@@ -41,39 +43,42 @@ def fastest_native(
         weight: (outputs, inputs), float32 or int8.
         costs: What the kernels of the target cost.
         dynamic: Whether an int8 weight is multiplied by float32 inputs.
+        rows: How many rows of inputs each operator multiplies by it.
 
     Returns:
         The encoded weight; None where the dense kernel is faster still.
     """
-    return _fastest(weight, costs, dynamic)[0]
+    return _fastest(weight, costs, dynamic, rows)[0]
 
 
-def nanoseconds(weight: np.ndarray, costs: Costs, *, dynamic: bool = False) -> float:
-    """What the fastest kernel takes for a FULLY_CONNECTED weight at batch 1.
+def nanoseconds(
+    weight: np.ndarray, costs: Costs, *, dynamic: bool = False, rows: int = 1
+) -> float:
+    """What the fastest kernel takes for a FULLY_CONNECTED weight.
 
     Args:
         weight: (outputs, inputs), float32 or int8.
         costs: What the kernels of the target cost.
         dynamic: Whether an int8 weight is multiplied by float32 inputs.
+        rows: How many rows of inputs are multiplied at once.
     """
-    return _fastest(weight, costs, dynamic)[1]
+    return _fastest(weight, costs, dynamic, (rows,))[1]
 
 
 def _fastest(
-    weight: np.ndarray, costs: Costs, dynamic: bool
+    weight: np.ndarray, costs: Costs, dynamic: bool, rows: Sequence[int]
 ) -> tuple[layouts.Encoded | None, float]:
     """The fastest native layout, None for the dense kernel, and its nanoseconds."""
-    integers = costs.dynamic if dynamic else costs.int8
-    of_integers = weight.dtype == np.int8
+
+    def taken(kernel: KernelCosts, stored: int) -> float:
+        return sum(kernel.nanoseconds(stored, len(weight), each) for each in rows)
+
+    block = _INT8_BLOCK if weight.dtype == np.int8 else 1
     fastest = None
-    fastest_ns = weight.size * (integers.dense if of_integers else costs.dense)
+    fastest_ns = taken(costs.kernels(block, dynamic=dynamic)[0], weight.size)
     for layout in native_layouts(weight):
         encoded = layouts.encode(weight, layout)
-        value_ns = costs.rows if layout.block == 1 else costs.blocks
-        taken = costs.call + value_ns * encoded.values.size
-        if of_integers:
-            taken = costs.call + integers.blocks * encoded.values.size
-            taken += integers.output * len(weight)
-        if taken < fastest_ns:
-            fastest, fastest_ns = encoded, taken
+        _, kernel = costs.kernels(layout.block, dynamic=dynamic)
+        if (sparse_ns := taken(kernel, encoded.values.size)) < fastest_ns:
+            fastest, fastest_ns = encoded, sparse_ns
     return fastest, fastest_ns

@@ -113,7 +113,8 @@ def plan(
             subgraph.tensor(int(reader.inputs[0])).type == TYPES.FLOAT32
             for subgraph, reader in weight.readers
         )
-        native = costs.fastest_native(weight.values, target.costs, dynamic=dynamic)
+        rows = [subgraph.places(reader) for subgraph, reader in weight.readers]
+        native = costs.fastest_native(weight.values, target.costs, dynamic=dynamic, rows=rows)
         if native is not None:
             return dataclasses.replace(unchanged, encoded=native, native=True)
     candidates = [unchanged, *_candidates(weight, target, quantize, densify, delegated)]

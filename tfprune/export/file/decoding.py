@@ -13,8 +13,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import flatbuffer, integrity
-from tfprune.export.file.subgraph import OPERATORS, Subgraph
-from tfprune.export.file.tables import Level, Operator, Quantization, Sparsity
+from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph, subgraphs
+from tfprune.export.file.tables import Level, Model, Operator, Quantization, Sparsity
 
 # Dense elements per stored number: damaged sizes must not allocate what no real file describes.
 _LARGEST_EXPANSION = 1024
@@ -206,6 +206,24 @@ class Constants:
         values = _dense(self._subgraph, source)
         zero = _zero_point(self._subgraph.tensor(source).quantization, values)
         return None if values is None else np.asarray(values != zero)
+
+
+def matrix_nbytes(model: Model) -> int:
+    """Bytes of all weights of FULLY_CONNECTED as it multiplies them, were they dense."""
+    found: dict[int, int] = {}  # of each buffer, which several operators may read
+    for subgraph in subgraphs(model):
+        constants = Constants(subgraph)
+        for operator in subgraph.operators:
+            weight = int(operator.inputs[1]) if _multiplies(subgraph, operator) else -1
+            if weight in constants:
+                wide = 4 if subgraph.tensor(weight).type == TYPES.FLOAT32 else 1
+                source, _ = constants.source(weight)
+                found[subgraph.tensor(source).buffer] = wide * math.prod(subgraph.shape(weight))
+    return sum(found.values())
+
+
+def _multiplies(subgraph: Subgraph, operator: Operator) -> bool:
+    return subgraph.code(operator) == OPERATORS.FULLY_CONNECTED
 
 
 def _dense(subgraph: Subgraph, index: int) -> np.ndarray | None:

@@ -7,6 +7,7 @@ own, so several may look at one subgraph.
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -60,6 +61,10 @@ class Subgraph:
     def shape(self, index: int) -> tuple[int, ...]:
         """The shape of a tensor, in TFLite's order of axes; () for a scalar."""
         return flatbuffer.shape(self.tensor(index))
+
+    def places(self, operator: Operator) -> int:
+        """How many vectors of channels an operator writes; free dimensions count as one."""
+        return math.prod(max(1, size) for size in self.shape(int(operator.outputs[0]))[:-1])
 
     def name(self, index: int) -> str:
         """The name of a tensor."""

@@ -1,7 +1,7 @@
 """How long a file takes where XNNPACK has sparse kernels, roughly: to choose between rewrites.
 
-An operator takes a time for each multiply-add or value, by its kernel. The rates were fitted to
-what the networks of `scripts.bench.coverage` took in WebAssembly (LiteRT.js 2.5.3) on one x86-64
+An operator takes a time for each multiply-add or value, by its kernel. The rates were fitted by
+`scripts.bench.coverage.rates` to what networks took in WebAssembly (LiteRT.js 2.5.3) on one x86-64
 core, written in different ways; only ratios of sums are used, to tell which of them is faster.
 """
 
@@ -16,14 +16,13 @@ from tfprune.export.predict.nchw import Setting
 from tfprune.targets.target import Target
 
 # Nanoseconds of one.
-_RATES = {
-    "operator": 1500.0,
-    "dense": 0.066,
-    "sparse": 0.12,
-    "row": 0.25,
-    "depthwise": 0.125,
-    "value": 0.35,
-    "moved": 1.2,
+RATES = {
+    "dense": 0.0486,
+    "sparse": 0.0892,
+    "row": 0.198,
+    "depthwise": 0.113,
+    "value": 0.276,
+    "moved": 1.34,
 }
 _PRODUCTS = (OPERATORS.CONV_2D, OPERATORS.FULLY_CONNECTED, OPERATORS.TRANSPOSE_CONV)
 _MOVES = frozenset(
@@ -42,7 +41,7 @@ def nanoseconds(model: Model, target: Target) -> float:
         model: A model, encoded or not.
         target: Where it runs, one with sparse convolutions.
     """
-    return sum(_RATES[kind] * count for kind, count in counts(model, target).items())
+    return sum(RATES[kind] * count for kind, count in counts(model, target).items())
 
 
 def counts(model: Model, target: Target) -> dict[str, float]:
@@ -55,7 +54,6 @@ def counts(model: Model, target: Target) -> dict[str, float]:
     for position, operator in enumerate(subgraph.operators):
         if not constants.is_expanded(operator) and operator not in fused:
             found.update(_count(subgraph, constants, operator, position in sparse))
-            found["operator"] += 1
     return dict(found)
 
 

@@ -2,20 +2,22 @@
 
 import numpy as np
 
-from tfprune.targets.target import Costs, IntegerCosts
+from tfprune.targets.costs import Costs
 
-_FLOAT_BLOCK, _INT8_BLOCK = 4, 16
+_INT8_BLOCK = 16
 
 TOO_SMALL = "it is too small for a sparse kernel to pay"
+TOO_FEW_ZEROS = "it has too few zeros for a sparse kernel to pay"
 
 
-def reason(nonzero: np.ndarray, costs: Costs, integers: IntegerCosts | None = None) -> str:
+def reason(nonzero: np.ndarray, costs: Costs, arithmetic: str = "float32", rows: int = 1) -> str:
     """What speaks against the sparse kernels of a weight on a target.
 
     Args:
         nonzero: Where it has values, (outputs, inputs).
         costs: What the kernels of the target cost.
-        integers: Those of its kind of int8 arithmetic; None for float32.
+        arithmetic: "float32", "int8" or "dynamic", int8 weights of float32 inputs.
+        rows: How many rows of inputs are multiplied by it at once.
 
     Returns:
         A half-sentence; empty if a sparse kernel would be faster.
@@ -28,24 +30,32 @@ def reason(nonzero: np.ndarray, costs: Costs, integers: IntegerCosts | None = No
         'it has too few zeros for a sparse kernel to pay'
     """
     outputs, inputs = nonzero.shape
-    if integers is None:
-        block, dense, value, fixed = _FLOAT_BLOCK, costs.dense, costs.blocks, costs.call
-    elif inputs % _INT8_BLOCK:
+    integers = arithmetic != "float32"
+    if integers and inputs % _INT8_BLOCK:
         return f"{inputs} inputs are no multiple of {_INT8_BLOCK}"
-    else:
-        block, dense, value = _INT8_BLOCK, integers.dense, integers.blocks
-        fixed = costs.call + integers.output * outputs
-    found = []
-    if inputs % block == 0:
-        blocks = nonzero.reshape(-1, inputs // block, block).any(-1)
-        found.append(value * block * np.count_nonzero(blocks))
-    if integers is None:
-        found.append(costs.rows * np.count_nonzero(nonzero))
-    if min(found) + fixed < dense * nonzero.size:
+    stored = {
+        block: block * int(np.count_nonzero(nonzero.reshape(-1, inputs // block, block).any(-1)))
+        for block in ((_INT8_BLOCK,) if integers else (4, 1))
+        if inputs % block == 0
+    }
+    kernels = {block: costs.kernels(block, dynamic=arithmetic == "dynamic") for block in stored}
+
+    def pays(block: int, values: int, rows: int) -> bool:
+        dense, sparse = kernels[block]
+        taken = sparse.nanoseconds(values, outputs, rows)
+        return taken < dense.nanoseconds(nonzero.size, outputs, rows)
+
+    def would_pay(block: int, values: int) -> bool:
+        """The same of one row, where only stored values took time."""
+        dense, sparse = kernels[block]
+        return sparse.first * values < dense.first * nonzero.size
+
+    if any(pays(block, values, rows) for block, values in stored.items()):
         return ""
-    if min(found) < dense * nonzero.size:
+    if any(pays(block, values, 1) for block, values in stored.items()):
+        return f"the dense kernel is faster with {rows} rows of inputs at once"
+    if any(would_pay(block, values) for block, values in stored.items()):
         return TOO_SMALL
-    enough = 1 - dense / value
-    if 1 - np.count_nonzero(nonzero) / nonzero.size > enough:
-        return f"too few of its zeros fill blocks of {block} inputs"
-    return "it has too few zeros for a sparse kernel to pay"
+    if would_pay(max(stored), int(np.count_nonzero(nonzero))):
+        return f"too few of its zeros fill blocks of {max(stored)} inputs"
+    return TOO_FEW_ZEROS

@@ -13,7 +13,7 @@ from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph
 from tfprune.export.file.tables import Operator, Sparsity
 from tfprune.export.predict import payoff
 from tfprune.export.predict.clusters import NO_DENSIFY, Prediction
-from tfprune.targets.target import Costs
+from tfprune.targets.costs import Costs
 
 BROKEN = "broken"
 SPARSE_1X1 = "sparse 1x1 NCHW"
@@ -211,11 +211,12 @@ def _dense_reason(
         return dense
     if subgraph.tensor(source).type == TYPES.INT4:
         return f"{dense}: {_FOUR_BITS}"
-    integers = None
+    arithmetic = "float32"
     if subgraph.tensor(source).type == TYPES.INT8:
         given = subgraph.tensor(int(layer.operator.inputs[0])).type
-        integers = costs.dynamic if given == TYPES.FLOAT32 else costs.int8
-    why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, integers)
+        arithmetic = "dynamic" if given == TYPES.FLOAT32 else "int8"
+    rows = subgraph.places(layer.operator)
+    why = payoff.reason(nonzero.reshape(subgraph.shape(source)), costs, arithmetic, rows)
     return f"{dense}: {why or _NOT_IN_LAYOUT}"
 
 
@@ -252,7 +253,7 @@ def _multiply_adds(subgraph: Subgraph, operator: Operator, weight: int) -> int:
         return _size(output) * shape[-1 if operator.inputs[0] == weight else -2]
     if code == OPERATORS.TRANSPOSE_CONV:
         return math.prod(shape) * _size(subgraph.shape(int(operator.inputs[2]))[:-1])
-    return math.prod(shape) * _size(output[:-1])
+    return math.prod(shape) * subgraph.places(operator)
 
 
 def _size(shape: tuple[int, ...]) -> int:
