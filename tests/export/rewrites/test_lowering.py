@@ -207,7 +207,7 @@ def test_convolutions_without_any_weight_give_their_bias():
 
 def test_taps_of_an_image_are_taps_of_its_blocks():
     kernel = np.arange(1.0, 1 + 2 * 2 * 3, dtype=np.float32).reshape(2, 2, 3)
-    taps = image.in_blocks(shifts.Taps(kernel, ((-1, 0), (2, 1)), 2), 2, 1)
+    taps = image.in_blocks(shifts.Taps(kernel, ((-1, 0), (2, 1)), 2), (2, 2), (1, 1))
     assert taps.offsets == ((-1, 0), (1, 0)) and taps.stride == 1
     # Row -1 is row 1 of the square above; row 2, column 1 is row 0, column 1 of the square below.
     np.testing.assert_array_equal(taps.kernel[:, 0, 6:9], kernel[:, 0])

@@ -9,7 +9,17 @@ import dataclasses
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.subgraph import TYPES, Subgraph
 from tfprune.export.file.tables import Model
-from tfprune.export.rewrites import constants, head, pads, rotate, sweep, tensors, windows
+from tfprune.export.rewrites import (
+    constants,
+    dilations,
+    head,
+    lines,
+    pads,
+    rotate,
+    sweep,
+    tensors,
+    windows,
+)
 from tfprune.export.rewrites.lowered import entry, walk
 
 __all__ = ["Way", "apply", "ways"]
@@ -25,18 +35,28 @@ class Way:
             mode operator by operator; None for rewrites of the network as it is.
         kernels: Whether to express larger and strided convolutions and maxima by sparse 1x1
             convolutions and shifts. That pays only where the sparse kernels run.
+        line: Whether it is a network along one axis, and the block, one of
+            `lowered.entry.LINE_BLOCKS`, of one row.
     """
 
     rotated: bool = True
     block: int | None = None
     kernels: bool = False
+    line: bool = False
 
 
-def ways(lower_conv3x3: bool) -> tuple[Way, ...]:
-    """The ways to try, of which the fastest is best."""
-    blocks = entry.BLOCKS if lower_conv3x3 else entry.BLOCKS[:1]
-    taken = [Way(block=block, kernels=lower_conv3x3) for block in blocks[:2]]
-    taken += [Way(rotated=False, block=block, kernels=lower_conv3x3) for block in blocks]
+def ways(model: Model, lower_conv3x3: bool) -> tuple[Way, ...]:
+    """The ways to try, of which the fastest is best: those for images, or for lines.
+
+    Args:
+        model: The model to rewrite.
+        lower_conv3x3: Whether to express larger convolutions.
+    """
+    line = lines.has_lines(Subgraph(model, model.subgraphs[0]))
+    blocks: tuple[int, ...] = entry.LINE_BLOCKS if line else entry.BLOCKS
+    blocks = blocks if lower_conv3x3 else blocks[:1]
+    taken = [Way(block=block, kernels=lower_conv3x3) for block in ([] if line else blocks[:2])]
+    taken += [Way(rotated=False, block=block, line=line, kernels=lower_conv3x3) for block in blocks]
     return (Way(), *taken)
 
 
@@ -61,12 +81,15 @@ def apply(model: Model, way: Way = Way()) -> tuple[Model, tuple[str, ...]]:
     model = flatbuffer.copied(model)
     subgraph = Subgraph(model, model.subgraphs[0])
     said: list[str] = []
+    if way.line:
+        said += [*dilations.apply(subgraph), *lines.apply(subgraph)]
     if way.rotated:
         said += rotate.apply(subgraph, grow=way.kernels)
     said += head.apply(subgraph)
     if way.block is not None:
+        block = (1 if way.line else way.block, way.block)
         said += [*constants.apply(subgraph)]
-        said += walk.apply(subgraph, block=way.block, kernels=way.kernels)
+        said += walk.apply(subgraph, block=block, kernels=way.kernels)
     said += [*constants.apply(subgraph), *pads.apply(subgraph)]
     sweep.apply(subgraph)
     return model, tuple(said)

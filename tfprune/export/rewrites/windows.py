@@ -75,6 +75,12 @@ class Window:
     same: bool
 
     @property
+    def stride(self) -> int | None:
+        """The stride along both axes, any along one of one place; None if they differ."""
+        strides = {axis.stride for axis in self.axes if (axis.size, axis.outputs) != (1, 1)}
+        return strides.pop() if len(strides) == 1 else None if strides else 1
+
+    @property
     def strided(self) -> bool:
         """Whether some inputs are stepped over."""
         return any(axis.stride > 1 for axis in self.axes)

@@ -9,7 +9,14 @@ from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import windows
 from tfprune.export.rewrites.lowered import shifts
-from tfprune.export.rewrites.lowered.image import Image, in_blocks, made_like, reads_zeros_beyond
+from tfprune.export.rewrites.lowered.image import (
+    PLACE,
+    Block,
+    Image,
+    in_blocks,
+    made_like,
+    reads_zeros_beyond,
+)
 
 _LARGEST_BLOCK = 4
 
@@ -21,8 +28,7 @@ def taps_of(subgraph: Subgraph, operator: Operator, window: windows.Window) -> s
 
     None where the strides differ.
     """
-    strides = {axis.stride for axis in window.axes}
-    if len(strides) != 1:
+    if window.stride is None:
         return None
     options = operator.builtinOptions
     kernel = subgraph.values(int(operator.inputs[1]))
@@ -38,7 +44,7 @@ def taps_of(subgraph: Subgraph, operator: Operator, window: windows.Window) -> s
         kernel = _of_depths(kernel, channels)
     elif kernel.shape[3] < channels:
         kernel = _of_groups(kernel, channels)
-    return shifts.Taps(kernel.reshape(len(kernel), -1, channels), offsets, strides.pop()).used
+    return shifts.Taps(kernel.reshape(len(kernel), -1, channels), offsets, window.stride).used
 
 
 def _of_depths(kernel: np.ndarray, channels: int) -> np.ndarray:
@@ -74,7 +80,7 @@ class Placed:
     taps: shifts.Taps
     size: int
     grid: tuple[int, int]
-    block: int
+    block: Block
 
 
 def placed(
@@ -88,20 +94,21 @@ def placed(
         taps: What to compute, over whole images.
         window: Which part of the image each output reads.
     """
-    stride, block = taps.stride, source.block
+    block = source.block
+    strides = [1 if axis.size == axis.outputs == 1 else axis.stride for axis in window.axes]
     if reads_zeros_beyond(window) and not source.exact:
         return None
     grid = source.grid(subgraph)
-    if block % stride == 0:
-        taps, block = in_blocks(taps, block, block // stride), block // stride
-    elif (block, stride) == (1, 2):
-        grid = (-(-grid[0] // stride), -(-grid[1] // stride))
+    if not any(places % stride for places, stride in zip(block, strides)):
+        after = (block[0] // strides[0], block[1] // strides[1])
+        taps, block = in_blocks(taps, block, after), after
+    elif (block, taps.stride) == (PLACE, 2):
+        grid = (-(-grid[0] // 2), -(-grid[1] // 2))
     else:
         return None
-    reach = max(max(abs(y), abs(x)) for y, x in taps.offsets)
-    size = next((size for size in shifts.SIZES if reach <= size // 2), None)
+    size = shifts.size_of(taps, rows=grid[0])
     rows, columns = (axis.outputs for axis in window.axes)
-    if size is None or grid[0] * block < rows or grid[1] * block < columns:
+    if size is None or grid[0] * block[0] < rows or grid[1] * block[1] < columns:
         return None
     return Placed(taps, size, grid, block)
 
@@ -132,8 +139,8 @@ def convolution(
     if place is None:
         return None
     result, moved = made_like(subgraph, output, place.grid, place.block), place.taps
-    if bias >= 0 and place.block > 1:
-        values = np.tile(subgraph.values(bias), place.block**2)
+    if bias >= 0 and result.places > 1:
+        values = np.tile(subgraph.values(bias), result.places)
         bias = subgraph.add_constant(values, name=f"{subgraph.name(bias)}/blocks")
     if moved.offsets == ((0, 0),) and moved.stride == 1:
         kernel = moved.kernel[:, 0]
@@ -164,9 +171,9 @@ def depthwise(
         output: The tensor of the network before that the result stands for.
     """
     subgraph = emitter.subgraph
-    (rows, columns), stride = window.axes, window.axes[0].stride
+    (rows, columns), stride = window.axes, window.stride
     dilated = (rows.kernel, columns.kernel) != kernel.shape[:2]
-    if source.block > 1 or dilated or columns.stride != stride or stride > 2:
+    if source.block != PLACE or dilated or stride not in (1, 2):
         return None
     if reads_zeros_beyond(window) and not source.exact:
         return None
@@ -180,7 +187,7 @@ def depthwise(
     whole = np.zeros((size, size, kernel.shape[2]), np.float32)
     top, left = size // 2 - rows.begin, size // 2 - columns.begin
     whole[top : top + rows.kernel, left : left + columns.kernel] = kernel
-    result = made_like(subgraph, output, (height, width), 1)
+    result = made_like(subgraph, output, (height, width), PLACE)
     made, _ = emitter.depthwise(source.index, whole, stride, activation, bias, result.index)
     return made, result
 
@@ -194,9 +201,12 @@ def transposed(emitter: shifts.Emitter, source: Image, operator: Operator) -> Ma
     subgraph, options = emitter.subgraph, operator.builtinOptions
     output, stride = int(operator.outputs[0]), options.strideH
     kernel = subgraph.constant(int(operator.inputs[1]))
-    before, after = source.block, source.block * stride
+    before = source.block[0]
+    after = before * stride
     _, rows, columns, _ = subgraph.shape(output)
     if kernel is None or options.strideW != stride or after > _LARGEST_BLOCK:
+        return None
+    if source.block[1] != before:
         return None
     if (rows, columns) != (source.rows * stride, source.columns * stride) or not source.exact:
         return None
@@ -220,7 +230,7 @@ def transposed(emitter: shifts.Emitter, source: Image, operator: Operator) -> Ma
     size = next((size for size in shifts.SIZES if reach <= size // 2), None)
     if size is None:
         return None
-    result = made_like(subgraph, output, source.grid(subgraph), after)
+    result = made_like(subgraph, output, source.grid(subgraph), (after, after))
     bias = int(operator.inputs[3]) if len(operator.inputs) > 3 else -1
     if bias >= 0:
         values = np.tile(subgraph.values(bias), after**2)

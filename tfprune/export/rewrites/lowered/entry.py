@@ -3,8 +3,14 @@
 Only a 3x3 convolution of three channels with stride 2 leads into it. A network that begins with
 one has its way in; before any other, a convolution of this kind only moves the image: on the image
 itself, it gathers blocks of 2x2 places; on one that was spread to every second row and column, it
-takes the image as it is.
+takes the image as it is. A network along one axis, of any number of channels, has them in twelves:
+one convolution takes in two rows and two columns of three. Of more, pairs of places become one.
 """
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -13,10 +19,11 @@ from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
 from tfprune.export.rewrites.lowered import shifts
-from tfprune.export.rewrites.lowered.image import Image
+from tfprune.export.rewrites.lowered.image import PLACE, Block, Image
 
 CHANNELS = 3
 BLOCKS = (1, 2, 4)
+LINE_BLOCKS = (1, 2, 4, 8, 16)
 _STRIDE = 2
 
 
@@ -28,14 +35,14 @@ def is_entry(subgraph: Subgraph, operator: Operator, window: windows.Window) -> 
 
 
 def enter(
-    emitter: shifts.Emitter, source: int, block: int
+    emitter: shifts.Emitter, source: int, block: Block
 ) -> tuple[list[Operator], Image]:
     """Bring an image of up to three channels into the mode.
 
     Args:
         emitter: Writes the operators.
         source: The tensor, of shape (batch, height, width, channels).
-        block: One of `BLOCKS`.
+        block: Rows and columns, both one of `BLOCKS`.
 
     Returns:
         The operators to run, and the image; its height and width are filled up with zeros to whole
@@ -43,32 +50,140 @@ def enter(
     """
     subgraph = emitter.subgraph
     batch, rows, columns, channels = subgraph.shape(source)
-    height, width = -(-rows // block) * block, -(-columns // block) * block
+    side = block[0]
+    height, width = -(-rows // side) * side, -(-columns // side) * side
     made: list[Operator] = []
     index = source
-    if block == 1:
+    if block == PLACE:
         spread, index = _spread(subgraph, source)
         made += spread
     elif (height, width, CHANNELS) != (rows, columns, channels):
         index = tensors.like(subgraph, source, (batch, height, width, CHANNELS), "whole")
         pads = [(0, 0), (0, height - rows), (0, width - columns), (0, CHANNELS - channels)]
         made.append(_pad(subgraph, source, index, pads))
-    side = min(block, 2)
-    gathered, index = _gather(subgraph, index, channels, side)
+    gathered, index = _gather(subgraph, index, channels, min(side, 2))
     made += gathered
-    if block > 2:
-        places = [(y, x) for y in range(2) for x in range(2)]
-        kernel = np.zeros((2, 2, 2, 2, channels, 4, 2, 2, channels), np.float32)
-        for tap, (y, x) in enumerate(places):
-            for row, column, channel in np.ndindex(2, 2, channels):
-                kernel[y, row, x, column, channel, tap, row, column, channel] = 1
-        taps = shifts.Taps(kernel.reshape(16 * channels, 4, 4 * channels), tuple(places), 2)
-        sizes = (batch, height // block, width // block, 16 * channels)
-        whole = tensors.like(subgraph, source, sizes, "blocks")
-        none = schema.ActivationFunctionType.NONE
-        made += emitter.convolution(index, taps, 3, -1, none, whole)
-        index = whole
+    if side > 2:
+        merged, index = _merge(emitter, index, channels, (2, 2), (2, 2), side**2 * channels)
+        made += merged
     return made, Image(index, block, rows, columns, channels)
+
+
+def enter_line(
+    emitter: shifts.Emitter, source: int, block: Block
+) -> tuple[list[Operator], Image]:
+    """Bring an image of one row, of any number of channels, into the mode.
+
+    Args:
+        emitter: Writes the operators.
+        source: The tensor, of shape (batch, 1, steps, channels).
+        block: One row, and how many steps become channels of one place.
+
+    Returns:
+        The operators to run, and the image; its steps are filled up with zeros to whole blocks.
+    """
+    subgraph = emitter.subgraph
+    batch, _, steps, channels = subgraph.shape(source)
+    length, values = -(-steps // block[1]), channels * block[1]
+    rows, columns = next(size for size in _squares() if CHANNELS * math.prod(size) >= values)
+    made, index = _folded(subgraph, source, length, block[1], (rows, columns))
+    height, width = _STRIDE, _STRIDE
+    kept = values if (rows, columns) == (height, width) else None
+    gathered, index = _gather(subgraph, index, CHANNELS, _STRIDE, kept)
+    made += gathered
+    while (height, width) != (rows, columns):
+        factors = (_STRIDE if height < rows else 1, _STRIDE)
+        after = (height * factors[0], width * factors[1])
+        kept = values if after == (rows, columns) else CHANNELS * math.prod(after)
+        merged, index = _merge(emitter, index, CHANNELS, (height, width), factors, kept)
+        made += merged
+        height, width = after
+    return made, Image(index, block, 1, steps, channels)
+
+
+def _folded(
+    subgraph: Subgraph, source: int, length: int, steps: int, size: Block
+) -> tuple[list[Operator], int]:
+    """An image of one row as one of three channels, (batch, rows, length * columns, 3).
+
+    Args:
+        subgraph: The subgraph.
+        source: The tensor, of shape (batch, 1, steps, channels).
+        length: How many places it becomes.
+        steps: How many steps a place has.
+        size: Rows and columns of three values each that hold the values of a place.
+    """
+    rows, columns = size
+    batch, _, before, channels = subgraph.shape(source)
+    made: list[Operator] = []
+    index = source
+
+    def move(code: int, sizes: tuple[int, ...], suffix: str, numbers: list[Any]) -> None:
+        nonlocal index
+        if code != OPERATORS.TRANSPOSE and subgraph.shape(index)[1:] == sizes:
+            return
+        moved = tensors.like(subgraph, source, (batch, *sizes), suffix)
+        if code == OPERATORS.PAD:
+            made.append(_pad(subgraph, index, moved, numbers))
+        elif code == OPERATORS.RESHAPE:
+            made.append(tensors.reshape(subgraph, index, moved))
+        else:
+            axes = subgraph.add_constant(np.array(numbers, np.int32), name="axes")
+            options = schema.TransposeOptionsT()
+            made.append(subgraph.operator(code, [index, axes], [moved], options))
+        index = moved
+
+    whole, values, wide = length * steps, steps * channels, CHANNELS * columns
+    none = (0, 0)
+    move(OPERATORS.PAD, (1, whole, channels), "whole", [none, none, (0, whole - before), none])
+    move(OPERATORS.RESHAPE, (1, length, values), "places", [])
+    filled = (0, rows * wide - values)
+    move(OPERATORS.PAD, (1, length, rows * wide), "filled", [none, none, none, filled])
+    move(OPERATORS.RESHAPE, (length, rows, wide), "folds", [])
+    move(OPERATORS.TRANSPOSE, (rows, length, wide), "turned", [0, 2, 1, 3])
+    move(OPERATORS.RESHAPE, (rows, length * columns, CHANNELS), "folded", [])
+    return made, index
+
+
+def _squares() -> Iterator[Block]:
+    """Rows and columns of three values each that become one place: as square as they can be."""
+    for power in itertools.count(1):
+        yield 2**power, 2**power
+        yield 2**power, 2 ** (power + 1)
+
+
+def _merge(
+    emitter: shifts.Emitter,
+    source: int,
+    channels: int,
+    before: Block,
+    factors: Block,
+    kept: int,
+) -> tuple[list[Operator], int]:
+    """Blocks of places as channels, by shifts of stride 2.
+
+    Args:
+        emitter: Writes the operators.
+        source: The tensor, in blocks.
+        channels: Of the image.
+        before: Rows and columns of one block.
+        factors: How many of them, along rows and columns, become one: 1, of an image of one row,
+            or 2.
+        kept: How many channels to keep of a block.
+    """
+    places = list(np.ndindex(*factors))
+    shape = (factors[0], before[0], factors[1], before[1], channels)
+    kernel = np.zeros((*shape, len(places), *before, channels), np.float32)
+    for tap, (y, x) in enumerate(places):
+        for row, column, channel in np.ndindex(*before, channels):
+            kernel[y, row, x, column, channel, tap, row, column, channel] = 1
+    flat = kernel.reshape(math.prod(shape), len(places), -1)[:kept]
+    taps = shifts.Taps(flat, tuple(places), _STRIDE).used
+    batch, height, width, _ = emitter.subgraph.shape(source)
+    sizes = (batch, height // factors[0], width // factors[1], len(flat))
+    whole = tensors.like(emitter.subgraph, source, sizes, "blocks")
+    none = schema.ActivationFunctionType.NONE
+    return emitter.convolution(source, taps, 3, -1, none, whole), whole
 
 
 def _spread(subgraph: Subgraph, source: int) -> tuple[list[Operator], int]:
@@ -99,20 +214,22 @@ def _pad(
 
 
 def _gather(
-    subgraph: Subgraph, source: int, channels: int, side: int
+    subgraph: Subgraph, source: int, channels: int, side: int, kept: int | None = None
 ) -> tuple[list[Operator], int]:
-    """Squares of places as channels, by a 3x3 convolution of stride 2 with one 1 per output."""
+    """Squares of places as channels, by a 3x3 convolution of stride 2 with one 1 per output.
+
+    Only the first `kept` outputs are made, all by default.
+    """
     batch, height, width, _ = subgraph.shape(source)
     kernel = np.zeros((side, side, channels, 3, 3, CHANNELS), np.float32)
     for y, x, channel in np.ndindex(kernel.shape[:3]):
         kernel[y, x, channel, 1 + y, 1 + x, channel] = 1
-    outputs = side * side * channels
+    kernel = kernel.reshape(-1, 3, 3, CHANNELS)[:kept]
+    outputs = len(kernel)
     sizes = (batch, height // _STRIDE, width // _STRIDE, outputs)
     squares = tensors.like(subgraph, source, sizes, "squares")
     name = subgraph.name(squares)
-    weights = subgraph.add_constant(
-        kernel.reshape(outputs, 3, 3, CHANNELS), name=f"{name}/weights"
-    )
+    weights = subgraph.add_constant(kernel, name=f"{name}/weights")
     bias = subgraph.add_constant(np.zeros(outputs, np.float32), name="no_bias")
     options = schema.Conv2DOptionsT()
     options.strideH = options.strideW = _STRIDE

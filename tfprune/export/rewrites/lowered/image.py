@@ -1,18 +1,23 @@
 """A tensor inside of XNNPACK's sparse mode.
 
-In blocks of b x b places, an image of (height, width, channels) is a tensor of (height / b,
-width / b, b * b * channels): channel (y * b + x) * channels + c of a place of the tensor is channel
+In blocks of a x b places, an image of (height, width, channels) is a tensor of (height / a,
+width / b, a * b * channels): channel (y * b + x) * channels + c of a place of the tensor is channel
 c of the image at row y and column x of the block. Convolutions in blocks move fewer values, and
-stride 2 needs no moving: it makes the block smaller.
+stride 2 needs no moving: it makes the block smaller. Blocks are squares, but for images of one row.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
 from tfprune.export.file.subgraph import Subgraph
 from tfprune.export.rewrites import tensors, windows
 from tfprune.export.rewrites.lowered import shifts
+
+Block = tuple[int, int]
+
+PLACE: Block = (1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Image:
 
     Attributes:
         index: The tensor.
-        block: Places of the image in one place of the tensor, along each axis.
+        block: Rows and columns of the image in one place of the tensor.
         rows: Its height; the tensor may hold more.
         columns: Its width.
         channels: Its channels.
@@ -29,11 +34,16 @@ class Image:
     """
 
     index: int
-    block: int
+    block: Block
     rows: int
     columns: int
     channels: int
     exact: bool = True
+
+    @property
+    def places(self) -> int:
+        """Places of the image in one place of the tensor."""
+        return self.block[0] * self.block[1]
 
     def grid(self, subgraph: Subgraph) -> tuple[int, int]:
         """Height and width of the tensor."""
@@ -43,11 +53,11 @@ class Image:
     def is_whole(self, subgraph: Subgraph) -> bool:
         """Whether the tensor holds the image and nothing else."""
         height, width = self.grid(subgraph)
-        return (height * self.block, width * self.block) == (self.rows, self.columns)
+        return (height * self.block[0], width * self.block[1]) == (self.rows, self.columns)
 
 
 def made_like(
-    subgraph: Subgraph, original: int, grid: tuple[int, int], block: int
+    subgraph: Subgraph, original: int, grid: tuple[int, int], block: Block
 ) -> Image:
     """A new tensor for an image.
 
@@ -60,18 +70,18 @@ def made_like(
     """
     shape = subgraph.shape(original)
     batch, rows, columns, channels = shape if len(shape) == 4 else (shape[0], 1, 1, shape[-1])
-    sizes = (batch, *grid, block * block * channels)
+    sizes = (batch, *grid, block[0] * block[1] * channels)
     index = tensors.like(subgraph, original, sizes, "inside")
-    exact = (grid[0] * block, grid[1] * block) == (rows, columns)
+    exact = (grid[0] * block[0], grid[1] * block[1]) == (rows, columns)
     return Image(index, block, rows, columns, channels, exact)
 
 
-def in_blocks(taps: shifts.Taps, before: int, after: int) -> shifts.Taps:
+def in_blocks(taps: shifts.Taps, before: Block, after: Block) -> shifts.Taps:
     """The taps of images as taps of tensors in blocks.
 
     For the tap at y, row `after * i + p` of the output, with p below `after`, reads row
     `stride * (after * i + p) + y` of the input: that is row `(stride * p + y) % before` of the
-    block `i + (stride * p + y) // before`, if `before` is `stride * after`.
+    block `i + (stride * p + y) // before`, if `before` is `stride * after`. So it is for columns.
 
     Args:
         taps: What to compute, over whole images.
@@ -80,23 +90,25 @@ def in_blocks(taps: shifts.Taps, before: int, after: int) -> shifts.Taps:
 
     Example:
         >>> third = shifts.Taps(np.ones((1, 1, 1), np.float32), ((2, 0),), 1)
-        >>> in_blocks(third, 2, 2).offsets
+        >>> in_blocks(third, (2, 2), (2, 2)).offsets
         ((1, 0),)
     """
-    if before == after == 1:
+    if before == after == PLACE:
         return taps
     outputs, _, channels = taps.kernel.shape
     places: dict[shifts.Offset, np.ndarray] = {}
-    shape = (after, after, outputs, before, before, channels)
+    strides = (before[0] // after[0], before[1] // after[1])
+    shape = (*after, outputs, *before, channels)
     for tap, (y, x) in enumerate(taps.offsets):
-        for row, column in np.ndindex(after, after):
-            source = (taps.stride * row + y, taps.stride * column + x)
-            place = (source[0] // before, source[1] // before)
+        for row, column in np.ndindex(*after):
+            source = (strides[0] * row + y, strides[1] * column + x)
+            place = (source[0] // before[0], source[1] // before[1])
             kernel = places.setdefault(place, np.zeros(shape, np.float32))
-            kernel[row, column, :, source[0] % before, source[1] % before] += taps.kernel[:, tap]
+            at = (source[0] % before[0], source[1] % before[1])
+            kernel[row, column, :, at[0], at[1]] += taps.kernel[:, tap]
     offsets = tuple(sorted(places))
     kernels = [
-        places[offset].reshape(after * after * outputs, before * before * channels)
+        places[offset].reshape(math.prod(after) * outputs, math.prod(before) * channels)
         for offset in offsets
     ]
     return shifts.Taps(np.stack(kernels, axis=1), offsets, 1).used

@@ -9,7 +9,7 @@ from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors
 from tfprune.export.rewrites.lowered import shifts, vectors
-from tfprune.export.rewrites.lowered.image import Image, made_like
+from tfprune.export.rewrites.lowered.image import PLACE, Image, made_like
 
 LARGEST_BLOCK = 4
 
@@ -38,7 +38,7 @@ def constant_in_blocks(subgraph: Subgraph, index: int, image: Image) -> int | No
         return None
     tiled = values.reshape(1, 1, 1, -1)
     if values.size > 1:
-        tiled = np.tile(tiled, image.block**2)
+        tiled = np.tile(tiled, image.places)
     name = f"{tensors.short_name(subgraph, index)}/blocks"
     return subgraph.add_constant(np.ascontiguousarray(tiled), name=name)
 
@@ -55,10 +55,11 @@ def single(emitter: shifts.Emitter, operator: Operator, source: Image) -> Made:
 def interpolated(emitter: shifts.Emitter, operator: Operator, source: Image) -> Made | None:
     """A RESIZE_BILINEAR, which the mode has for blocks of one place."""
     subgraph, output = emitter.subgraph, int(operator.outputs[0])
-    if source.block > 1 or not source.is_whole(subgraph) or min(source.rows, source.columns) < 2:
+    small = min(source.rows, source.columns) < 2
+    if source.block != PLACE or not source.is_whole(subgraph) or small:
         return None
     _, rows, columns, _ = subgraph.shape(output)
-    result = made_like(subgraph, output, (rows, columns), 1)
+    result = made_like(subgraph, output, (rows, columns), PLACE)
     inputs = [source.index, *operator.inputs[1:]]
     return [on_values(subgraph, operator, inputs, result)], result
 
@@ -75,15 +76,16 @@ def resized(emitter: shifts.Emitter, operator: Operator, source: Image) -> Made 
 def enlarged(emitter: shifts.Emitter, source: Image, factor: int, output: int) -> Made | None:
     """An image each place of which is repeated along both axes, as blocks that are larger."""
     subgraph = emitter.subgraph
-    before, after = source.block, source.block * factor
+    before = source.block
+    after = (before[0] * factor, before[1] * factor)
     same = subgraph.shape(output)[1:3] == (factor * source.rows, factor * source.columns)
-    if not same or after > LARGEST_BLOCK or not source.is_whole(subgraph):
+    if not same or max(after) > LARGEST_BLOCK or not source.is_whole(subgraph):
         return None
-    kernel = np.zeros((after, after, source.channels, before, before, source.channels), np.float32)
-    for y, x, channel in np.ndindex(after, after, source.channels):
+    kernel = np.zeros((*after, source.channels, *before, source.channels), np.float32)
+    for y, x, channel in np.ndindex(*after, source.channels):
         kernel[y, x, channel, y // factor, x // factor, channel] = 1
     result = made_like(subgraph, output, source.grid(subgraph), after)
-    flat = kernel.reshape(after**2 * source.channels, -1)
+    flat = kernel.reshape(result.places * source.channels, -1)
     return [emitter.pointwise(source.index, flat, -1, _NONE, result.index)], result
 
 
@@ -91,9 +93,9 @@ def unfolded(emitter: shifts.Emitter, operator: Operator, source: Image) -> Made
     """DEPTH_TO_SPACE of places, which is another way to read them: as blocks."""
     block = operator.builtinOptions.blockSize
     _, rows, columns, channels = emitter.subgraph.shape(int(operator.outputs[0]))
-    if source.block > 1 or not source.is_whole(emitter.subgraph):
+    if source.block != PLACE or not source.is_whole(emitter.subgraph):
         return None
-    return [], Image(source.index, block, rows, columns, channels)
+    return [], Image(source.index, (block, block), rows, columns, channels)
 
 
 def pair(
@@ -125,7 +127,7 @@ def pair(
     if (other.rows, other.columns) == (1, 1) != (image.rows, image.columns):
         if other.channels != image.channels:
             return None
-        made, index = vectors.over_blocks(emitter, other, image.block)
+        made, index = vectors.over_blocks(emitter, other, image.places)
     elif subgraph.shape(index) != subgraph.shape(image.index):
         return None
     if image.index == index:  # which the mode does not take
@@ -148,7 +150,7 @@ def side_by_side(
     activation = operator.builtinOptions.fusedActivationFunction
     result = made_like(subgraph, output, grid, first.block)
     begin, made, total = 0, [], -1
-    places = first.block**2
+    places = first.places
     for number, source in enumerate(sources):
         kernel = np.zeros((places, result.channels, places, source.channels), np.float32)
         for place in range(places):
@@ -177,7 +179,7 @@ def shuffled(
     subgraph = emitter.subgraph
     result = made_like(subgraph, output, source.grid(subgraph), source.block)
     each = np.eye(source.channels, dtype=np.float32)[order]
-    kernel = np.kron(np.eye(source.block**2, dtype=np.float32), each)
+    kernel = np.kron(np.eye(source.places, dtype=np.float32), each)
     return [emitter.pointwise(source.index, kernel, -1, _NONE, result.index)], result
 
 

@@ -34,12 +34,12 @@ def average(
     kernel = np.full((height, width, source.channels), 1 / (height * width), np.float32)
     result = {"bias": -1, "activation": activation, "output": output}
     made = convolutions.depthwise(emitter, source, kernel, window, **result)
-    if made is not None or source.block == 1:
+    if made is not None or source.places == 1 or window.stride is None:
         return made
     offsets = _offsets(window)
     each = np.eye(source.channels, dtype=np.float32) / len(offsets)
     taps = shifts.Taps(
-        np.repeat(each[:, None], len(offsets), axis=1), offsets, window.axes[0].stride
+        np.repeat(each[:, None], len(offsets), axis=1), offsets, window.stride
     )
     return convolutions.convolution(emitter, source, taps, window, **result)
 
@@ -54,21 +54,21 @@ def largest(
     """The maxima of windows; None where zeros may not pad, or windows reach too far."""
     subgraph, offsets = emitter.subgraph, _offsets(window)
     zeros = is_inside(window) or invariance.zeros_may_pad(subgraph, window, producers)
-    if len({axis.stride for axis in window.axes}) > 1 or len(offsets) == 1 or not zeros:
+    if window.stride is None or len(offsets) == 1 or not zeros:
         return None
     each = np.eye(source.channels, dtype=np.float32)
     kernel = np.zeros((len(offsets), source.channels, len(offsets), source.channels), np.float32)
     for number in range(len(offsets)):
         kernel[number, :, number] = each
     flat = kernel.reshape(len(offsets) * source.channels, len(offsets), source.channels)
-    taps = shifts.Taps(flat, offsets, window.axes[0].stride)
+    taps = shifts.Taps(flat, offsets, window.stride)
     place = convolutions.placed(subgraph, source, taps, window)
     if place is None:
         return None
     made, moved, rows = emitter.gathered(source.index, place.taps, place.size)
     result = made_like(subgraph, output, place.grid, place.block)
     # Rows as (places of a block, inputs of a window, channels) -> one matrix an input.
-    rows = rows.reshape(place.block**2, len(offsets), source.channels, -1)
+    rows = rows.reshape(result.places, len(offsets), source.channels, -1)
     values = [rows[:, number].reshape(-1, rows.shape[-1]) for number in range(len(offsets))]
     while len(values) > 1:
         steps, moved, values = _halved(emitter, moved, values, result)

@@ -14,6 +14,7 @@ of its own.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -21,9 +22,12 @@ from ai_edge_litert import schema_py_generated as schema
 from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
+from tfprune.export.rewrites.lowered import factors
 
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
 SIZES = (3, 5)  # depthwise kernels that XNNPACK's sparse mode takes
+_MOST = 1.25  # channels that are moved in vain, of those that are not
+FARTHEST = 8  # places that a row is moved, one by one
 
 Offset = tuple[int, int]
 
@@ -56,6 +60,20 @@ class Taps:
         return 1 - np.count_nonzero(self.kernel) / self.kernel.size
 
 
+def size_of(taps: Taps, rows: int) -> int | None:
+    """The depthwise kernel that reaches all offsets; None if none does.
+
+    Args:
+        taps: What to compute.
+        rows: The height of the image. One row is moved by one place several times: its kernels of
+            5x5, which compute on rows that there are not, take four times as long as those of 3x3.
+    """
+    reach = max(max(abs(y), abs(x)) for y, x in taps.offsets)
+    if rows == 1 and reach <= FARTHEST and not any(y for y, _ in taps.offsets):
+        return SIZES[0]
+    return next((size for size in SIZES if reach <= size // 2), None)
+
+
 class Emitter:
     """Writes operators in XNNPACK's sparse vocabulary; makes each shift of one tensor once."""
 
@@ -80,9 +98,47 @@ class Emitter:
             made, moved = self.shift_all(source, taps.offsets[0], taps.stride, size)
             last = self.pointwise(moved, taps.kernel[:, 0], bias, activation, output)
             return [*made, last]
+        if taps.stride == 1 and self._is_far(source, taps):
+            return self._in_turn(source, taps, size, bias, activation, output)
         if taps.stride == 1 and (0, 0) in taps.offsets:
             return self._centred(source, taps, size, bias, activation, output)
         return self._moved(source, taps, size, bias, activation, output)
+
+    def _is_far(self, source: int, taps: Taps) -> bool:
+        """Whether it takes fewer shifts to move all channels of a row on, from tap to tap."""
+        if self.subgraph.shape(source)[1] > 1:
+            return False
+        columns = [column for _, column in taps.offsets]
+        moves = max(0, *columns) - min(0, *columns)
+        pairs = sum(int(taps.kernel[:, tap].any(0).sum()) for tap in range(len(columns)))
+        return moves * taps.kernel.shape[2] < pairs * max(map(abs, columns)) / 2
+
+    def _in_turn(
+        self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
+    ) -> list[Operator]:
+        """A sum of 1x1 convolutions, one a tap, of the source moved further and further."""
+        made: list[Operator] = []
+        total, sizes = -1, self.subgraph.shape(output)
+        for tap, offset in enumerate(taps.offsets):
+            moves, moved = self.shift_all(source, offset, 1, size)
+            share = tensors.like(self.subgraph, output, sizes, "share")
+            own_bias = bias if tap == 0 else -1
+            made += moves
+            made.append(
+                self.pointwise(moved, taps.kernel[:, tap], own_bias, _NO_ACTIVATION, share)
+            )
+            if tap == 0:
+                total = share
+                continue
+            last = tap == len(taps.offsets) - 1
+            summed = output if last else tensors.like(self.subgraph, output, sizes, "sum")
+            options = schema.AddOptionsT()
+            options.fusedActivationFunction = activation if last else _NO_ACTIVATION
+            made.append(
+                self.subgraph.operator(OPERATORS.ADD, [total, share], [summed], options)
+            )
+            total = summed
+        return made
 
     def _centred(
         self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
@@ -106,24 +162,52 @@ class Emitter:
         self, source: int, taps: Taps, size: int, bias: int, activation: int, output: int
     ) -> list[Operator]:
         """Several taps, gathered or scattered."""
-        first, last, used = _factors(taps, self.subgraph.shape(source), size)
-        made, moved = self._copied(source, first, taps, used, size)
+        tap, channel = np.argwhere(taps.kernel.any(0)).T
+        if len(set(channel)) == len(channel) and _MOST * len(channel) >= taps.kernel.shape[2]:
+            made, moved, last = self._moved_once(source, taps, size)
+        else:
+            first, last, used = factors.factors(
+                taps.kernel, taps.stride, self.subgraph.shape(source), size
+            )
+            made, moved = self._copied(source, first, taps, used, size)
         return [*made, self.pointwise(moved, last, bias, activation, output)]
+
+    def _moved_once(
+        self, source: int, taps: Taps, size: int
+    ) -> tuple[list[Operator], int, np.ndarray]:
+        """Channels each of which no two taps read, all moved in place; and their weights."""
+        used = taps.kernel.any(0).argmax(0)
+        offsets = [taps.offsets[tap] for tap in used]
+        made, moved = self._shifted(source, offsets, taps.stride, size)
+        return made, moved, taps.kernel.sum(1)
 
     def _copied(
         self, source: int, copies: np.ndarray, taps: Taps, used: np.ndarray, size: int
     ) -> tuple[list[Operator], int]:
         """Sums of channels, each moved by the offset of its tap."""
-        kernel = np.zeros((size, size, len(used)), np.float32)
-        for position, tap in enumerate(used):
-            y, x = taps.offsets[tap]
-            kernel[size // 2 + y, size // 2 + x, position] = 1
         _, height, width, _ = self.subgraph.shape(source)
         name = f"{tensors.short_name(self.subgraph, source)}/pairs"
         wide = self._tensor(source, height, width, len(used), name)
         start = self.pointwise(source, copies, -1, _NO_ACTIVATION, wide)
-        made, moved = self.depthwise(wide, kernel, taps.stride, _NO_ACTIVATION)
+        offsets = [taps.offsets[tap] for tap in used]
+        made, moved = self._shifted(wide, offsets, taps.stride, size)
         return [start, *made], moved
+
+    def _shifted(
+        self, source: int, offsets: Sequence[Offset], stride: int, size: int
+    ) -> tuple[list[Operator], int]:
+        """Each channel moved by its offset, in as many steps as the kernel needs."""
+        left, made, half = np.array(offsets), [], size // 2
+        while True:
+            # Nothing that leaves the image comes back: a channel moves in one direction only.
+            step = np.clip(left, -half, half)
+            left, last = left - step, not np.any(left - step)
+            kernel = np.zeros((size, size, len(left)), np.float32)
+            kernel[half + step[:, 0], half + step[:, 1], np.arange(len(left))] = 1
+            moved, source = self.depthwise(source, kernel, stride if last else 1, _NO_ACTIVATION)
+            made += moved
+            if last:
+                return made, source
 
     def gathered(
         self, source: int, taps: Taps, size: int
@@ -147,10 +231,17 @@ class Emitter:
         """All channels moved by one offset: the operators, and the tensor that they write."""
         if (key := (source, stride, offset)) in self.moved:
             return [], self.moved[key]
-        kernel = np.zeros((size, size, self.subgraph.shape(source)[3]), np.float32)
-        kernel[size // 2 + offset[0], size // 2 + offset[1]] = 1
-        made, self.moved[key] = self.depthwise(source, kernel, stride, _NO_ACTIVATION)
-        return made, self.moved[key]
+        if offset == (0, 0) and stride == 1:
+            return [], source
+        made: list[Operator] = []
+        _, height, _, channels = self.subgraph.shape(source)
+        start, (row, column) = source, offset
+        if height == stride == 1 and row == 0 and abs(column) > 1:
+            nearer = column - 1 if column > 0 else column + 1
+            made, start = self.shift_all(source, (0, nearer), 1, size)
+            column -= nearer
+        last, self.moved[key] = self._shifted(start, [(row, column)] * channels, stride, size)
+        return [*made, *last], self.moved[key]
 
     def pointwise(
         self, source: int, weights: np.ndarray, bias: int, activation: int, output: int
@@ -206,31 +297,3 @@ class Emitter:
 
     def _no_bias(self, channels: int) -> int:
         return self.subgraph.add_constant(np.zeros(channels, np.float32), name="no_bias")
-
-
-def _factors(
-    taps: Taps, sizes: tuple[int, ...], size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The matrices before and after the shift, and the tap that each channel between belongs to.
-
-    Of the two orders, that with fewer multiply-adds: every pair is copied or summed, and shifted;
-    the weights count at the places where they are applied.
-
-    Args:
-        taps: What to compute.
-        sizes: The shape of the tensor to read.
-        size: Of the depthwise kernel.
-    """
-    outputs, _, channels = taps.kernel.shape
-    places = sizes[1] * sizes[2]
-    kept = -(-places // taps.stride**2)
-    nonzeros = np.count_nonzero(taps.kernel)
-    gathered = np.argwhere(taps.kernel.any(0))  # pairs (tap, channel)
-    scattered = np.argwhere(taps.kernel.any(2).T)  # pairs (tap, output)
-    gather = len(gathered) * (places + size**2 * kept) + nonzeros * kept
-    scatter = nonzeros * places + len(scattered) * (size**2 + 1) * kept
-    if gather < scatter:
-        tap, channel = gathered.T
-        return np.eye(channels, dtype=np.float32)[channel], taps.kernel[:, tap, channel], tap
-    tap, output = scattered.T
-    return taps.kernel[output, tap], np.eye(outputs, dtype=np.float32)[:, output], tap

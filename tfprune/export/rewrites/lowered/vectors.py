@@ -57,9 +57,9 @@ def mean(
 
 def _mean_of_blocks(emitter: shifts.Emitter, source: Image) -> tuple[list[Operator], int]:
     """The mean over the places of each block, as a tensor of the image's channels."""
-    if source.block == 1:
+    places = source.places
+    if places == 1:
         return [], source.index
-    places = source.block**2
     kernel = np.tile(np.eye(source.channels, dtype=np.float32) / places, (1, places))
     batch, height, width, _ = emitter.subgraph.shape(source.index)
     sizes = (batch, height, width, source.channels)
@@ -68,12 +68,12 @@ def _mean_of_blocks(emitter: shifts.Emitter, source: Image) -> tuple[list[Operat
 
 
 def over_blocks(
-    emitter: shifts.Emitter, vector: Image, block: int
+    emitter: shifts.Emitter, vector: Image, places: int
 ) -> tuple[list[Operator], int]:
-    """An image of one place, its channels once for each place of a block."""
-    if block == 1:
+    """An image of one place, its channels once for each of the places of a block."""
+    if places == 1:
         return [], vector.index
-    kernel = np.tile(np.eye(vector.channels, dtype=np.float32), (block**2, 1))
+    kernel = np.tile(np.eye(vector.channels, dtype=np.float32), (places, 1))
     batch = emitter.subgraph.shape(vector.index)[0]
     made = tensors.like(emitter.subgraph, vector.index, (batch, 1, 1, len(kernel)), "blocks")
     return [emitter.pointwise(vector.index, kernel, -1, _NONE, made)], made
@@ -86,15 +86,23 @@ def dense(
     subgraph, output = emitter.subgraph, int(operator.outputs[0])
     weights = subgraph.constant(int(operator.inputs[1]))
     vector = (source.rows, source.columns) == (1, 1)
-    if weights is None or weights.shape[1] != source.channels or source.block > 1:
+    if weights is None or weights.shape[1] != source.channels:
         return None
     if not vector and not operator.builtinOptions.keepNumDims:
         return None
-    sizes = (subgraph.shape(source.index)[0], *source.grid(subgraph), len(weights))
-    if math.prod(subgraph.shape(output)) != math.prod(sizes):
+    batch = subgraph.shape(source.index)[0]
+    sizes = (batch, *source.grid(subgraph), source.places * len(weights))
+    values = batch * source.rows * source.columns * len(weights)
+    if math.prod(subgraph.shape(output)) != values:
         return None
     index = tensors.like(subgraph, source.index, sizes, "dense")
-    result = Image(index, 1, source.rows, source.columns, len(weights), source.exact)
+    exact = source.is_whole(subgraph)
+    result = Image(index, source.block, source.rows, source.columns, len(weights), exact)
     bias = int(operator.inputs[2]) if len(operator.inputs) > 2 else -1
+    if source.places > 1:
+        weights = np.kron(np.eye(source.places, dtype=np.float32), weights)
+        if bias >= 0:
+            tiled = np.tile(subgraph.values(bias), source.places)
+            bias = subgraph.add_constant(tiled, name=f"{subgraph.name(bias)}/blocks")
     activation = operator.builtinOptions.fusedActivationFunction
     return [emitter.pointwise(source.index, weights, bias, activation, index)], result

@@ -22,7 +22,7 @@ from tfprune.export.rewrites.lowered import (
     shifts,
     vectors,
 )
-from tfprune.export.rewrites.lowered.image import Image, made_like
+from tfprune.export.rewrites.lowered.image import PLACE, Block, Image, made_like
 
 _MIN_SPARSITY = 2 / 3  # XNNPACK's own limit; must be exceeded
 _STEM_WEIGHTS = 4096  # of so many, zeros make no difference
@@ -30,13 +30,13 @@ _SHOWN = 3
 _NONE = schema.ActivationFunctionType.NONE
 
 
-def apply(subgraph: Subgraph, *, block: int, kernels: bool) -> tuple[str, ...]:
+def apply(subgraph: Subgraph, *, block: Block, kernels: bool) -> tuple[str, ...]:
     """Take a network into the sparse mode as far as it goes.
 
     Args:
         subgraph: The subgraph, changed in place.
-        block: Places along each axis that are channels of one place, where the network begins with
-            other than the mode's own first convolution.
+        block: Rows and columns that are channels of one place, where the network begins with other
+            than the mode's own first convolution; of networks along one axis, one row.
         kernels: Whether to take in convolutions of more than one place, strided ones and maxima.
 
     Returns:
@@ -60,7 +60,7 @@ def apply(subgraph: Subgraph, *, block: int, kernels: bool) -> tuple[str, ...]:
 class _Walk:
     """Writes a subgraph anew; arguments as `apply`."""
 
-    def __init__(self, subgraph: Subgraph, block: int, kernels: bool) -> None:
+    def __init__(self, subgraph: Subgraph, block: Block, kernels: bool) -> None:
         self.subgraph, self.block, self.kernels = subgraph, block, kernels
         self.emitter = shifts.Emitter(subgraph)
         self.producers = subgraph.producers()
@@ -173,22 +173,23 @@ class _Walk:
             return self._following(operator, window, source, first=False)
         small = self.subgraph.shape(window.source)[3] <= entry.CHANNELS
         image = small and all(axis.outputs > 1 for axis in window.axes)
-        if not image or self.subgraph.code(operator) != OPERATORS.CONV_2D:
+        if not (image or self._is_line(window)):
             return False
-        return self._first(operator, window)
+        return self.subgraph.code(operator) == OPERATORS.CONV_2D and self._first(operator, window)
 
     def _first(self, operator: Operator, window: windows.Window) -> bool:
         """A convolution of an image outside of the mode, which leads into it."""
         subgraph = self.subgraph
-        if self.block == 1 and entry.is_entry(subgraph, operator, window):
+        if self.block == PLACE and entry.is_entry(subgraph, operator, window):
             rows, columns = window.axes
             grid = (rows.outputs, columns.outputs)
-            result = made_like(subgraph, int(operator.outputs[0]), grid, 1)
+            result = made_like(subgraph, int(operator.outputs[0]), grid, PLACE)
             made = joins.on_values(subgraph, operator, list(operator.inputs), result)
             padded = windows.set_padding(subgraph, made, window.source, ((1, 1), (1, 1)))
             return self._add(operator, (padded, result), lowered=False)
         if window.source not in self.entries:
-            steps, source = entry.enter(self.emitter, window.source, self.block)
+            enter = entry.enter_line if self._is_line(window) else entry.enter
+            steps, source = enter(self.emitter, window.source, self.block)
             self.made += steps
             self.entries[window.source] = source
         if self._following(operator, window, self.entries[window.source], first=True):
@@ -196,18 +197,23 @@ class _Walk:
         del self.entries[window.source]
         return False
 
+    def _is_line(self, window: windows.Window) -> bool:
+        """Whether a convolution reads an image of one row, before any image has left the mode."""
+        rows, columns = window.axes
+        row = self.block[0] == rows.size == rows.outputs == rows.kernel == 1
+        return row and columns.outputs > 1 and not self.left
+
     def _following(
         self, operator: Operator, window: windows.Window, source: Image, *, first: bool
     ) -> bool:
         subgraph = self.subgraph
         options = operator.builtinOptions
-        result = {
-            "bias": int(operator.inputs[2]) if len(operator.inputs) > 2 else -1,
-            "activation": options.fusedActivationFunction,
-            "output": int(operator.outputs[0]),
-        }
+        bias = int(operator.inputs[2]) if len(operator.inputs) > 2 else -1
+        activation, output = options.fusedActivationFunction, int(operator.outputs[0])
+        result = {"bias": bias, "activation": activation, "output": output}
         single = all(axis.kernel == axis.stride == 1 for axis in window.axes)
-        if subgraph.code(operator) == OPERATORS.DEPTHWISE_CONV_2D and source.block == 1:
+        depths = subgraph.code(operator) == OPERATORS.DEPTHWISE_CONV_2D
+        if depths and source.block == PLACE:
             kernel = subgraph.values(int(operator.inputs[1]))[0]
             if kernel.shape[2] != source.channels:
                 return False
@@ -216,7 +222,6 @@ class _Walk:
         taps = convolutions.taps_of(subgraph, operator, window)
         if taps is None:
             return False
-        depths = subgraph.code(operator) == OPERATORS.DEPTHWISE_CONV_2D
         if not (single or first or depths):
             few = taps.kernel.size <= _STEM_WEIGHTS or taps.sparsity > _MIN_SPARSITY
             if not (self.kernels and few):
@@ -243,8 +248,8 @@ class _Walk:
     def _average(self, operator: Operator, source: Image) -> bool:
         subgraph, output = self.subgraph, int(operator.outputs[0])
         axes = subgraph.constant(int(operator.inputs[1]))
-        both = axes is not None and {int(axis) % 4 for axis in axes.ravel()} == {1, 2}
-        if not both or not source.is_whole(subgraph):
+        reduced = set() if axes is None else {int(axis) % 4 for axis in axes.ravel()}
+        if reduced != {1, 2} or not source.is_whole(subgraph):
             return False
         if not vectors.meets_image(subgraph, output):
             self._mean(operator, output)
@@ -252,7 +257,7 @@ class _Walk:
         sizes = (subgraph.shape(output)[0], 1, 1, source.channels)
         index = tensors.like(subgraph, source.index, sizes, "vector")
         self._mean(operator, index, keep=True)
-        self.images[output] = Image(index, 1, 1, 1, source.channels)
+        self.images[output] = Image(index, PLACE, 1, 1, source.channels)
         self.averages[output] = operator
         return True
 
@@ -272,7 +277,7 @@ class _Walk:
             return self._replace(chain, joins.shuffled(self.emitter, source, order, _last(chain)))
         shape = self.subgraph.shape(int(operator.outputs[0]))
         same = shape[-1] == source.channels and math.prod(shape[1:-1]) == 1
-        if (source.rows, source.columns) != (1, 1) or not same or source.block > 1:
+        if (source.rows, source.columns) != (1, 1) or not same or source.places > 1:
             return False
         if not vectors.meets_image(self.subgraph, int(operator.outputs[0])):
             return False
