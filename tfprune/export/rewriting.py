@@ -51,7 +51,7 @@ def candidates(
     if not any(made is plain for made in better):
         said = plain[1]
         times = [nanoseconds / dense for nanoseconds, _, made in found if made is not plain]
-        if times and ways[0].line and not better:
+        if times and ways[0].line and lower_conv3x3 and not better:
             said += (f"{_NO_LINES} {min(times):.2f} times as long.",)
         yield plain[0], said
 
