@@ -55,7 +55,8 @@ def measure(model: keras.Model, runs: int) -> list[dict[str, Any]]:
     if least is dense.model or len(dense.model.subgraphs) > 1:  # loops are not counted
         return []
     contents = {dense.content: dense.model}
-    for way in dict.fromkeys(way for lower in (False, True) for way in rewrites.ways(lower)):
+    ways = [way for lower in (False, True) for way in rewrites.ways(dense.model, lower)]
+    for way in dict.fromkeys(ways):
         written, _ = rewrites.apply(dense.model, way)
         encoded, _ = encode_model(written, target=_TARGET)
         contents.setdefault(flatbuffer.pack(encoded), encoded)

@@ -17,12 +17,12 @@ from tfprune.targets.target import Target
 
 # Nanoseconds of one.
 RATES = {
-    "dense": 0.0486,
-    "sparse": 0.0892,
-    "row": 0.198,
-    "depthwise": 0.113,
-    "value": 0.276,
-    "moved": 1.34,
+    "dense": 0.0494,
+    "sparse": 0.0872,
+    "row": 0.172,
+    "depthwise": 0.115,
+    "value": 0.332,
+    "moved": 1.25,
 }
 _FEWEST = 8  # places
 _PRODUCTS = (OPERATORS.CONV_2D, OPERATORS.FULLY_CONNECTED, OPERATORS.TRANSPOSE_CONV)

@@ -22,7 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
-from tfprune.export.rewrites.lowered import factors
+from tfprune.export.rewrites.lowered import factoring
 
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
 SIZES = (3, 5)  # depthwise kernels that XNNPACK's sparse mode takes
@@ -166,7 +166,7 @@ class Emitter:
         if len(set(channel)) == len(channel) and _MOST * len(channel) >= taps.kernel.shape[2]:
             made, moved, last = self._moved_once(source, taps, size)
         else:
-            first, last, used = factors.factors(
+            first, last, used = factoring.factors(
                 taps.kernel, taps.stride, self.subgraph.shape(source), size
             )
             made, moved = self._copied(source, first, taps, used, size)
