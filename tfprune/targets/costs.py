@@ -5,6 +5,7 @@ import math
 
 CACHE_BYTES = 2**21  # that a core has for itself, on some machines less
 _MEMORY = 0.03  # nanoseconds a byte from beyond it, by layers of 1,024 and of 2,048 units
+GAIN = 0.9  # of the dense kernel's time: sparse ones that are expected to take more are not taken
 _LARGE = 1024  # inputs and outputs of a large weight
 
 
@@ -104,7 +105,7 @@ def _reading(kernel: KernelCosts, itemsize: int) -> KernelCosts:
 
 
 def pays_from(dense: KernelCosts, sparse: KernelCosts) -> float:
-    """The sparsity from which on a sparse kernel takes less than a dense one for a large weight.
+    """The sparsity from which on a sparse kernel is faster by a tenth for a large weight.
 
     Args:
         dense: A kernel of all values.
@@ -115,8 +116,8 @@ def pays_from(dense: KernelCosts, sparse: KernelCosts) -> float:
 
     Example:
         >>> pays_from(KernelCosts(0.04, 0.01), KernelCosts(0.2, 0.1))
-        0.8
+        0.82
     """
     size = _LARGE * _LARGE
-    room = dense.nanoseconds(size, _LARGE) - sparse.nanoseconds(0, _LARGE)
+    room = GAIN * dense.nanoseconds(size, _LARGE) - sparse.nanoseconds(0, _LARGE)
     return math.ceil(round(100 * (1 - room / (sparse.first * size)), 6)) / 100

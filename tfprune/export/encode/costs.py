@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfprune.export.encode import layouts
-from tfprune.targets.costs import Costs, KernelCosts
+from tfprune.targets.costs import GAIN, Costs, KernelCosts
 
 # The largest block index that the int8 kernels can read: they keep it in one byte.
 _INT8_BLOCK = 16
@@ -46,7 +46,7 @@ def fastest_native(
         rows: How many rows of inputs each operator multiplies by it.
 
     Returns:
-        The encoded weight; None where the dense kernel is faster still.
+        The encoded weight; None where none is faster than the dense kernel by a tenth.
     """
     return _fastest(weight, costs, dynamic, rows)[0]
 
@@ -75,10 +75,11 @@ def _fastest(
 
     block = _INT8_BLOCK if weight.dtype == np.int8 else 1
     fastest = None
-    fastest_ns = taken(costs.kernels(block, dynamic=dynamic)[0], weight.size)
+    dense_ns = taken(costs.kernels(block, dynamic=dynamic)[0], weight.size)
+    fastest_ns = GAIN * dense_ns
     for layout in native_layouts(weight):
         encoded = layouts.encode(weight, layout)
         _, kernel = costs.kernels(layout.block, dynamic=dynamic)
         if (sparse_ns := taken(kernel, encoded.values.size)) < fastest_ns:
             fastest, fastest_ns = encoded, sparse_ns
-    return fastest, fastest_ns
+    return fastest, dense_ns if fastest is None else fastest_ns

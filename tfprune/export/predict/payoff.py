@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfprune.targets.costs import Costs
+from tfprune.targets.costs import GAIN, Costs
 
 _INT8_BLOCK = 16
 
@@ -43,12 +43,12 @@ def reason(nonzero: np.ndarray, costs: Costs, arithmetic: str = "float32", rows:
     def pays(block: int, values: int, rows: int) -> bool:
         dense, sparse = kernels[block]
         taken = sparse.nanoseconds(values, outputs, rows)
-        return taken < dense.nanoseconds(nonzero.size, outputs, rows)
+        return taken < GAIN * dense.nanoseconds(nonzero.size, outputs, rows)
 
     def would_pay(block: int, values: int) -> bool:
         """The same of one row, where only stored values took time."""
         dense, sparse = kernels[block]
-        return sparse.first * values < dense.first * nonzero.size
+        return sparse.first * values < GAIN * dense.first * nonzero.size
 
     if any(pays(block, values, rows) for block, values in stored.items()):
         return ""
