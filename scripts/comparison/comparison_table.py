@@ -86,10 +86,12 @@ def files(family: Family, run: dict[str, Any]) -> Table:
         for name in runtimes:
             cells += [f"{row[f'{name}_ms']:.3g}", f"{row[f'{name}_speed_up']:.2f}"]
         rows.append(cells)
+    settings = run["settings"]
+    inference = f", {settings['inference']}" if "inference" in settings else ""
     about = (
         f"The first seed's models as .tflite files, {family.label} of all seeds. Bytes with the "
-        'target "size"; latencies of files made for each runtime, float32, batch 1, one thread, '
-        f"in turns, medians of {run['settings']['runs']}; times as fast as the first file. "
+        f'target "size"; latencies of files made for each runtime, float32, batch 1{inference}, '
+        f"one thread, in turns, medians of {settings['runs']}; times as fast as the first file. "
         f"`{run['command']}`, on {run['machine']['cores']} {run['machine']['processor']} cores; "
         f"{versions(run)}."
     )

@@ -4,7 +4,9 @@
 
 Every finished run of the first seed is read from its checkpoint, exported for this machine, for
 WebAssembly and for the fewest bytes, and timed beside the largest dense model, in turns, batch 1,
-one thread. Quality is that of the results file. Writes a JSON file and a PNG plot.
+one thread. A family says of which sizes its files are where the models take any
+(`protocol.Training.exported`). Quality is that of the results file. Writes a JSON file and a PNG
+plot.
 """
 
 import argparse
@@ -101,11 +103,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"`--preset` must have results. Received: {args.preset}, without {file}")
     trained = json.loads(file.read_text(encoding="utf-8"))
     settings = {"family": family.name, "preset": args.preset, "runs": RUNS}
+    settings |= {"inference": module.PROTOCOL.inference} if module.PROTOCOL.inference else {}
     pairs = finished(module.jobs(args.preset, 0), trained["records"])
     chosen = {f"{job.method}-{job.sparsity:g}": job for job, _ in pairs}
     options = {"data_dir": args.data_dir, "changed": args.changed}
     models = {
-        label: module.PROTOCOL.trained(job, args.preset, args.checkpoints, **options)
+        label: module.PROTOCOL.exported(job, args.preset, args.checkpoints, **options)
         for label, job in chosen.items()
     }
     out = args.out or RESULTS / f"{PROGRAM}_{name}.json"

@@ -69,6 +69,10 @@ class Training(abc.ABC):
         """Return the model whose parameters are counted."""
         return plain
 
+    def exported(self, plain: keras.Model) -> keras.Model:
+        """Return the model that becomes a file: of fixed sizes, without states, for one example."""
+        return plain
+
 
 @dataclasses.dataclass
 class _Begun:
@@ -98,6 +102,8 @@ class Protocol:
         begin: (job, preset, data_dir, further options) -> its `Training`; raises ValueError for
             data that is missing or damaged.
         sources: files and folders of the code that decides what comes out, beside that of pruning.
+        inference: what one inference of an exported model takes, for tables; "" where the models
+            take one size only.
     """
 
     def __init__(
@@ -106,9 +112,12 @@ class Protocol:
         presets: Presets,
         begin: Callable[..., Training],
         sources: Sequence[Path],
+        *,
+        inference: str = "",
     ):
         self.name = name
         self.presets = presets
+        self.inference = inference
         self._begin = begin
         self._sources = [*sources]
 
@@ -161,7 +170,7 @@ class Protocol:
             **begun.checkpoint.spent(),
         }
 
-    def trained(
+    def exported(
         self,
         job: Job,
         preset: str,
@@ -171,7 +180,7 @@ class Protocol:
         changed: str = "refuse",
         **options: Any,
     ) -> keras.Model:
-        """Return the model of a finished run, as stripped, from its checkpoint.
+        """Return the model of a finished run, stripped and as it is exported, from its checkpoint.
 
         Args:
             job, preset, checkpoint_dir, data_dir, changed, **options: as of `train`.
@@ -185,7 +194,7 @@ class Protocol:
                 f"{job} must be trained to the end. Received: its checkpoint in {checkpoint_dir} "
                 f"is at step {begun.done} of {begun.run.total}"
             )
-        return begun.plain()
+        return begun.run.exported(begun.plain())
 
     def _begun(
         self,

@@ -35,7 +35,10 @@ from scripts.lab import fingerprints
 from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
 
+EXPORTED_WORDS = 20  # that a file reads at once
+
 __all__ = [
+    "EXPORTED_WORDS",
     "PRESETS",
     "VARIANTS",
     "Plan",
@@ -88,6 +91,9 @@ class _Training(protocol.Training):
 
     def counted(self, plain: keras.Model) -> keras.Model:
         return stateless(plain)  # states are no parameters
+
+    def exported(self, plain: keras.Model) -> keras.Model:
+        return stateless(plain, steps=EXPORTED_WORDS)
 
 
 class Plan(NamedTuple):
@@ -194,5 +200,6 @@ PROTOCOL = protocol.Protocol(
         ROOT / "models" / "data" / "text.py",
         ROOT / "models" / "data" / "word_streams.py",
     ],
+    inference=f"{EXPORTED_WORDS} words after a state of zero",
 )
 train = PROTOCOL.train

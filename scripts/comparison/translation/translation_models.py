@@ -34,6 +34,7 @@ from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
 
 __all__ = [
+    "EXPORTED_TOKENS",
     "PRESETS",
     "VARIANTS",
     "Preset",
@@ -45,6 +46,7 @@ __all__ = [
     "train",
 ]
 
+EXPORTED_TOKENS = 16  # of source and of target in a file, about as many as sentences have
 _VOCABULARY_SENTENCES = 1_000_000  # pairs that the vocabulary is learnt from, at most
 
 
@@ -105,6 +107,15 @@ class _Training(protocol.Training):
         sentences = self._texts.sentences * self._preset.epochs
         return {**_quality(plain, self._preset, self._texts), "sentences": sentences}
 
+    def exported(self, plain: keras.Model) -> keras.Model:
+        tokens = EXPORTED_TOKENS
+        lengths = {"source_length": tokens, "target_length": tokens}
+        fixed = _build(self._job.options["units"], self._preset, **lengths)
+        for layer in fixed.layers:
+            if layer.weights:
+                layer.set_weights(plain.get_layer(layer.name).get_weights())
+        return fixed
+
 
 @lru_cache(maxsize=1)
 def read(preset: Preset, data_dir: str | Path | None = None) -> Texts:
@@ -155,7 +166,7 @@ def token_loss(model: keras.Model, batches: Any) -> float:
     return total / tokens
 
 
-def _build(units: int, preset: Preset) -> keras.Model:
+def _build(units: int, preset: Preset, **lengths: int) -> keras.Model:
     return encoder_decoder.seq2seq(
         units,
         depth=preset.depth,
@@ -163,6 +174,7 @@ def _build(units: int, preset: Preset) -> keras.Model:
         target_vocabulary=preset.vocabulary,
         dropout=preset.dropout,
         init_scale=preset.init_scale,
+        **lengths,
     )
 
 
@@ -213,5 +225,6 @@ PROTOCOL = protocol.Protocol(
         ROOT / "models" / "data" / "translation_batches.py",
         ROOT / "scripts" / "comparison" / "best_epoch.py",
     ],
+    inference=f"one sentence of {EXPORTED_TOKENS} tokens to {EXPORTED_TOKENS} given tokens",
 )
 train = PROTOCOL.train

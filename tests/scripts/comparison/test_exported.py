@@ -31,7 +31,7 @@ def family(monkeypatch, tmp_path):
     module = types.SimpleNamespace(
         PRESETS={"tiny": None},
         jobs=lambda preset, seed: JOBS,
-        PROTOCOL=types.SimpleNamespace(trained=trained),
+        PROTOCOL=types.SimpleNamespace(exported=trained, inference="one row"),
     )
     monkeypatch.setitem(exported.MODULES, "cnn", module)
     monkeypatch.setattr(exported, "RESULTS", tmp_path)
@@ -60,6 +60,9 @@ def test_every_finished_run_becomes_files_whose_bytes_and_latencies_are_written(
     headings, rows, about = comparison_table.files(FAMILIES["cnn"], content)
     assert len(headings) == len(rows[0]) and rows[0][0] == "dense-16"
     assert rows[2][2] == "90.00 ± 1.00" and f"`{content['command']}`" in about
+    assert "float32, batch 1, one row, one thread" in about
+    del content["settings"]["inference"]
+    assert "float32, batch 1, one thread" in comparison_table.files(FAMILIES["cnn"], content)[2]
 
 
 @pytest.mark.parametrize(

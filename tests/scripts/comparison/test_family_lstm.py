@@ -92,6 +92,15 @@ def test_a_resumed_training_equals_an_uninterrupted_one(folder, preset, stops):
         assert value == resumed[name] or "seconds" in name, name
 
 
+def test_a_finished_model_is_exported_for_one_text_without_states(folder):
+    job = language_models.jobs("tiny", 0)[-1]
+    found = language_models.train(job, "tiny", 0, folder / "c", data_dir=folder)
+    model = language_models.PROTOCOL.exported(job, "tiny", folder / "c", data_dir=folder)
+    assert model.input_shape == (1, language_models.EXPORTED_WORDS)
+    assert model.count_params() == found["parameters"]
+    assert sum(np.count_nonzero(each) for each in model.get_weights()) == found["nonzeros"]
+
+
 def test_a_finished_training_is_measured_again_without_training(folder):
     job = language_models.jobs("tiny", 0)[0]
     first = language_models.train(job, "tiny", 0, folder / "c", data_dir=folder)

@@ -163,6 +163,18 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_p
     assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
 
 
+def test_a_finished_model_is_exported_for_sentences_of_one_length(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(translation_models, "EXPORTED_TOKENS", 20)
+    dense = jobs("continued", 0)[0]
+    found = train(dense, "continued", 0, tmp_path, data_dir=folder)
+    model = translation_models.PROTOCOL.exported(dense, "continued", tmp_path, data_dir=folder)
+    assert model.input_shape == [(None, 20), (None, 20)]
+    texts = translation_models.read(CONTINUED, folder)
+    padded = translation_batches.batches(texts.valid, batch_size=8, max_length=20, bucket=20)
+    loss = translation_models.token_loss(model, padded)
+    assert loss == pytest.approx(found["valid_loss"], rel=1e-5)
+
+
 def test_the_loss_counts_every_token_once(folder):
     texts = translation_models.read(TINY, folder)
     model = encoder_decoder.seq2seq(4, depth=1, source_vocabulary=40, target_vocabulary=40)

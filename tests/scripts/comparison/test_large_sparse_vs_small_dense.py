@@ -184,12 +184,12 @@ def test_a_stopped_training_ends_as_one_that_was_not(images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         classifiers.train(job, "tiny", 0, tmp_path / "b", load=images, callbacks=[Stop()])
     with pytest.raises(ValueError, match="must be trained to the end.* is at step .* of"):
-        classifiers.PROTOCOL.trained(job, "tiny", tmp_path / "b", load=images)
+        classifiers.PROTOCOL.exported(job, "tiny", tmp_path / "b", load=images)
     resumed = classifiers.train(job, "tiny", 0, tmp_path / "b", load=images)
     untimed = {name for name in whole if "seconds" not in name}
     assert {n: resumed[n] for n in untimed} == {n: whole[n] for n in untimed}
     assert 0 < whole["nonzeros"] < whole["parameters"]
-    plain = classifiers.PROTOCOL.trained(job, "tiny", tmp_path / "a", load=images)
+    plain = classifiers.PROTOCOL.exported(job, "tiny", tmp_path / "a", load=images)
     assert sum(np.count_nonzero(w) for w in plain.get_weights()) == whole["nonzeros"]
     names = [next((tmp_path / run).glob("*.npz")) for run in ("a", "b")]
     first, second = (np.load(name) for name in names)
