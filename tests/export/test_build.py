@@ -53,6 +53,18 @@ def test_such_a_graph_predicts_the_same_in_webassembly(middle, tmp_path):
     np.testing.assert_allclose(found, model(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", ["x86", "size"])
+def test_loops_have_as_little_to_do_without_zeros_as_with_them(target):
+    model = keras.Sequential([keras.Input((6, 8)), layers.LSTM(32, return_sequences=True)])
+    files = [dense_file(model)]
+    model.set_weights([np.where(w > 0.1, w, 0) for w in model.get_weights()])
+    files.append(dense_file(model))
+    dense, sparse = (build(file, target=TARGETS[target]) for file in files)
+    assert not dense.encodings and sparse.encodings
+    assert dense.rewrites == sparse.rewrites and bool(dense.rewrites) == (target == "x86")
+    assert (dense.content == files[0].content) == (target == "size")
+
+
 def test_the_graph_is_rewritten_only_where_convolutions_run_sparsely_by_it():
     inputs = image()
     content = dense_file(pruned(inputs, head(body(inputs, symmetric=False))))

@@ -56,7 +56,8 @@ def build(
         sparse: Whether to do anything at all.
 
     Returns:
-        The new file. Its subgraph is rewritten only if convolutions run on sparse kernels by that.
+        The new file. Convolutions are rewritten only if they run on sparse kernels by that, loops
+        always, of dense layers too, but where only bytes count.
     """
     if not sparse:
         return Built(file.content, (), _coverage(file.model, target))
@@ -104,9 +105,10 @@ def _build(
         if not defects:
             break
         notes += (f"{_NO_DENSIFY} {defects[0]}.",)
-    content = flatbuffer.pack(model) if encodings else file.content
-    if len(content) >= len(file.content):
-        return Built(file.content, (), _coverage(file.model, target), notes=notes)
+    plain = flatbuffer.pack(source) if looped else file.content
+    content = flatbuffer.pack(model) if encodings else plain
+    if len(content) >= len(plain):
+        return Built(plain, (), _coverage(source, target), looped, notes)
     covered = seen.get(target.kernels_of) or _coverage(model, target)
     return Built(content, encodings, covered, looped, notes)
 
