@@ -97,7 +97,7 @@ def _survey(read: Read) -> str:
 DEEP = ("lenet_300_100",)  # networks with results of Deep Compression
 
 # Large and sparse against small and dense: the results of each family.
-FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_cpu"}
+FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_multi30k"}
 
 TABLES: dict[str, Callable[[Read], str]] = {
     "gains": lambda read: with_caption(gains(read)),
@@ -119,6 +119,9 @@ TABLES: dict[str, Callable[[Read], str]] = {
     },
     "exported_cnn": _one(
         functools.partial(comparison_table.files, FAMILIES["cnn"]), "exported_cnn_cifar10", left=1
+    ),
+    "exported_nmt": _one(
+        functools.partial(comparison_table.files, FAMILIES["nmt"]), "exported_nmt_multi30k", left=1
     ),
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
     "fisher": _one(saliency_tables.fisher, "bench_fisher"),

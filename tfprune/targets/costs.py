@@ -69,11 +69,11 @@ class Costs:
     dynamic: IntegerCosts
 
     def reading(self, nbytes: int) -> "Costs":
-        """The same in a file whose weights, were they dense, do not all fit a core's cache.
+        """The same for weights that a core's cache does not hold until they are read again.
 
         Args:
-            nbytes: Of its fully connected weights. From 2 MiB on each is read from memory again
-                at every inference, as much as is stored of it.
+            nbytes: Of the fully connected weights that are read in between, were they dense. From
+                2 MiB on each is read from memory every time, as much as is stored of it.
         """
         if nbytes <= CACHE_BYTES:
             return self

@@ -138,13 +138,17 @@ class TargetStructures(Configurable):
     def gates(self, layer: keras.layers.Layer) -> list[float]:
         """Return `min_sparsity` of each prunable weight of a layer or model, seen as one file.
 
-        Fully connected weights that fit no core's cache together pay sooner than each alone.
+        Fully connected weights that fit no core's cache together pay sooner than each alone; those
+        of recurrent cells are read again at the next step.
         """
         weights = owned_weights(layer)
         nbytes = sum(
             self._nbytes(weight) for part, weight in weights if axes_of(part, weight).is_matrix
         )
-        return [self._gate(part, weight, nbytes) for part, weight in weights]
+        return [
+            self._gate(part, weight, self._nbytes(weight) if _is_cell(part) else nbytes)
+            for part, weight in weights
+        ]
 
 
 def structures_for(target: TargetName, *, quantize: QuantizeName | None = None) -> TargetStructures:
@@ -224,6 +228,10 @@ def warn_below_min_sparsity(
             f"{_listed(found)}.",
             stacklevel=3,
         )
+
+
+def _is_cell(layer: keras.layers.Layer) -> bool:
+    return hasattr(layer, "state_size")
 
 
 def _listed(items: list[str], most: int = 4) -> str:

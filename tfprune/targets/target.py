@@ -124,6 +124,12 @@ class Target:
         """The same where weights are multiplied as integers."""
         return _columns(self.integer_block)
 
+    def reading(self, nbytes: int) -> "Target":
+        """The same for weights between whose uses so many bytes are read: see `Costs`."""
+        if self.costs is None:
+            return self
+        return dataclasses.replace(self, costs=self.costs.reading(nbytes))
+
     def pays_from(
         self, structure: "Structure", *, dynamic: bool = False, nbytes: int = 0
     ) -> float:
@@ -132,8 +138,8 @@ class Target:
         Args:
             structure: `matrices`, `integer_matrices` or single weights, as float32 rows.
             dynamic: Whether integers are multiplied by float32 inputs.
-            nbytes: Of the file's fully connected weights, were they dense: beyond a core's cache,
-                fewer zeros pay.
+            nbytes: Of the fully connected weights that are read until it is read again, were they
+                dense: beyond a core's cache, fewer zeros pay.
 
         Returns:
             That of a weight with 1,024 inputs and outputs which one row of inputs is multiplied

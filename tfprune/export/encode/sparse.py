@@ -26,7 +26,7 @@ from tfprune.export.encode import layouts, narrowing, plans
 from tfprune.export.encode.plans import Plan
 from tfprune.export.file import flatbuffer
 from tfprune.export.file.constants import Use, Weight, constant_weights
-from tfprune.export.file.decoding import matrix_nbytes
+from tfprune.export.file.decoding import read_between
 from tfprune.export.file.subgraph import OPERATORS, TYPES, Subgraph, subgraphs
 from tfprune.export.file.tables import Model, Operator
 from tfprune.targets.target import TARGETS, Target
@@ -90,12 +90,14 @@ def encode_model(
         if (number, position) in delegated
     }
     weights = list(constant_weights(model))
-    if target.costs is not None:
-        reading = target.costs.reading(matrix_nbytes(model))
-        target = dataclasses.replace(target, costs=reading)
+    between = read_between(model)
     made = {
         weight: plans.plan(
-            weight, target=target, quantize=quantize, densify=densify, delegated=taken
+            weight,
+            target=target.reading(between.get(weight.buffer, 0)),
+            quantize=quantize,
+            densify=densify,
+            delegated=taken,
         )
         for weight in weights
         if not weight.is_bias

@@ -5,6 +5,7 @@ compressed one those that its indices list, as many for each parent as its segme
 may be compressed, the inside of a block too.
 """
 
+import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -208,18 +209,29 @@ class Constants:
         return None if values is None else np.asarray(values != zero)
 
 
-def matrix_nbytes(model: Model) -> int:
-    """Bytes of all weights of FULLY_CONNECTED as it multiplies them, were they dense."""
-    found: dict[int, int] = {}  # of each buffer, which several operators may read
+def read_between(model: Model) -> dict[int, int]:
+    """What is read until a weight of FULLY_CONNECTED is read again, were all such weights dense.
+
+    Returns:
+        Its buffer -> bytes: those of the loop that it is in, of all weights for one outside; its
+        own for one that several operators there read, as the steps of an unrolled layer do.
+    """
+    sizes: list[dict[int, int]] = []  # of each subgraph: buffer -> bytes
+    readers = collections.Counter[int]()
     for subgraph in subgraphs(model):
-        constants = Constants(subgraph)
+        constants, own = Constants(subgraph), dict[int, int]()
         for operator in subgraph.operators:
             weight = int(operator.inputs[1]) if _multiplies(subgraph, operator) else -1
             if weight in constants:
                 wide = 4 if subgraph.tensor(weight).type == TYPES.FLOAT32 else 1
-                source, _ = constants.source(weight)
-                found[subgraph.tensor(source).buffer] = wide * math.prod(subgraph.shape(weight))
-    return sum(found.values())
+                buffer = subgraph.tensor(constants.source(weight)[0]).buffer
+                own[buffer] = wide * math.prod(subgraph.shape(weight))
+                readers[buffer] += 1
+        sizes.append(own)
+    main, *loops = sizes
+    everything = sum({buffer: size for own in sizes for buffer, size in own.items()}.values())
+    found = {buffer: size if readers[buffer] > 1 else everything for buffer, size in main.items()}
+    return found | {buffer: sum(own.values()) for own in loops for buffer in own}
 
 
 def _multiplies(subgraph: Subgraph, operator: Operator) -> bool:

@@ -5,7 +5,7 @@ import dataclasses
 import os
 
 from tfprune.export.file import flatbuffer, loops, micro_decoding
-from tfprune.export.file.decoding import Constants, matrix_nbytes
+from tfprune.export.file.decoding import Constants, read_between
 from tfprune.export.file.subgraph import subgraphs
 from tfprune.export.file.tables import Model
 from tfprune.export.predict import clusters, delegation, micro, verdicts
@@ -214,7 +214,7 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
     refused: tuple[str, ...] = ()
     if target.in_tflite_micro:
         refused, model = micro.defects(model), micro_decoding.plain(model)
-    costs = target.costs and target.costs.reading(matrix_nbytes(model))
+    between = read_between(model)
     repeats, notes = loops.repeats(model)
     rows, defects, uncounted = [], list(refused), collections.Counter[str]()
     for number, (subgraph, times) in enumerate(zip(subgraphs(model), repeats)):
@@ -230,6 +230,8 @@ def _coverage(model: Model, name: str, target: Target) -> Coverage:
         for layer in found:
             verdict = micro.VERDICT
             if not target.in_tflite_micro:
+                buffer = subgraph.tensor(constants.source(layer.weight)[0]).buffer
+                costs = target.reading(between.get(buffer, 0)).costs
                 verdict = verdicts.verdict(subgraph, constants, layer, predicted, costs)
             rows.append(
                 LayerCoverage(
