@@ -15,7 +15,7 @@ from tfprune.export.report import ExportReport
 START, DENSE = "start", "dense"
 TRAINING, PRUNING, TUNING = range(3)
 LOGITS_DENSE = (("logits/.*", None),)
-INT8 = tfprune.structures_for("x86", quantize="int8")
+BLOCKS_16 = tfprune.structures_for("x86", quantize="dynamic")  # as integer kernels read them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +69,8 @@ MODELS = {
     START: Model("start", None, TRAINING),
     DENSE: Model("dense", START, PRUNING),
     "blocks_4": Model("blocks of 4", START, PRUNING, tfprune.structures_for("x86")),
-    "blocks_16": Model("blocks of 16", START, PRUNING, INT8),
-    "blocks_16_all": Model("blocks of 16, output layer too", START, PRUNING, INT8, rules=()),
+    "blocks_16": Model("blocks of 16", START, PRUNING, BLOCKS_16),
+    "blocks_16_all": Model("blocks of 16, output layer too", START, PRUNING, BLOCKS_16, rules=()),
     "tuned": Model("fine-tuned", "blocks_16", TUNING),
     "aware": Model("fine-tuned in 8 bits", "blocks_16", TUNING, bits=8),
     "rounded_4": Model("fine-tuned, then rounded to 4 bits", "tuned", None, bits=4),
