@@ -95,7 +95,7 @@ class Target:
 
     Example:
         >>> TARGETS["x86"].pays_from(TARGETS["x86"].matrices)
-        0.8
+        0.82
     """
 
     name: str
