@@ -185,3 +185,8 @@ def _own_weights(layer: keras.layers.Layer) -> list[keras.Variable | None]:
 
 def _is_float(variable: keras.Variable) -> bool:
     return keras.backend.is_float_dtype(variable.dtype)
+
+
+def is_recurrent_cell(layer: keras.layers.Layer) -> bool:
+    """Whether a layer computes one step of a recurrent one, which multiplies step by step."""
+    return hasattr(layer, "state_size")

@@ -21,7 +21,7 @@ import keras
 from tfprune.keras_graph.calls import LayerGraph, layer_graph
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.axes import axes_of, own_weights
-from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.layer_classes.prunable import is_recurrent_cell, owned_weights, prunable_weights
 from tfprune.layer_classes.weight_axes import Operand, WeightAxes
 from tfprune.sparsity.structures import Block, Structure, Unstructured
 from tfprune.support.configurable import Configurable
@@ -146,7 +146,7 @@ class TargetStructures(Configurable):
             self._nbytes(weight) for part, weight in weights if axes_of(part, weight).is_matrix
         )
         return [
-            self._gate(part, weight, self._nbytes(weight) if _is_cell(part) else nbytes)
+            self._gate(part, weight, self._nbytes(weight) if is_recurrent_cell(part) else nbytes)
             for part, weight in weights
         ]
 
@@ -228,10 +228,6 @@ def warn_below_min_sparsity(
             f"{_listed(found)}.",
             stacklevel=3,
         )
-
-
-def _is_cell(layer: keras.layers.Layer) -> bool:
-    return hasattr(layer, "state_size")
 
 
 def _listed(items: list[str], most: int = 4) -> str:

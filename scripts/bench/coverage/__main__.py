@@ -31,6 +31,14 @@ NETWORKS = {**IMAGES, **OTHERS}
 RUNS = 15
 
 
+def built(name: str) -> keras.Model:
+    """Return one of the networks, with the random weights of seed 0, and forget those before."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    _, build = NETWORKS[name]
+    return build()
+
+
 def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
     """Return the head of the results file."""
     return {
@@ -60,10 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     jobs = [Job(f"{args.stage}/{name}", SPARSITY, 0, {}, 12) for name in args.networks]
 
     def run(job: Job) -> dict[str, Any]:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(0)
-        _, build = NETWORKS[job.method.split("/")[1]]
-        return {"files": measure(build(), RUNS)}
+        return {"files": measure(built(job.method.split("/")[1]), RUNS)}
 
     def work() -> None:
         wasm.require()

@@ -17,9 +17,8 @@ import keras
 import numpy as np
 from scipy.optimize import nnls
 
-from scripts.bench.coverage.files import pruned
-from scripts.bench.coverage.images import IMAGES
-from scripts.bench.coverage.others import OTHERS
+from scripts.bench.coverage.__main__ import NETWORKS, built
+from scripts.bench.coverage.files import SPARSITY, pruned
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS
 from scripts.lab.options import OneLineParser, add_names, add_out
@@ -35,7 +34,6 @@ from tfprune.targets.target import TARGETS
 
 PROGRAM = "coverage.rates"
 OUT = RESULTS / "bench_rewrites.json"
-NETWORKS = {**IMAGES, **OTHERS}
 RUNS = 9
 _TARGET = TARGETS["wasm"]
 _OUTLIER = 0.2  # relative errors count in full up to here
@@ -107,13 +105,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
     settings = {"runs": RUNS, "versions": measuring.versions() | measuring.runtime_versions()}
-    jobs = [Job(name, 0.9, 0, {}, 12) for name in args.networks]
+    jobs = [Job(name, SPARSITY, 0, {}, 12) for name in args.networks]
 
     def run(job: Job) -> dict[str, Any]:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(0)
-        _, build = NETWORKS[job.method]
-        return {"files": measure(build(), RUNS)}
+        return {"files": measure(built(job.method), RUNS)}
 
     def work() -> None:
         wasm.require()

@@ -16,6 +16,7 @@ from tfprune.compression.budget_search.losses import Trial, Trials
 from tfprune.compression.budget_search.places import Place
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.export.encode.costs import nanoseconds
+from tfprune.layer_classes.prunable import is_recurrent_cell
 from tfprune.targets.costs import Costs
 from tfprune.targets.target import INTEGER_ARITHMETIC, TARGETS
 
@@ -194,7 +195,7 @@ class _Costs:
         if self._kind.quantize not in INTEGER_ARITHMETIC:
             rows = rows.astype(np.float32)  # what they are expanded to
         dynamic = self._kind.quantize == "dynamic"
-        if hasattr(place.layer, "state_size"):  # of a recurrent cell: step by step
+        if is_recurrent_cell(place.layer):
             return place.multiplied * nanoseconds(rows, self._kernels, dynamic=dynamic)
         return nanoseconds(rows, self._kernels, dynamic=dynamic, rows=max(1, place.multiplied))
 

@@ -13,8 +13,6 @@ from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
 
-_RENAMED = (OPERATORS.RESHAPE, OPERATORS.EXPAND_DIMS, OPERATORS.SQUEEZE)
-
 
 def apply(subgraph: Subgraph) -> tuple[str, ...]:
     """Write each of them as one convolution.
@@ -46,7 +44,7 @@ def _through_reshapes(
 ) -> Operator | None:
     """The SPACE_TO_BATCH_ND of which a tensor comes."""
     operator = producers.get(index)
-    while operator is not None and subgraph.code(operator) in _RENAMED:
+    while operator is not None and subgraph.code(operator) in tensors.RENAMING:
         operator = producers.get(int(operator.inputs[0]))
     if operator is None or subgraph.code(operator) != OPERATORS.SPACE_TO_BATCH_ND:
         return None
@@ -63,7 +61,7 @@ def _only_reader(
             return None
         if subgraph.code(reading[0]) == OPERATORS.BATCH_TO_SPACE_ND:
             return reading[0]
-        if subgraph.code(reading[0]) not in _RENAMED:
+        if subgraph.code(reading[0]) not in tensors.RENAMING:
             return None
         index = int(reading[0].outputs[0])
 

@@ -14,7 +14,6 @@ from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 from tfprune.export.rewrites import tensors, windows
 
-_RENAMED = (OPERATORS.RESHAPE, OPERATORS.EXPAND_DIMS, OPERATORS.SQUEEZE)
 _ELEMENTWISE = frozenset(
     getattr(OPERATORS, name)
     for name in (
@@ -107,13 +106,14 @@ class _Lines:
             convolution = code in windows.CONVOLUTIONS
             if convolution and _is_along_line(self.subgraph, operator):
                 wanted.add(int(operator.inputs[0]))
-            elif code in (OPERATORS.PAD, *_RENAMED) and int(operator.outputs[0]) in wanted:
+            elif code in (OPERATORS.PAD, *tensors.RENAMING) and int(operator.outputs[0]) in wanted:
                 wanted.add(int(operator.inputs[0]))
         return wanted
 
     def _is_renamed(self, operator: Operator) -> bool:
         """Whether an operator only says otherwise which axes of a line there are."""
-        if self.subgraph.code(operator) not in _RENAMED or int(operator.inputs[0]) not in self.rows:
+        source = int(operator.inputs[0])
+        if self.subgraph.code(operator) not in tensors.RENAMING or source not in self.rows:
             return False
         ends = (operator.inputs[0], operator.outputs[0])
         before, after = (_line(self.subgraph.shape(index)) for index in ends)

@@ -8,6 +8,9 @@ from ai_edge_litert import schema_py_generated as schema
 from tfprune.export.file.subgraph import OPERATORS, Subgraph
 from tfprune.export.file.tables import Operator
 
+# They say otherwise which axes there are, and move nothing.
+RENAMING = (OPERATORS.RESHAPE, OPERATORS.EXPAND_DIMS, OPERATORS.SQUEEZE)
+
 
 def is_spatial(subgraph: Subgraph, index: int) -> bool:
     """Whether a tensor is (batch, height, width, channels) with more than one place."""
