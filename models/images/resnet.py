@@ -33,36 +33,6 @@ def normalize(images: np.ndarray) -> np.ndarray:
     return ((images - MEAN) / STD).astype(np.float32)
 
 
-@keras.saving.register_keras_serializable("models")
-class OptionAShortcut(layers.Layer):
-    """Every second pixel in both directions, with zeros before and after the channels.
-
-    Args:
-        channels: of the output, at least as many as the input has; of an odd number of new ones,
-            the larger half comes after.
-
-    Example:
-        >>> OptionAShortcut(4)(np.ones((1, 8, 8, 2))).shape
-        TensorShape([1, 4, 4, 4])
-    """
-
-    def __init__(self, channels: int, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = channels
-
-    def call(self, inputs):
-        missing = self.channels - inputs.shape[-1]
-        padding = (missing // 2, missing - missing // 2)
-        return ops.pad(inputs[:, ::2, ::2, :], ((0, 0), (0, 0), (0, 0), padding))
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, _ = input_shape
-        return batch, (height + 1) // 2, (width + 1) // 2, self.channels
-
-    def get_config(self):
-        return {**super().get_config(), "channels": self.channels}
-
-
 def resnet20(classes: int = 10, *, width: int = 16) -> keras.Model:
     """ResNet-20 for 32 x 32 images: `small_image_resnet` of three residual blocks a stage.
 
@@ -164,8 +134,15 @@ def _residual_block(x, channels: int, strides: int, name: str):
     y = layers.ReLU(name=f"{name}_relu1")(y)
     y = _convolution(y, channels, f"{name}_conv2", f"{name}_bn2")
     if strides == 2:
-        x = OptionAShortcut(channels, name=f"{name}_shortcut")(x)
+        x = _subsampled(x, channels)
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, x]))
+
+
+def _subsampled(x, channels: int):
+    """Every second pixel in both directions, with zeros before and after the channels."""
+    missing = channels - x.shape[-1]
+    padding = (missing // 2, missing - missing // 2)
+    return ops.pad(x[:, ::2, ::2, :], ((0, 0), (0, 0), (0, 0), padding))
 
 
 def _convolution(x, channels: int, name: str, norm: str, strides: int = 1):

@@ -12,7 +12,8 @@ from tfprune.channels import BatchNormScale
 from tfprune.scorers import Fisher, Magnitude, Random, Taylor
 
 BUDGETS = (0.5, 0.25, 0.75)  # multiply-adds that are left
-DENSE, L1 = "dense", "l1"
+DENSE, L1, STREAM_L1, STREAM_TAYLOR = "dense", "l1", "l1_streams", "taylor_streams"
+STREAMS = r"(conv1|layer\d_\d_conv2)/kernel"  # all that adds to them
 
 # ResNet-56 on CIFAR-10 as Torch-Pruning publishes it: accuracy, and how many times fewer
 # multiply-adds. Trained far longer than anything here.
@@ -36,6 +37,7 @@ class Choice:
         examples: that it sees; 0 for none.
         seconds: expected on one core.
         normalize: whether scores are divided by the mean of their group.
+        streams: whether residual streams lose channels, too, and not the insides of blocks alone.
     """
 
     label: str
@@ -43,10 +45,16 @@ class Choice:
     examples: int = 0
     seconds: float = 0.0
     normalize: bool = True
+    streams: bool = False
 
     def describe(self) -> dict[str, Any]:
-        given = {"scorer": repr(self.scorer(0)), "examples": self.examples}
-        return {**given, "normalize": self.normalize}
+        names = ("examples", "normalize", "streams")
+        return {"scorer": repr(self.scorer(0)), **{name: getattr(self, name) for name in names}}
+
+    def options(self) -> dict[str, Any]:
+        """Return arguments of `tfprune.channels.plan`."""
+        rules = None if self.streams else [(STREAMS, None)]
+        return {"normalize": self.normalize, "rules": rules}
 
 
 def _fixed(scorer: Any) -> Callable[[int], Any]:
@@ -54,6 +62,10 @@ def _fixed(scorer: Any) -> Callable[[int], Any]:
 
 
 CHOICES = {
+    STREAM_TAYLOR: Choice(
+        "Taylor on gates, residual streams too", _fixed(Taylor(on="gates")), 1000, 15, streams=True
+    ),
+    STREAM_L1: Choice("L1 norm, residual streams too", _fixed(Magnitude()), streams=True),
     L1: Choice("L1 norm", _fixed(Magnitude())),
     "random": Choice("random", lambda seed: Random(seed=seed)),
     "bn_scale": Choice("batch normalization's scale", _fixed(BatchNormScale())),

@@ -116,7 +116,7 @@ class Experiment:
         model = self._dense()[0]
         name = job.options["choice"]
         key, choice = (name, job.seed), CHOICES[name]
-        options: dict[str, Any] = {"macs": 1 - job.sparsity, "normalize": choice.normalize}
+        options = {"macs": 1 - job.sparsity, **choice.options()}
         code = self._made_by()["code"]
         file = self.folder / f"{self.images.name}-scores-{name}-{job.seed}-{code}.npy"
         if key not in self._kept and file.exists():
