@@ -17,6 +17,8 @@ PANELS = {
 }
 COLOURS = {
     "l1": "#7a7a7a",
+    "l1_streams": "#3d3d3d",
+    "taylor_streams": "#0f6b4b",
     "random": "#c9c9c9",
     "bn_scale": "#b08fd0",
     "taylor": "#1f4e86",

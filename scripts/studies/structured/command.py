@@ -29,6 +29,7 @@ from scripts.studies.structured.presets import (
     L1,
     PRESETS,
     PUBLISHED,
+    STREAM_L1,
     Preset,
     Stage,
     stage_of,
@@ -38,6 +39,7 @@ from scripts.studies.structured.runs import Experiment
 PROGRAM = "structured"
 CHECKPOINTS = ROOT / "results" / PROGRAM
 SEEDS = (0, 1, 2)
+L1S = (L1, STREAM_L1)
 MEASURES = ("parameters", "multiply_adds")
 
 
@@ -89,7 +91,7 @@ def best_choice(records: Sequence[Record]) -> str:
     trained = [record for record in records if "accuracy" in record and record["method"] != DENSE]
     for record in trained:
         stage = stage_of(record["method"])
-        if record["seed"] == trained[0]["seed"] and stage.distilled and stage.choice != L1:
+        if record["seed"] == trained[0]["seed"] and stage.distilled and stage.choice not in L1S:
             found.setdefault(stage.choice, []).append(record["accuracy"])
     return max(found, key=lambda name: statistics.mean(found[name]))
 
@@ -144,7 +146,8 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         jobs = [dense, *removals([first], [*CHOICES])]
         jobs += recoveries(preset, [first], preset.trained)
         experiments.run_all(jobs, results, experiment.run)
-        repeated = (best_choice(results.records), L1)
+        best = best_choice(results.records)
+        repeated = (best, STREAM_L1 if CHOICES[best].streams else L1)
         jobs = [*removals(others, repeated), *recoveries(preset, others, repeated)]
         experiments.run_all(jobs, results, experiment.run)
         plot = out.with_suffix(".png")

@@ -13,7 +13,7 @@ from models import Dataset
 from scripts.lab.results_file import Job
 from scripts.readme import channels_tables
 from scripts.studies.structured import command, runs
-from scripts.studies.structured.presets import BUDGETS, CHOICES, L1, PRESETS, stage_of
+from scripts.studies.structured.presets import BUDGETS, CHOICES, L1, PRESETS, STREAM_L1, stage_of
 from tfprune.scorers import Fisher
 
 TINY = PRESETS["tiny"]
@@ -166,6 +166,13 @@ def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_p
             np.testing.assert_array_equal(mine, own)
 
 
+def test_only_choices_that_say_so_take_channels_of_the_residual_streams(images, tmp_path):
+    experiment = runs.Experiment(TINY, images, None, tmp_path)
+    jobs = [job for job in command.removals([0], [L1, STREAM_L1]) if job.sparsity == 0.5]
+    kept, cut = (experiment._cut(job).get_layer("layer3_0_conv2").filters for job in jobs)
+    assert cut < kept == 16
+
+
 def test_missing_weights_end_in_one_line(images, tmp_path, capsys):
     wrong = ["resnet20", *arguments(tmp_path)[1:], "--weights", f"{tmp_path}/none.npz"]
     assert command.main(wrong, load=lambda name, where: images) == 2
@@ -174,6 +181,6 @@ def test_missing_weights_end_in_one_line(images, tmp_path, capsys):
 
 
 def test_choices_say_what_they_are():
-    described = CHOICES["fisher"].describe()
-    assert described == {"scorer": repr(Fisher()), "examples": 1000, "normalize": False}
+    described = {"scorer": repr(Fisher()), "examples": 1000, "normalize": False, "streams": False}
+    assert CHOICES["fisher"].describe() == described
     assert CHOICES["taylor_normalized"].normalize and not CHOICES["taylor"].normalize
