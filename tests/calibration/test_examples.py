@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfprune.calibration.examples import ExampleSource
+from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.calibration.losses import loss_function
 
 X = np.arange(40.0).reshape(20, 2)
@@ -64,6 +64,17 @@ def test_streams_are_read_no_further_than_needed_and_a_generator_once():
 def test_limited_data_gives_what_it_has():
     assert ExampleSource((X, Y)).take(1000).count == 20
     assert ExampleSource(iter(batches())).take(1000).count == 20
+
+
+def test_halves_share_no_example_and_few_examples_are_both():
+    data = Examples({"a": np.arange(11)}, np.arange(11))
+    parts = data.halves(seed=1)
+    assert [part.count for part in parts] == [5, 6]
+    assert sorted(np.concatenate([part.x["a"] for part in parts])) == list(range(11))
+    assert all(np.array_equal(part.x["a"], part.y) for part in parts)
+    assert parts[0].y.tolist() == data.halves(seed=1)[0].y.tolist() != data.halves()[0].y.tolist()
+    few = Examples(np.arange(3))
+    assert few.halves() == (few, few)
 
 
 def test_nests_and_sample_weights_keep_their_structure():

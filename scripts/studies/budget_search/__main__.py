@@ -37,7 +37,7 @@ WEIGHTS = SHARED / "resnet20_cifar10" / "resnet20_cifar10_keras.npz"
 LEFT = {"lenet_5": 0.03, "resnet20": 0.08, "lstm": 0.1}  # of the bytes of the gzip'ed float32 file
 MEASURED = ("bytes", "gzip_bytes", "score", "loss")
 SEEDS = (0, 1, 2)
-EXAMPLES = {"lenet_5": 500, "resnet20": 300, "lstm": 100}
+EXAMPLES = {"lenet_5": 1000, "resnet20": 600, "lstm": 400}
 
 
 @dataclasses.dataclass

@@ -1,9 +1,12 @@
-"""What the search keeps low: how far outputs are from the original's."""
+"""What the search keeps low: how far outputs are from the original's, on examples of their own."""
 
 import keras
 import numpy as np
+import pytest
 
+import tfprune
 from tfprune.calibration.examples import Examples
+from tfprune.compression.budget_search import losses
 from tfprune.compression.budget_search.losses import LossMeter, as_outputs
 
 layers = keras.layers
@@ -39,3 +42,31 @@ def test_each_of_several_outputs_counts() -> None:
         weight.assign(before + np.linspace(0.5, 1.0, before.size).reshape(before.shape))
         assert meter() > 1e-4
         weight.assign(before)
+
+
+def test_no_example_decides_and_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    decided, measured = set(), set()
+    one_shot, moments_of, source = losses.one_shot, losses.moments_of, losses.EvidenceSource
+
+    def pruned(model, sparsity, scorer, data, *rest, **options):
+        decided.update(data[0][:, 0])
+        return one_shot(model, sparsity, scorer, data, *rest, **options)
+
+    def moments(model, weights, taken, **options):
+        decided.update(taken.x[:, 0])
+        return moments_of(model, weights, taken, **options)
+
+    def measuring(model, weights, options, **more):
+        measured.update(options.data[0][:, 0])
+        return source(model, weights, options, **more)
+
+    monkeypatch.setattr(losses, "one_shot", pruned)
+    monkeypatch.setattr(losses, "moments_of", moments)
+    monkeypatch.setattr(losses, "EvidenceSource", measuring)
+    keras.utils.set_random_seed(0)
+    parts = [keras.Input((8,)), layers.Dense(64, "relu"), layers.Dense(1)]
+    x = np.random.default_rng(0).normal(size=(41, 8)).astype("float32")
+    options = {"loss": "mse", "methods": ["pruning", "rank"], "quantize": None, "verbose": False}
+    _, plan = tfprune.compress(keras.Sequential(parts), {"bytes": 0.8}, (x, x[:, :1]), **options)
+    assert (len(decided), len(measured), plan.examples) == (20, 21, 21)
+    assert not decided & measured

@@ -44,7 +44,7 @@ def compress(
     scorer: ScorerName | Scorer | None = None,
     measure: str = "outputs",
     rules: Sequence[tuple[str, None]] | None = None,
-    examples: int | None = 500,
+    examples: int | None = 1000,
     seed: int = 0,
     verbose: bool = True,
 ) -> tuple[keras.Model, CompressionPlan]:
@@ -56,7 +56,9 @@ def compress(
     some with factors that become sparse or few values in turn, and for files of other bits. What
     promises most is built, written as a file, measured, and corrected until it is within 3 % of the
     budget. Options are measured again with that beside them, and chosen anew, as long as that
-    helps. Statistics of batch normalization are estimated on the data throughout.
+    helps. Half of the examples decide what becomes of a weight (which zeros, which factors), the
+    others measure it: what is fitted to some examples looks better on them than it is. Statistics
+    of batch normalization are estimated throughout.
 
     Args:
         model: built; it is not changed. A pruned one must be pruned to the end.
@@ -77,7 +79,7 @@ def compress(
             the logits, where they are probabilities), held in memory; or "loss". Changes of the
             outputs add up; a loss on data that was learned hardly rises before much is lost.
         rules: list of (regex, None) for weights that stay as they are but for bits of the file.
-        examples: most examples used, >= 2; None uses all.
+        examples: most examples used, >= 2; None uses all. Of fewer than 4, all do both.
         seed: of the choice of examples; an integer in [0, 2^32).
         verbose: show progress, and print the plan before the model is built.
 
@@ -131,11 +133,12 @@ def compress(
     taken = ExampleSource(data).take(examples, seed=seed)
     few = "levels" in allowed and ("gzip_bytes" in asked or TARGETS[aim].in_tflite_micro)
     structures = structures_for(aim, quantize=kinds[0].quantize)
-    how = How(taken, loss, scorer, structures, few)
-    loss_before = LossMeter(plain, taken, loss, model)()
+    fitted, held_out = taken.halves(seed)
+    how = How(fitted, loss, scorer, structures, few)
+    loss_before = LossMeter(plain, held_out, loss, model)()
     base = plain_of(plain)
-    refresh_batch_norm(base, taken)  # as in all that is compared with it
-    measured = as_outputs(base, taken) if measure == "outputs" else (taken, loss)
+    refresh_batch_norm(base, fitted)  # as in all that is compared with it
+    measured = as_outputs(base, held_out) if measure == "outputs" else (held_out, loss)
     wish = Wish(allowed, how, rules, model, measured, quiet=not verbose)
     with Scales(plain, asked, taken) as scales:
         before = scales.weigh(plain, FileKind(aim, None))
@@ -149,6 +152,9 @@ def compress(
         if not found:
             raise _out_of_reach(plain.name, budget, allowed, least)
 
+        def loss_of(made: Made) -> float:
+            return LossMeter(as_in_file(made.model, made.way.kind), held_out, loss, model)()
+
         def plan_of(way: Way, tried: Sequence[Tried], made: Made | None = None) -> CompressionPlan:
             return CompressionPlan(
                 plain.name,
@@ -160,11 +166,11 @@ def compress(
                 before,
                 {} if made is None else made.costs,
                 loss_before,
-                None if made is None else _loss_in_file(made, wish),
+                None if made is None else loss_of(made),
                 measure,
                 way.predicted,
                 None if made is None else made.loss,
-                taken.count,
+                held_out.count,
                 tuple(tried),
                 made is not None and not pruned_layers(made.model),
             )
@@ -182,11 +188,6 @@ def compress(
         )
     compile_like(model, best.model, "The compressed model")
     return best.model, plan_of(best.way, built, best)
-
-
-def _loss_in_file(made: Made, wish: Wish) -> float:
-    rounded = as_in_file(made.model, made.way.kind)
-    return LossMeter(rounded, wish.how.taken, wish.how.loss, wish.compiled)()
 
 
 def _listed(methods: object) -> tuple[str, ...]:

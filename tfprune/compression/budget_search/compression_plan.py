@@ -63,13 +63,13 @@ class CompressionPlan:
         budget: name -> the most it may cost.
         before: name -> what the original costs, as a float32 file.
         after: name -> what was measured of the compressed model; empty before it is built.
-        loss_before: mean loss of the original on the examples.
+        loss_before: mean loss of the original on the examples that are held out.
         loss_after: loss of the compressed model with weights as in the file, before any training;
             None before it is built.
         measure: what the search keeps low, "loss" or "outputs": their mean squared change.
         predicted: how much of it was expected, before any training.
         measured: how much there is, with weights as in the file; None before it is built.
-        examples: number that losses were measured on.
+        examples: number that losses were measured on, and nothing else was fitted to.
         tried: the ways that were compared, the best prediction first, and then those that were
             chosen anew.
         is_plain: whether no weight has zeros or few values to keep, so that there is nothing to
@@ -150,6 +150,6 @@ class CompressionPlan:
         return [
             f"{cut}file: target={self.target!r}, quantize={self.quantize!r}",
             *self._costs(),
-            f"{what} on {self.examples:,} examples: expected {self.predicted:.4g}{after}",
+            f"{what} on {self.examples:,} examples held out: expected {self.predicted:.4g}{after}",
             f"loss on them: {self.loss_before:.4g}{loss}, before any training",
         ]

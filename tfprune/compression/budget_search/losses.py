@@ -120,7 +120,7 @@ class How:
     """What is tried on weights, and on what.
 
     Attributes:
-        taken: examples with targets.
+        taken: examples with targets, on which nothing is measured.
         loss: as in `keras.Model.compile`.
         scorer: of weights to remove.
         structures: of the zeros.
