@@ -1,9 +1,11 @@
 """Ways that are built, measured and corrected until they meet the budget."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 
 from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales
 from tfprune.compression.budget_search.building import as_in_file, build, plain_of
@@ -16,7 +18,7 @@ from tfprune.support.long_work import progress
 
 _BUILT = 3  # ways that are built at most, once one of them meets the budget
 _AGAIN = 3  # times that one way is chosen anew, at most
-_CORRECTED = 5  # times that one way is built
+_CORRECTED = 6  # times that one way is built
 _CAUTION = 0.003  # of the budget that is left free with every correction
 
 
@@ -29,12 +31,14 @@ class Made:
         model: to train on.
         costs: budget -> what it costs.
         loss: that is measured with its weights as in the file.
+        warned: what was warned of while it was built and written.
     """
 
     way: Way
     model: keras.Model
     costs: Mapping[str, float]
     loss: float
+    warned: tuple[str, ...]
 
 
 def best_of(
@@ -103,26 +107,45 @@ def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
 
 
 def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
-    """Build a way, and choose anew by what it turned out to cost, until it is near its budget."""
-    best: tuple[float, Way, keras.Model, dict[str, float]] | None = None
+    """Build a way, and choose anew by what it turned out to cost, until it is near its budget.
+
+    Until there is a file that fits and one that does not, what weights are expected to cost is
+    taken for right but for a constant; then it lies on the line between the two. Files store a
+    weight in another form from some sparsity on, so that constants change.
+    """
+    fitted, exceeded = dict[str, tuple[float, float]](), dict[str, tuple[float, float]]()
+    best: tuple[float, Way, keras.Model, dict[str, float], tuple[str, ...]] | None = None
     for attempt in range(_CORRECTED):
-        model = build(way.start.model, way.chosen, wish.how)
-        costs = scales.weigh(plain_of(model), way.kind)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            model = build(way.start.model, way.chosen, wish.how)
+            costs = scales.weigh(plain_of(model), way.kind)
         used = limits.used(costs)
         away = 1 - used if limits.fit(costs) else used  # what fits comes first
         if best is None or away < best[0]:
-            best = away, way, model, costs
+            warned = tuple(dict.fromkeys(str(each.message) for each in told))
+            best = away, way, model, costs, warned
         if limits.fit(costs) and used >= 1 - TOLERANCE:
             break
         spent = way.spent
         if not spent:
             break
         careful = {name: most * (1 - _CAUTION * attempt) for name, most in limits.most.items()}
-        other = way.within(Estimate.of(costs, spent).room(careful))
+        room = Estimate.of(costs, spent).room(careful)
+        for name, own in spent.items():
+            at = own, costs[name]
+            if costs[name] <= limits.most[name]:
+                fitted[name] = max(at, fitted.get(name, at))
+            else:
+                exceeded[name] = min(at, exceeded.get(name, at))
+            if name in fitted and name in exceeded:
+                spendings, measured = zip(fitted[name], exceeded[name])
+                room[name] = float(np.interp(careful[name], measured, spendings))
+        other = way.within(room)
         if other is None or other.is_like(way):
             break
         way = other
     assert best is not None
-    _, way, model, costs = best
+    _, way, model, costs, warned = best
     rounded = as_in_file(model, way.kind)
-    return Made(way, model, costs, wish.meter(rounded)())
+    return Made(way, model, costs, wish.meter(rounded)(), warned)
