@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import tfprune
 from tfprune.calibration.examples import ExampleSource
+from tfprune.compression.budget_search import building, meeting, searching, starts
 from tfprune.compression.budget_search.losses import How, LossMeter, pruned_values
 from tfprune.compression.budget_search.places import places_of
 from tfprune.export.run import micro
@@ -166,6 +167,49 @@ def test_sparsities_that_are_only_tried_warn_of_nothing(trained, images):
         assert len(list(pruned_values(trained, places, how))) == 6
 
 
+def test_bits_do_for_weights_that_are_frozen_or_left_by_rules_and_the_plan_names_the_frozen(
+    trained, images
+):
+    frozen = keras.models.clone_model(trained)
+    frozen.set_weights(trained.get_weights())
+    frozen.trainable = False
+    for model, rules in ((trained, [(".*", None)]), (frozen, None)):
+        given = {"methods": ["pruning", "bits"], "rules": rules, "loss": LOSS}
+        small, plan = _compressed(model, images, {"bytes": 18_000}, **given)
+        assert plan.quantize == "int8_weights" and plan.is_plain
+        assert plan.predicted == pytest.approx(plan.measured, rel=0.05)  # rounding counts
+        for old, new in zip(model.layers, small.layers, strict=True):
+            assert old.trainable == new.trainable
+            if "norm" not in old.name:  # whose statistics are estimated anew
+                for before, after in zip(old.get_weights(), new.get_weights(), strict=True):
+                    np.testing.assert_array_equal(before, after)
+    assert "without zeros, factors and few values: 'digits/conv/kernel' is frozen" in str(plan)
+
+
+def test_only_what_the_result_warns_of_is_told(trained, images, monkeypatch):
+    def warning(text, function):
+        def call(*given):
+            warnings.warn(text, stacklevel=1)
+            return function(*given)
+
+        return call
+
+    monkeypatch.setattr(searching, "narrowed", warning("a start", starts.narrowed))
+    monkeypatch.setattr(meeting, "build", warning("a result", building.build))
+    with pytest.warns(UserWarning) as told:
+        _compressed(trained, images, {"macs": 0.5}, methods=["channels"])
+    assert [str(each.message) for each in told if each.category is UserWarning] == ["a result"]
+
+
+def test_a_model_without_kernels_is_refused_with_the_reason():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(2)], name="integers")
+    for layer in model.layers:
+        layer.quantize("int8")
+    data = np.ones((4, 4)), np.ones((4, 2))
+    with pytest.raises(ValueError, match="have kernels.*Received: model 'integers'.*quantized"):
+        tfprune.compress(model, {"macs": 0.5}, data, loss="mse", verbose=False)
+
+
 @pytest.mark.skipif(not micro.is_installed(), reason="needs the tflite-micro package")
 def test_memory_of_a_microcontroller_is_met_by_channels(trained, images):
     options = {"methods": ["channels"], "examples": 300, "verbose": False}
@@ -186,7 +230,7 @@ def test_memory_of_a_microcontroller_is_met_by_channels(trained, images):
         ({"macs": 0.5}, {"methods": ["prune"]}, "`methods` must be one of.*Received: .*'prune'"),
         ({"macs": 0.5}, {"rules": [("out", 3)]}, "must be \\(regex, None\\).*Received: 3"),
         ({"macs": 10**9}, {}, "below what 'digits' costs. .*Received: .*macs 16,896"),
-        ({"macs": 0.001}, {"methods": ["rank"]}, "within reach of rank.*got as far as macs"),
+        ({"macs": 0.01}, {"methods": ["rank"]}, "reach of rank.*most macs 168.96; .*far as macs"),
         ({"arena": 9}, {"target": "size"}, "needs target='microcontroller'. Received"),
     ],
 )

@@ -1,8 +1,9 @@
 """From what was chosen for each weight to the model that trains."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
+import numpy as np
 
 from tfprune.calibration.batch_norm import refresh_batch_norm
 from tfprune.compression.budget_search.losses import How, as_data, exactly
@@ -83,7 +84,15 @@ def plain_of(model: keras.Model) -> keras.Model:
 def as_in_file(model: keras.Model, kind: FileKind) -> keras.Model:
     """Return a plain copy of a model with its weights rounded as a file of a kind holds them."""
     plain = plain_of(model)
-    for layer in outer_layers(plain):
-        for part, weight in owned_weights(layer):
-            weight.assign(kind.rounded(host_array(weight.value), channel_axes(part, weight)))
+    for weight, value in values_in_file(plain, kind):
+        weight.assign(value)
     return plain
+
+
+def values_in_file(
+    model: keras.Model, kind: FileKind
+) -> Iterator[tuple[keras.Variable, np.ndarray]]:
+    """Yield the weights of a plain model, each with its value as a file of a kind holds it."""
+    for layer in outer_layers(model):
+        for part, weight in owned_weights(layer):
+            yield weight, kind.rounded(host_array(weight.value), channel_axes(part, weight))

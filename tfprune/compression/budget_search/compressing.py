@@ -14,10 +14,11 @@ from tfprune.compression.budget_search.building import as_in_file, plain_of
 from tfprune.compression.budget_search.compression_plan import CompressionPlan, Tried
 from tfprune.compression.budget_search.losses import How, LossMeter, as_outputs
 from tfprune.compression.budget_search.meeting import Made, best_of
-from tfprune.compression.budget_search.places import require_rules_to_leave
+from tfprune.compression.budget_search.places import left_out, require_rules_to_leave
+from tfprune.compression.budget_search.searching import ways_within
 from tfprune.compression.budget_search.starts import Wish
 from tfprune.compression.budget_search.stored_sizes import FileKind
-from tfprune.compression.budget_search.ways import Way, ways_within
+from tfprune.compression.budget_search.ways import Way
 from tfprune.compression.finished_models import finished
 from tfprune.keras_graph.compiling import compile_like
 from tfprune.keras_graph.sublayers import is_graph
@@ -58,7 +59,8 @@ def compress(
     budget. Options are measured again with that beside them, and chosen anew, as long as that
     helps. Half of the examples decide what becomes of a weight (which zeros, which factors), the
     others measure it: what is fitted to some examples looks better on them than it is. Statistics
-    of batch normalization are estimated throughout.
+    of batch normalization are estimated throughout. Frozen weights lose channels and bits alone,
+    and so do several weights of one path; the plan names them.
 
     Args:
         model: built; it is not changed. A pruned one must be pruned to the end.
@@ -90,11 +92,13 @@ def compress(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if one is out of its range, the data does not fit, the model meets the budget as
-            it is, or cannot be brought within it (the message says how far it got).
+        ValueError: if one is out of its range, the data does not fit, the model has no kernels,
+            meets the budget as it is, or cannot be brought within it (the message says how far it
+            got).
 
     Warns:
-        UserWarning: if nothing was found within 3 % below the budget, only less.
+        UserWarning: if nothing was found within 3 % below the budget, only less; and what the
+            methods warn of where they made the result.
 
     Source: Frantar & Alistarh, "SPDY: Accurate Pruning with Speedup Guarantees", ICML 2022 (arXiv
     2201.13096), for the search.
@@ -123,6 +127,7 @@ def compress(
     EvidenceOptions(data, loss, examples)
     aim = _target(asked, target)
     plain = finished(model, "it is compressed")
+    untried = left_out(plain)
     require_rules_to_leave(plain, rules)
     if "macs" in asked and not is_graph(plain):
         raise ValueError(
@@ -140,7 +145,8 @@ def compress(
     refresh_batch_norm(base, fitted)  # as in all that is compared with it
     measured = as_outputs(base, held_out) if measure == "outputs" else (held_out, loss)
     wish = Wish(allowed, how, rules, model, measured, quiet=not verbose)
-    with Scales(plain, asked, taken) as scales:
+    with warnings.catch_warnings(), Scales(plain, asked, taken) as scales:
+        warnings.simplefilter("ignore", UserWarning)  # of models that are only tried
         before = scales.weigh(plain, FileKind(aim, None))
         limits = Limits.of(asked, before)
         if limits.fit(before):
@@ -150,7 +156,7 @@ def compress(
             )
         found, least = ways_within(base, limits, before, kinds, scales, wish)
         if not found:
-            raise _out_of_reach(plain.name, budget, allowed, least)
+            raise _out_of_reach(plain.name, budget, limits, allowed, least, untried)
 
         def loss_of(made: Made) -> float:
             return LossMeter(as_in_file(made.model, made.way.kind), held_out, loss, model)()
@@ -172,6 +178,7 @@ def compress(
                 None if made is None else made.loss,
                 held_out.count,
                 tuple(tried),
+                untried,
                 made is not None and not pruned_layers(made.model),
             )
 
@@ -179,7 +186,9 @@ def compress(
             print(plan_of(found[0], [Tried(way.in_words, way.predicted) for way in found]))
         best, built = best_of(found, limits, scales, wish)
         if not limits.fit(best.costs):
-            raise _out_of_reach(plain.name, budget, allowed, best.costs)
+            raise _out_of_reach(plain.name, budget, limits, allowed, best.costs, untried)
+    for warning in best.warned:
+        warnings.warn(warning, stacklevel=2)
     if limits.used(best.costs) < 1 - TOLERANCE:
         warnings.warn(
             f"'{plain.name}' is more than {TOLERANCE:.0%} below its budget: nothing in between "
@@ -238,9 +247,16 @@ def _told(costs: Mapping[str, float]) -> str:
 
 
 def _out_of_reach(
-    name: str, budget: Mapping[str, float], methods: Sequence[str], least: Mapping[str, float]
+    name: str,
+    budget: Mapping[str, float],
+    limits: Limits,
+    methods: Sequence[str],
+    least: Mapping[str, float],
+    untried: Sequence[str],
 ) -> ValueError:
+    left = f"; without zeros, factors and few values: {'; '.join(untried)}" * bool(untried)
     return ValueError(
         f"`budget` must be within reach of {', '.join(methods)}. Received: "
-        f"budget={dict(budget)!r} for '{name}'; it got as far as {_told(least)}."
+        f"budget={dict(budget)!r} for '{name}', at most {_told(limits.most)}; it got as far as "
+        f"{_told(least)}{left}."
     )

@@ -10,6 +10,7 @@ from tfprune.reports.tables import plain_text, table
 
 _ADDED = {"outputs": "change on top", "loss": "loss on top"}
 _TEXTS = 3
+_NAMED = 5  # weights that are left out
 _UNITS = {
     "bytes": "bytes of the file",
     "gzip_bytes": "bytes of the file after gzip",
@@ -72,6 +73,7 @@ class CompressionPlan:
         examples: number that losses were measured on, and nothing else was fitted to.
         tried: the ways that were compared, the best prediction first, and then those that were
             chosen anew.
+        left_out: in words, the weights that nothing was tried on, and why, but for those of rules.
         is_plain: whether no weight has zeros or few values to keep, so that there is nothing to
             strip.
     """
@@ -91,6 +93,7 @@ class CompressionPlan:
     measured: float | None
     examples: int
     tried: tuple[Tried, ...] = ()
+    left_out: tuple[str, ...] = ()
     is_plain: bool = False
 
     @property
@@ -147,7 +150,10 @@ class CompressionPlan:
         loss = "" if self.loss_after is None else f" -> {self.loss_after:.4g}"
         what = "loss" if self.measure == "loss" else "mean squared change of the outputs"
         cut = f"channels: {self.channels:.0%} of the multiply-adds are left; " * (self.channels < 1)
+        more = f"; and {len(self.left_out) - _NAMED} more" * (len(self.left_out) > _NAMED)
+        left = [f"without zeros, factors and few values: {'; '.join(self.left_out[:_NAMED])}{more}"]
         return [
+            *(left if self.left_out else ()),
             f"{cut}file: target={self.target!r}, quantize={self.quantize!r}",
             *self._costs(),
             f"{what} on {self.examples:,} examples held out: expected {self.predicted:.4g}{after}",

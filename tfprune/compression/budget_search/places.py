@@ -15,7 +15,12 @@ from tfprune.compression.weight_rules import rules_of
 from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.axes import axes_of
-from tfprune.layer_classes.prunable import owned_weights, prunable_weights
+from tfprune.layer_classes.prunable import (
+    explain_skip,
+    may_hide_weights,
+    owned_weights,
+    prunable_weights,
+)
 from tfprune.sparsity.contract import Structure
 from tfprune.sparsity.rules import first_match
 from tfprune.support.arrays import host_array
@@ -88,6 +93,39 @@ def left_by_rules(model: keras.Model, rules: Sequence[tuple[str, None]] | None) 
     return frozenset(w.path for w in model.weights if first_match(parsed, w.path))
 
 
+def left_out(model: keras.Model) -> tuple[str, ...]:
+    """Return in words which weights get no zeros, factors or few values whatever is asked, and why.
+
+    Args:
+        model: built, plain.
+
+    Raises:
+        ValueError: if it has no weight that any method is for.
+    """
+    paths = _paths(model)
+    found: dict[str, None] = {}
+    for layer in outer_layers(model):
+        own = owned_weights(layer)
+        if not own and may_hide_weights(layer):
+            found[f"'{layer.name}': {explain_skip(layer)}"] = None
+        for _, weight in own:
+            if paths[weight.path] > 1:
+                found[f"'{weight.path}' is the path of {paths[weight.path]} weights"] = None
+            elif not weight.trainable:
+                found[f"'{weight.path}' is frozen"] = None
+    if not prunable_weights(model):
+        reasons = sorted({explain_skip(layer) for layer in outer_layers(model)})
+        raise ValueError(
+            f"`model` must have kernels to compress. Received: model '{model.name}', of which "
+            f"{'; '.join(reasons) or 'no layer has weights'}."
+        )
+    return tuple(found)
+
+
+def _paths(model: keras.Model) -> Counter[str]:
+    return Counter(weight.path for weight in model.weights)
+
+
 def places_of(
     model: keras.Model,
     structures: TargetStructures,
@@ -116,7 +154,7 @@ def places_of(
     wanted: ByIdentity[keras.Variable, Structure | None] = ByIdentity()
     if "pruning" in methods:
         wanted.update(zip(prunable_weights(model), structures.assign(model), strict=True))
-    paths = Counter(weight.path for weight in model.weights)
+    paths = _paths(model)
     found: ByIdentity[keras.Variable, Place] = ByIdentity()
     for layer in outer_layers(model):
         for part, weight in owned_weights(layer):

@@ -12,6 +12,7 @@ from tfprune.calibration.examples import Examples
 from tfprune.channels.coupling.reading import read
 from tfprune.channels.planning import plan
 from tfprune.channels.shrinking import prune
+from tfprune.compression.budget_search.building import values_in_file
 from tfprune.compression.budget_search.compression_plan import WeightDecision
 from tfprune.compression.budget_search.losses import (
     How,
@@ -102,14 +103,15 @@ class Start:
 
     def loss_as(self, kind: FileKind) -> float:
         """Return what rounding all weights as in a file adds to the loss."""
-        values = [(each.place, host_array(each.place.weight.value).copy()) for each in self.trials]
+        found = list(values_in_file(self.model, kind))
+        before = [host_array(weight.value).copy() for weight, _ in found]
         try:
-            for place, value in values:
-                place.weight.assign(kind.rounded(value, place.axes))
+            for weight, value in found:
+                weight.assign(value)
             return max(0.0, self.meter() - self.loss)
         finally:
-            for place, value in values:
-                place.weight.assign(value)
+            for (weight, _), value in zip(found, before, strict=True):
+                weight.assign(value)
 
 
 def narrowed(model: keras.Model, left: float, wish: Wish) -> Start:
