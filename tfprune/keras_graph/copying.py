@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import keras
 
-from tfprune.keras_graph.private_keras import output_shape_of, scoped_objects
+from tfprune.keras_graph.private_keras import output_shape_of, scoped_objects, set_path
 from tfprune.layer_classes.prunable import flatten, prunable_weights
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Tensor
@@ -90,7 +90,7 @@ def copy_values(
     pairs: list[tuple[keras.Variable, keras.Variable]],
     values: Callable[[keras.Variable], Tensor],
 ) -> None:
-    """Give a copy the values of the original: variables, and what is derived or kept beside them.
+    """Give a copy what the original holds: values, paths, and what is derived or kept beside them.
 
     Args:
         source: the original.
@@ -99,6 +99,8 @@ def copy_values(
         values: variable of the original -> value for its copy.
     """
     for variable, new in pairs:
+        # Layers that a subclassed model names by a count get other names in a copy.
+        set_path(new, variable.path)
         # A copy: JAX would share the buffer, and training the one would delete it for the other.
         new.assign(keras.ops.copy(values(variable)))
         new.trainable = variable.trainable

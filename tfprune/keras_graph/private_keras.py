@@ -185,6 +185,18 @@ def set_first_input_shape(layer: keras.layers.Layer, shape: object) -> None:
     layer._input_shape_arg = shape
 
 
+def set_path(variable: keras.Variable, path: str) -> None:
+    """Give a variable the path that rules and reports know it by.
+
+    Example:
+        >>> variable = keras.Variable(0.0, name="a")
+        >>> set_path(variable, "layer/a")
+        >>> variable.path
+        'layer/a'
+    """
+    variable._path = path
+
+
 def first_input_shape(layer: keras.layers.Layer) -> object:
     """Return the `input_shape` that a layer was made with, None if there is none."""
     return getattr(layer, "_input_shape_arg", None)

@@ -201,15 +201,6 @@ def test_only_what_the_result_warns_of_is_told(trained, images, monkeypatch):
     assert [str(each.message) for each in told if each.category is UserWarning] == ["a result"]
 
 
-def test_a_model_without_kernels_is_refused_with_the_reason():
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(2)], name="integers")
-    for layer in model.layers:
-        layer.quantize("int8")
-    data = np.ones((4, 4)), np.ones((4, 2))
-    with pytest.raises(ValueError, match="have kernels.*Received: model 'integers'.*quantized"):
-        tfprune.compress(model, {"macs": 0.5}, data, loss="mse", verbose=False)
-
-
 @pytest.mark.skipif(not micro.is_installed(), reason="needs the tflite-micro package")
 def test_memory_of_a_microcontroller_is_met_by_channels(trained, images):
     options = {"methods": ["channels"], "examples": 300, "verbose": False}

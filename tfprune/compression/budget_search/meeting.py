@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -106,14 +106,38 @@ def _chosen_around(made: Made, limits: Limits, wish: Wish) -> Way | None:
     return None if other is None or other.is_like(way) else other
 
 
+def _rooms(
+    built: Sequence[tuple[Way, Mapping[str, float]]], limits: Limits, wanted: Mapping[str, float]
+) -> Iterator[dict[str, float]]:
+    """Yield what weights may be expected to cost, so that the model costs what is wanted.
+
+    Args:
+        built: ways with what each costs, the last one at the end.
+        limits: that they are to meet.
+        wanted: budget -> cost.
+    """
+    last, costs = built[-1]
+    room = Estimate.of(costs, last.spent).room(wanted)
+    between = dict(room)
+    for name in room:
+        pairs = sorted((way.spent[name], cost[name]) for way, cost in built)
+        fitting = [pair for pair in pairs if pair[1] <= limits.most[name]]
+        beyond = [pair for pair in pairs if pair[1] > limits.most[name]]
+        if fitting and beyond:
+            expected, measured = zip(fitting[-1], beyond[0])
+            between[name] = float(np.interp(wanted[name], measured, expected))
+    yield between
+    yield room
+
+
 def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
     """Build a way, and choose anew by what it turned out to cost, until it is near its budget.
 
-    Until there is a file that fits and one that does not, what weights are expected to cost is
-    taken for right but for a constant; then it lies on the line between the two. Files store a
-    weight in another form from some sparsity on, so that constants change.
+    What weights are expected to cost is taken for right but for a constant. Files store a weight in
+    another form from some sparsity on, so that constants change: once there is a file that fits and
+    one that does not, the line between the two is tried first.
     """
-    fitted, exceeded = dict[str, tuple[float, float]](), dict[str, tuple[float, float]]()
+    built: list[tuple[Way, Mapping[str, float]]] = []
     best: tuple[float, Way, keras.Model, dict[str, float], tuple[str, ...]] | None = None
     for attempt in range(_CORRECTED):
         with warnings.catch_warnings(record=True) as told:
@@ -127,22 +151,14 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
             best = away, way, model, costs, warned
         if limits.fit(costs) and used >= 1 - TOLERANCE:
             break
-        spent = way.spent
-        if not spent:
+        if not way.spent:
             break
         careful = {name: most * (1 - _CAUTION * attempt) for name, most in limits.most.items()}
-        room = Estimate.of(costs, spent).room(careful)
-        for name, own in spent.items():
-            at = own, costs[name]
-            if costs[name] <= limits.most[name]:
-                fitted[name] = max(at, fitted.get(name, at))
-            else:
-                exceeded[name] = min(at, exceeded.get(name, at))
-            if name in fitted and name in exceeded:
-                spendings, measured = zip(fitted[name], exceeded[name])
-                room[name] = float(np.interp(careful[name], measured, spendings))
-        other = way.within(room)
-        if other is None or other.is_like(way):
+        built.append((way, costs))
+        others = (way.within(room) for room in _rooms(built, limits, careful))
+        others = (one for one in others if one and not any(one.is_like(own) for own, _ in built))
+        other = next(others, None)
+        if other is None:
             break
         way = other
     assert best is not None
