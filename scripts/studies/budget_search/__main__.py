@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    results = ResultsFile(args.out, {"left": LEFT}, summarize)
+    results = ResultsFile(args.out, {"left": LEFT, "examples": EXAMPLES}, summarize)
     experiment = Experiment(args.data_dir, args.text_dir, args.weights, args.lstm)
     experiments.run_all(plan(args.networks, args.seeds), results, experiment.run)
 

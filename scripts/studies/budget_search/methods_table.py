@@ -44,7 +44,7 @@ def together(run: dict[str, Any]) -> Table:
         "which choose the examples and, for LeNet-5, train the network. "
         f"`{run['command']}`; {versions(run)}."
     )
-    heading = ["network", "by", "bytes, gzip", "loss, examples", "accuracy or perplexity"]
+    heading = ["network", "by", "bytes, gzip", "loss, held out", "accuracy or perplexity"]
     return heading, rows, about
 
 
