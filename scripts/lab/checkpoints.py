@@ -160,6 +160,29 @@ class Checkpoint(keras.callbacks.Callback):
         return [variable for key, variable in found.items() if key not in measured]
 
 
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Set a model's variables to those of a checkpoint, with or without an optimizer.
+
+    Raises:
+        ValueError: if the file cannot be read, or is of another model; nothing has changed then.
+    """
+    variables = model.variables
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = [content[str(position)] for position in range(len(variables))]
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} must be a checkpoint of '{model.name}' ({reason})") from error
+    for variable, array in zip(variables, arrays, strict=True):
+        if tuple(variable.shape) != array.shape:
+            raise ValueError(
+                f"{path} must be a checkpoint of '{model.name}', where {variable.path} has the "
+                f"shape {tuple(variable.shape)}. Received: {array.shape}"
+            )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
 def _require_writable(path: Path) -> None:
     """Make the folder of a file that is to be written, now rather than after the first epoch."""
     try:

@@ -8,8 +8,8 @@
 weights and for the outputs on training images, without training. "alexnet" is a small AlexNet that
 is trained on CIFAR-10: factors of all its layers by each method, at once; then the spatial ones
 trained for a few epochs more, and timed in LiteRT. "ptb" is the small LSTM language model on Penn
-Treebank: embedding and output layer in factors, at once and trained for another pass. Beside both,
-the original trained on for as long. A run that was stopped goes on from its last checkpoint.
+Treebank: embedding and output layer in factors, at once and trained for two more passes. Beside
+both, the original trained on for as long. A run that was stopped goes on from its last checkpoint.
 """
 
 import argparse
@@ -57,9 +57,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--weights",
         type=Path,
-        default=WEIGHTS,
         metavar="FILE",
-        help="of ResNet-20, see models.load_resnet20; default: in ../shared/data",
+        help="of ResNet-20, see models.load_resnet20, by default in ../shared/data; or, for ptb, "
+        "the comparison's checkpoint of the dense LSTM of 200 units, which is trained by default",
     )
     return parser.parse_args(arguments)
 
@@ -77,11 +77,12 @@ def main(arguments: Sequence[str]) -> int:
         results = ResultsFile(out, settings, lambda records: summarize(settings, records))
         if args.network == "ptb":
             texts = {split: text.load("ptb", split, args.data_dir) for split in text.SPLITS}
-            experiments.run_all(ptb.plan(), results, ptb.Experiment(texts, args.checkpoints).run)
+            words = ptb.Experiment(texts, args.checkpoints, args.weights)
+            experiments.run_all(ptb.plan(), results, words.run)
             return
         images = arrays.load("cifar10", args.data_dir)
         if args.network == "resnet20":
-            network = resnet20.Experiment(load_resnet20(args.weights), images)
+            network = resnet20.Experiment(load_resnet20(args.weights or WEIGHTS), images)
             experiments.run_all(resnet20.plan(), results, network.run)
         else:
             run = alexnet.Experiment(images, args.checkpoints).run

@@ -80,9 +80,10 @@ def words(run: Run) -> Table:
                 f"{record['perplexity']:.1f}",
             ]
         )
+    more = next(r["options"]["passes"] for r in run["records"] if r["method"].startswith("svd-tr"))
     about = (
         f"The small LSTM language model on Penn Treebank after {run['training']['passes']} passes, "
-        f"and one more where it is trained on; one seed. {_made(run)}"
+        f"and {more} more where it is trained on; one seed. {_made(run)}"
     )
     return headings, rows, about
 

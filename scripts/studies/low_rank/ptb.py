@@ -12,15 +12,20 @@ from models.data import text
 from models.language.lstm import PRESETS, lstm_language_model
 from models.language.training import ResetStates, WordCrossEntropy, zaremba_learning_rate
 from scripts.comparison.language.language_models import perplexity
-from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.checkpoints import Checkpoint, load_weights
 from scripts.lab.results_file import Job
 
 DENSE, LONGER = "dense", "dense-longer"
 RANK = 64
 SMALL = PRESETS["small"]
 CALIBRATION = 400  # sequences
-TRAINING = {"passes": 2, "rate": 1.0, "constant_passes": 2, "decay": 1.0}
-MORE = {"passes": 1, "rate": 0.25, "constant_passes": 1, "decay": 1.0}
+TRAINING = {
+    "passes": SMALL.epochs,
+    "rate": 1.0,
+    "constant_passes": SMALL.constant_epochs,
+    "decay": SMALL.decay,
+}
+MORE = {"passes": 2, "rate": 0.25, "constant_passes": 1, "decay": 2.0}
 FACTORIZED = ("embedding", "logits")
 JIT = True  # XLA saves a third on a CPU
 
@@ -32,10 +37,12 @@ class Experiment:
     Attributes:
         texts: by split.
         folder: of checkpoints.
+        weights: checkpoint of the comparison's dense model of width 200; None trains it.
     """
 
     texts: dict[str, text.Text]
     folder: Path
+    weights: Path | None = None
     _kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, job: Job) -> dict[str, Any]:
@@ -62,8 +69,12 @@ class Experiment:
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:
         if DENSE not in self._kept:
             keras.utils.set_random_seed(0)
-            model = self._built()
-            self._kept[DENSE] = model, self._train(model, Job(DENSE, 0.0, 0, TRAINING))
+            model, spent = self._built(), {}
+            if self.weights is None:
+                spent = self._train(model, Job(DENSE, 0.0, 0, TRAINING))
+            else:
+                load_weights(model, self.weights)
+            self._kept[DENSE] = model, spent
         return self._kept[DENSE]
 
     def _built(self) -> keras.Model:
@@ -109,14 +120,14 @@ class Experiment:
 
 
 def plan() -> list[Job]:
-    """Return all jobs: the dense model, factors at once, then trained on for another pass."""
+    """Return all jobs: the dense model, factors at once, then trained on, and the control."""
     at_once = [
         Job(f"svd-{'data' if data else 'weights'}", 0.0, 0, {"rank": RANK, "data": data}, 120)
         for data in (False, True)
     ]
     trained = Job("svd-trained", 0.0, 0, {"rank": RANK, "data": True, **MORE}, 400)
     return [
-        Job(DENSE, 0.0, 0, TRAINING, 1800),
+        Job(DENSE, 0.0, 0, TRAINING, 2200),
         *at_once,
         trained,
         Job(LONGER, 0.0, 0, MORE, 450),

@@ -14,6 +14,7 @@ from models.data import text
 from models.data.word_streams import stream_arrays
 from models.images.resnet import load_resnet20, normalize
 from models.language.lstm import lstm_language_model, stateless
+from scripts.lab.checkpoints import load_weights
 
 
 class Task(Protocol):
@@ -113,9 +114,7 @@ class Words:
 
     def network(self) -> keras.Model:
         model = lstm_language_model(200, vocabulary=10_000, steps=20, batch_size=20)
-        with np.load(self.weights) as content:
-            for position, variable in enumerate(model.variables):
-                variable.assign(content[str(position)])
+        load_weights(model, self.weights)
         return stateless(model, batch_size=None)
 
     def loss(self) -> keras.losses.Loss:

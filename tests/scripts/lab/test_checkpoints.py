@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from scripts.lab.checkpoints import Checkpoint
+from scripts.lab.checkpoints import Checkpoint, load_weights
 
 SETTINGS = {"text": "a"}
 
@@ -129,3 +129,26 @@ def test_the_time_of_all_parts_is_counted(tmp_path):
     second = Checkpoint(file, SETTINGS)
     assert second.restore(model()) == 1
     assert 1000 < second.spent()["seconds"] < 1100 and 500 < second.spent()["cpu_seconds"] < 600
+
+
+def test_the_weights_of_a_checkpoint_are_loaded_without_its_optimizer(tmp_path):
+    file = tmp_path / "c.npz"
+    trained = train(Checkpoint(file, SETTINGS))
+    fresh = keras.models.clone_model(trained)
+    load_weights(fresh, file)
+    for mine, own in zip(fresh.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, own)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_no_checkpoint_of_the_model_is_refused_in_one_line(there, tmp_path):
+    file = tmp_path / "c.npz"
+    if there:
+        train(Checkpoint(file, SETTINGS))
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5), keras.layers.Dense(1)])
+    before = other.get_weights()
+    with pytest.raises(ValueError, match="must be a checkpoint of") as error:
+        load_weights(other, file)
+    assert str(file) in str(error.value) and "\n" not in str(error.value)
+    for mine, own in zip(other.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, own)
