@@ -102,7 +102,7 @@ def test_calls_run_in_an_order_in_which_all_inputs_are_there():
     assert [len(call.parent_nodes) for call in calls] == [0, 1, 1, 1, 2]
 
 
-def test_calls_join_each_other_by_their_tensors():
+def test_calls_join_each_other_by_their_tensors_which_know_their_makers():
     inputs = keras.Input((4,))
     first, second = dense(3, 2)
     model = keras.Model(inputs, second(first(inputs)))
@@ -110,6 +110,7 @@ def test_calls_join_each_other_by_their_tensors():
     assert source.output_tensors[0] is one.input_tensors[0] is inputs
     assert one.output_tensors[0] is two.input_tensors[0]
     assert two.output_tensors[0] is model.outputs[0]
+    assert private_keras.maker_of(one.output_tensors[0]) is first
 
 
 def test_calls_are_those_of_the_model_and_not_of_another_with_the_same_layer():
@@ -172,13 +173,16 @@ def test_output_shape_of_a_lambda_is_what_it_was_made_with():
     assert tuple(private_keras.output_shape_of(layer)) == (3,)
 
 
-def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives():
+def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives_or_where_it_is_hung():
     tokens = np.array([[1, 2, 0], [3, 0, 0]])
     embedded = keras.layers.Embedding(5, 2, mask_zero=True)(tokens)
     mask = keras.ops.convert_to_numpy(private_keras.timestep_mask(embedded))
     assert mask.tolist() == [[True, True, False], [True, False, False]]
     plain = keras.layers.Embedding(5, 2)(tokens)
     assert private_keras.timestep_mask(plain) is None
+    for given in (None, keras.ops.convert_to_tensor(mask)):
+        private_keras.set_timestep_mask(plain, given)
+        assert private_keras.timestep_mask(plain) is given
 
 
 def test_compiled_loss_weights_are_those_given_to_compile():
@@ -202,6 +206,13 @@ def test_first_input_shape_builds_a_sequential_model():
 def test_first_input_shape_is_that_in_the_layers_arguments():
     layer = keras.layers.Dense(2, input_shape=(5,))
     assert tuple(private_keras.first_input_shape(layer)) == (5,)
+
+
+def test_a_variable_keeps_the_path_that_it_is_given():
+    model = keras.Sequential([keras.Input((3,)), *dense(2)])
+    private_keras.set_path(model.weights[0], "other/kernel")
+    model.compile("sgd", "mse")
+    assert model.weights[0].path == model.trainable_variables[0].path == "other/kernel"
 
 
 def test_model_in_training_is_the_model_of_the_callback():
@@ -243,11 +254,6 @@ def test_nodes_tell_what_they_were_called_with_and_can_be_called_again():
     assert all(isinstance(node.operation, private_keras.Operation) for node in nodes)
 
 
-def test_a_symbolic_tensor_knows_its_maker():
-    layer = keras.layers.Dense(2)
-    assert private_keras.maker_of(layer(keras.Input((3,)))) is layer
-
-
 def test_structures_of_a_functional_model_are_its_nests():
     a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
     functional = keras.Model({"a": a, "b": [b]}, [a + b])
@@ -264,15 +270,6 @@ def test_attention_layers_have_four_projections():
         assert [tuple(part.kernel.shape)[:1] for part in parts[:3]] == [(6,)] * 3
         assert parts[3].kernel.shape[-1] == 6
         assert sum(part.count_params() for part in parts) == layer.count_params()
-
-
-def test_a_timestep_mask_is_hung_on_a_tensor():
-    tensor = keras.ops.ones((1, 2, 3))
-    private_keras.set_timestep_mask(tensor, None)
-    assert private_keras.timestep_mask(tensor) is None
-    mask = keras.ops.convert_to_tensor([[True, False]])
-    private_keras.set_timestep_mask(tensor, mask)
-    assert private_keras.timestep_mask(tensor) is mask
 
 
 def test_attention_tells_its_mask_its_dropout_and_whether_it_is_plain():
