@@ -25,7 +25,7 @@ TRAINING = {
     "constant_passes": SMALL.constant_epochs,
     "decay": SMALL.decay,
 }
-MORE = {"passes": 6, "rate": 0.25, "constant_passes": 1, "decay": 2.0}  # the end of the recipe
+MORE = {"passes": 6, "rate": 0.25, "constant_passes": 1, "decay": 2.0}  # as in its recipe
 FACTORIZED = ("embedding", "logits")
 JIT = True  # XLA saves a third on a CPU
 
