@@ -35,7 +35,8 @@ def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]
     """Return the head of the results file."""
     dense = next((record for record in records if record["method"] == alexnet.DENSE), None)
     head = {
-        "command": f"python -m scripts.studies.low_rank {settings['network']}",
+        "command": f"python -m scripts.studies.low_rank {settings['network']}"
+        + " --weights FILE" * ("weights" in settings),
         "versions": settings["versions"],
     }
     if dense is None:
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         "threads": measuring.threads(),
         "versions": measuring.versions(),
     }
+    settings |= {"weights": args.weights.name} if args.weights else {}
 
     def work() -> None:
         out = args.out or RESULTS / f"low_rank_{args.network}.json"
