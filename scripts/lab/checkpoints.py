@@ -142,11 +142,7 @@ class Checkpoint(keras.callbacks.Callback):
         ]
         if len(variables) != len(arrays):
             differences.append(f"{len(arrays)} variables there, {len(variables)} here")
-        differences += [
-            f"{variable.path} {array.shape} there, {tuple(variable.shape)} here"
-            for variable, array in zip(variables, arrays)
-            if tuple(variable.shape) != array.shape
-        ]
+        differences += _other_shapes(variables, arrays)
         if differences:
             raise ValueError(
                 f"{self._path} is a checkpoint of another training ({differences[0]}); use another "
@@ -173,14 +169,19 @@ def load_weights(model: keras.Model, path: Path) -> None:
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} must be a checkpoint of '{model.name}' ({reason})") from error
-    for variable, array in zip(variables, arrays, strict=True):
-        if tuple(variable.shape) != array.shape:
-            raise ValueError(
-                f"{path} must be a checkpoint of '{model.name}', where {variable.path} has the "
-                f"shape {tuple(variable.shape)}. Received: {array.shape}"
-            )
+    if differences := _other_shapes(variables, arrays):
+        raise ValueError(f"{path} must be a checkpoint of '{model.name}' ({differences[0]})")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
+
+
+def _other_shapes(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> list[str]:
+    """Return in words where the shapes of a file are others than those of the variables."""
+    return [
+        f"{variable.path} {array.shape} there, {tuple(variable.shape)} here"
+        for variable, array in zip(variables, arrays)
+        if tuple(variable.shape) != array.shape
+    ]
 
 
 def _require_writable(path: Path) -> None:

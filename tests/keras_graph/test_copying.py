@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import tfprune
+from tests.support.helpers import NamedByCount
 from tfprune.keras_graph.copying import also_known
 from tfprune.keras_graph.rebuilding import rebuild
 
@@ -165,15 +166,7 @@ def test_an_own_scope_does_not_hide_the_one_around_it():
 
 
 def test_a_copy_keeps_paths_that_keras_counts_and_so_does_its_training():
-    class Two(keras.Model):
-        def __init__(self, **options):
-            super().__init__(**options)
-            self.one, self.two = layers.Dense(4), layers.Dense(2)
-
-        def call(self, x):
-            return self.two(self.one(x))
-
-    model = Two()
+    model = NamedByCount()
     model(np.ones((1, 3)))
     paths = [weight.path for weight in model.weights]
     copy = rebuild(model, lambda layer, twin: twin)

@@ -41,6 +41,17 @@ class SparsityAtBatchEnd(keras.callbacks.Callback):
         self.seen.append((step, sparsity(self.model, self.name)))
 
 
+class NamedByCount(keras.Model):
+    """A subclassed model whose layers Keras names by a count, so that a copy's are named anew."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.one, self.two = keras.layers.Dense(4), keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.two(self.one(x))
+
+
 def same_values(first, second):
     """Whether two models hold bit-identical variables in the same order.
 

@@ -80,7 +80,7 @@ def words(run: Run) -> Table:
                 f"{record['perplexity']:.1f}",
             ]
         )
-    more = next(r["options"]["passes"] for r in run["records"] if r["method"].startswith("svd-tr"))
+    more = _by_method(run)["svd-trained"]["options"]["passes"]
     about = (
         f"The small LSTM language model on Penn Treebank after {run['training']['passes']} passes, "
         f"and {more} more where it is trained on; one seed. {_made(run)}"

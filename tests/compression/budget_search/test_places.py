@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import tfprune
+from tests.support.helpers import NamedByCount
 from tfprune.compression.budget_search.building import plain_of
 from tfprune.compression.budget_search.places import places_of
 
@@ -12,15 +13,7 @@ layers = keras.layers
 
 
 def test_rules_hold_for_subclassed_models_whose_layers_are_named_by_a_count():
-    class Two(keras.Model):
-        def __init__(self, **options):
-            super().__init__(**options)
-            self.one, self.two = layers.Dense(4), layers.Dense(2)
-
-        def call(self, x):
-            return self.two(self.one(x))
-
-    model = Two()
+    model = NamedByCount()
     model(np.ones((1, 3)))
     one, two = (layer.kernel.path for layer in model.layers)
     copy = plain_of(model)

@@ -140,7 +140,11 @@ def compress(
     structures = structures_for(aim, quantize=kinds[0].quantize)
     fitted, held_out = taken.halves(seed)
     how = How(fitted, loss, scorer, structures, few)
-    loss_before = LossMeter(plain, held_out, loss, model)()
+
+    def loss_held_out(other: keras.Model) -> float:
+        return LossMeter(other, held_out, loss, model)()
+
+    loss_before = loss_held_out(plain)
     base = plain_of(plain)
     refresh_batch_norm(base, fitted)  # as in all that is compared with it
     measured = as_outputs(base, held_out) if measure == "outputs" else (held_out, loss)
@@ -158,9 +162,6 @@ def compress(
         if not found:
             raise _out_of_reach(plain.name, budget, limits, allowed, least, untried)
 
-        def loss_of(made: Made) -> float:
-            return LossMeter(as_in_file(made.model, made.way.kind), held_out, loss, model)()
-
         def plan_of(way: Way, tried: Sequence[Tried], made: Made | None = None) -> CompressionPlan:
             return CompressionPlan(
                 plain.name,
@@ -172,7 +173,7 @@ def compress(
                 before,
                 {} if made is None else made.costs,
                 loss_before,
-                None if made is None else loss_of(made),
+                None if made is None else loss_held_out(as_in_file(made.model, way.kind)),
                 measure,
                 way.predicted,
                 None if made is None else made.loss,

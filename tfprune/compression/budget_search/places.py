@@ -108,11 +108,7 @@ def left_out(model: keras.Model) -> tuple[str, ...]:
         own = owned_weights(layer)
         if not own and may_hide_weights(layer):
             found[f"'{layer.name}': {explain_skip(layer)}"] = None
-        for _, weight in own:
-            if paths[weight.path] > 1:
-                found[f"'{weight.path}' is the path of {paths[weight.path]} weights"] = None
-            elif not weight.trainable:
-                found[f"'{weight.path}' is frozen"] = None
+        found |= {why: None for _, weight in own if (why := _why_left(weight, paths))}
     if not prunable_weights(model):
         reasons = sorted({explain_skip(layer) for layer in outer_layers(model)})
         raise ValueError(
@@ -124,6 +120,13 @@ def left_out(model: keras.Model) -> tuple[str, ...]:
 
 def _paths(model: keras.Model) -> Counter[str]:
     return Counter(weight.path for weight in model.weights)
+
+
+def _why_left(weight: keras.Variable, paths: Counter[str]) -> str:
+    """Return why a weight stays whatever is asked, "" if it need not."""
+    if paths[weight.path] > 1:
+        return f"'{weight.path}' is the path of {paths[weight.path]} weights"
+    return "" if weight.trainable else f"'{weight.path}' is frozen"
 
 
 def places_of(
@@ -158,8 +161,7 @@ def places_of(
     found: ByIdentity[keras.Variable, Place] = ByIdentity()
     for layer in outer_layers(model):
         for part, weight in owned_weights(layer):
-            alone = paths[weight.path] == 1 and weight not in found
-            if not (weight.trainable and alone) or weight.path in left:
+            if _why_left(weight, paths) or weight in found or weight.path in left:
                 continue
             found[weight] = Place(
                 weight,
