@@ -11,6 +11,7 @@ convolution and depthwise kernels, 1 to 2 % of the weights, stay dense, as in Zh
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import keras
 import models
 import tfprune
 from scripts.comparison import protocol
-from scripts.comparison.images.cnn_data import images_of
+from scripts.comparison.images.cnn_data import Small, images_of
 from scripts.comparison.images.cnn_presets import PRESETS, VARIANTS, Preset, estimate, jobs
+from scripts.lab import many_steps
 from scripts.lab.folders import ROOT, SHARED
 from scripts.lab.results_file import Job
 
@@ -65,15 +67,16 @@ class _Training(protocol.Training):
 
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         images = self._images
+        fit = partial(many_steps.fit, model)
+        if self._job.sparsity or not isinstance(images, Small):  # masks change between two steps
+            fit = partial(model.fit, shuffle=False, verbose=0)
         with images.naming_damage():
             for epoch in range(done // images.steps, self._preset.epochs):
-                model.fit(
+                fit(
                     images.epoch(self._job.seed, epoch),
                     epochs=epoch + 1,
                     initial_epoch=epoch,
                     steps_per_epoch=images.steps,
-                    shuffle=False,
-                    verbose=0,
                     callbacks=callbacks,
                 )
 

@@ -82,7 +82,7 @@ def train(
         jobs: of one width of `language_models.jobs(preset, seed)`, any sparsities and seeds.
         preset: its name.
         data_dir: folder of the text.
-        keep: folder for the pruned models, as `.weights.npz`; None keeps none.
+        keep: folder for the models' weights, `.weights.npz`; None keeps none.
         say: takes a line after every pass.
 
     Returns:
@@ -187,7 +187,7 @@ def train(
                 **spent,
             }
         )
-        if keep is not None and job.sparsity:
+        if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             name = f"lstm-{preset}-{job.method}-{job.sparsity:g}-{job.seed}.weights.npz"
             sparse_weights.save(plain, keep / name)
@@ -236,7 +236,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add_data(parser, about=PENN_TREEBANK)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: in scripts/results")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for pruned models")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder for their weights")
     return parser.parse_args(arguments)
 
 

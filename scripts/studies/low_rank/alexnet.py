@@ -16,11 +16,11 @@ from scripts.lab.results_file import Job
 
 DENSE, LONGER = "dense", "dense-longer"
 KINDS = ("spatial", "channel", "tucker")
-MACS, ROUND_TO = 0.35, 8
+MACS, ROUND_TO = 0.5, 8
 BATCH = 128
 CALIBRATION = 500  # images
-TRAINING = {"epochs": 5, "learning_rate": 1e-3}
-MORE = {"epochs": 3, "learning_rate": 3e-4}
+TRAINING = {"epochs": 30, "learning_rate": 1e-3}
+MORE = {"epochs": 10, "learning_rate": 3e-4}
 
 
 @dataclasses.dataclass(frozen=True)

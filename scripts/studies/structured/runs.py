@@ -12,7 +12,7 @@ from models import Dataset, training_batches
 from models.images import pretrained
 from models.images.batches import crop_and_flip
 from models.images.resnet import normalize
-from scripts.lab import fingerprints, measuring
+from scripts.lab import fingerprints, many_steps, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
@@ -159,13 +159,12 @@ class Experiment:
                 flip=True,
                 seed=seed,
             )
-            model.fit(
+            many_steps.fit(
+                model,
                 ((normalize(x), y) for x, y in batches),
                 epochs=epochs * steps // part,
                 initial_epoch=done // part,
                 steps_per_epoch=part,
-                shuffle=False,
-                verbose=0,
                 callbacks=[checkpoint],
             )
         return checkpoint.spent()
