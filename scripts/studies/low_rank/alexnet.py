@@ -19,8 +19,8 @@ KINDS = ("spatial", "channel", "tucker")
 MACS, ROUND_TO = 0.5, 8
 BATCH = 128
 CALIBRATION = 500  # images
-TRAINING = {"epochs": 30, "learning_rate": 1e-3}
-MORE = {"epochs": 10, "learning_rate": 3e-4}
+TRAINING = {"epochs": 12, "learning_rate": 1e-3}
+MORE = {"epochs": 6, "learning_rate": 3e-4}
 
 
 @dataclasses.dataclass(frozen=True)
