@@ -59,6 +59,8 @@ TOGETHER = """
             assert abs(record[name] - alone[name]) < 2e-4 * alone[name], (job, name)
     model = language_models.build(recipe, 12)
     plain = language_models.stateless(model)
+    sparse_weights.load(plain, folder / "lstm-tiny-dense-4-0-1.weights.npz")
+    assert all(w.any() for w in plain.get_weights())
     sparse_weights.load(plain, folder / "lstm-tiny-pruned-4-0.75-0.weights.npz")
     zeros = sum(int((w == 0).sum()) for w in plain.get_weights())
     pruned = next(r for r in together if r["sparsity"] == 0.75)
