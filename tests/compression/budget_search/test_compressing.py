@@ -90,6 +90,13 @@ def test_multiply_adds_go_by_factors_or_channels_and_need_no_file(trained, image
         assert plan.measured == min(each.measured for each in plan.tried if each.measured)
 
 
+@pytest.mark.parametrize("left, methods", [(0.6, ["channels"]), (0.2, ["channels", "bits"])])
+def test_bytes_are_met_by_channels_and_bits_alone(trained, images, left, methods):
+    small, plan = _compressed(trained, images, {"bytes": left}, methods=methods)
+    assert plan.channels < 1 and (plan.quantize is None) == (methods == ["channels"])
+    assert not any(each.option.sparsity or each.option.rank for each in plan.weights)
+
+
 def test_factors_get_few_values_where_that_loses_less_than_a_lower_rank():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((64,)), layers.Dense(64, use_bias=False, name="map")])

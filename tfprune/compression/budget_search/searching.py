@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
-from tfprune.compression.budget_search.budgets import Limits, Scales
+from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales
 from tfprune.compression.budget_search.compression_plan import WeightDecision
 from tfprune.compression.budget_search.options import options_of
 from tfprune.compression.budget_search.starts import Start, Wish, factored, narrowed, with_trials
@@ -18,6 +18,7 @@ _BY_WEIGHT = ("bytes", "gzip_bytes", "macs", "latency_ms")  # budgets that weigh
 _WIDTHS = (0.75, 0.5, 0.35, 0.25)  # multiply-adds that channels leave
 _SHRINKING = (3.0, 2.0, 1.4)  # times that factors cost what they may, before they shrink in turn
 _NEAR = (0.985, 0.96)  # of a budget that channels alone are to meet: plans are met within 3 %
+_BETWEEN = 6  # further widths at most, where nothing but channels saves what is asked for
 
 
 class _Search:
@@ -43,6 +44,7 @@ class _Search:
         self.names = [name for name in _BY_WEIGHT if name in limits.most]
         self.found: list[Way] = []
         self.least = dict(before)
+        self._used: dict[FileKind, dict[float, float]] = {}  # by multiply-adds left
 
     def is_beaten(self, start: Start) -> bool:
         """Return whether it loses more as it is than the best way found does in the end."""
@@ -60,9 +62,11 @@ class _Search:
         for kind in self._kinds:
             options = {each.place.name: options_of(each, kind, self.names) for each in start.trials}
             way = Way(start, kind, start.loss_as(kind), options, {})
-            if not (self.names and options):  # nothing that weights become counts: bits alone do
+            if not self.names or all(len(some) == 1 for some in options.values()):
+                # Nothing that weights become counts: channels and bits alone do.
                 file_costs = costs if kind == first else self._scales.weigh(start.model, kind)
                 self._reached(file_costs)
+                self._used.setdefault(kind, {})[start.left] = limits.used(file_costs)
                 if limits.fit(file_costs):
                     stays = {path: some[0] for path, some in options.items()}
                     self.found.append(dataclasses.replace(way, chosen=stays))
@@ -78,6 +82,23 @@ class _Search:
             ways = [way, *(_alone(way, self.names) if start.is_whole else ())]
             self.found += [one for each in ways if (one := each.within(room)) is not None]
         return start, costs
+
+    def width_between(self) -> float | None:
+        """Return multiply-adds left at which a file should be just below its budget.
+
+        None where files of all kinds are near it, or weights can save the rest.
+        """
+        for used in self._used.values():
+            fitting = {left: share for left, share in used.items() if share <= 1}
+            beyond = {left: share for left, share in used.items() if share > 1}
+            if not (fitting and beyond) or max(fitting.values()) >= 1 - TOLERANCE:
+                continue
+            below, above = max(fitting), min(beyond)
+            shares = (fitting[below], beyond[above])
+            found = float(np.interp(1 - TOLERANCE / 2, shares, (below, above)))
+            if below < found < above:
+                return found
+        return None
 
     def ranks_of(self, whole: Start, costs: Mapping[str, float]) -> Iterator[list[WeightDecision]]:
         """Yield ranks of weights that lose least where factors cost a few times what they may.
@@ -147,6 +168,14 @@ def ways_within(
         if search.is_beaten(start):
             break
         search.go_on_from(start)
+    for _ in range(_BETWEEN):
+        between = search.width_between()
+        if between is None:
+            break
+        try:
+            search.go_on_from(narrowed(model, between, wish))
+        except ValueError:
+            break  # whole channels come no nearer
     for ranks in search.ranks_of(whole, costs) if _factors_can_shrink(search.names, wish) else ():
         start = factored(whole, ranks, wish)
         if search.is_beaten(start):
