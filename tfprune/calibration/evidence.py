@@ -3,11 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
+from tfprune.calibration.derivatives import Derivatives
 from tfprune.calibration.examples import Examples, ExampleSource
 from tfprune.calibration.input_moments import layer_inputs, moment_shapes
 from tfprune.calibration.inputs_by_parts import InputsByParts
@@ -22,9 +23,6 @@ from tfprune.support.long_work import progress
 from tfprune.support.tensors import Data, Loss, Nest
 from tfprune.wrapping.cohorts import cohorts_of
 from tfprune.wrapping.pruned_layer import pruned_layers
-
-if TYPE_CHECKING:
-    from tfprune.calibration.tape import TapePasses
 
 Arrays = dict[str, np.ndarray]
 Result = TypeVar("Result")
@@ -125,13 +123,13 @@ class MeasuredEvidence:
             self._kept[key] = compute()
         return self._kept[key]
 
-    def _shown(self, text: str, size: int, passes: "TapePasses") -> Iterator[Arrays]:
+    def _shown(self, text: str, size: int, passes: Derivatives) -> Iterator[Arrays]:
         with progress(text, total=self.examples, quiet=self.quiet) as advance:
             for gradients in passes.gradients(self.taken, size):
                 yield gradients
                 advance(by=len(next(iter(gradients.values()))) * size)
 
-    def _mean(self, passes: "TapePasses") -> Arrays:
+    def _mean(self, passes: Derivatives) -> Arrays:
         total: Arrays = {}
         remaining = self.examples
         for gradients in self._shown("Gradients", _BATCH, passes):

@@ -46,6 +46,11 @@ class Examples:
             lambda leaf: None if leaf is None else next(remaining), self._parts()
         )
 
+    @property
+    def structure(self) -> str:
+        """How leaves are packed, to tell structures apart."""
+        return repr(self.pack(range(len(self.leaves()))))
+
     def take(self, index: slice | np.ndarray) -> "Examples":
         """Return the examples at an index or slice."""
         return Examples(*self.pack([leaf[index] for leaf in self.leaves()]))

@@ -1,7 +1,7 @@
 """The mean loss of a model, and whether it can take the examples: forward passes on any backend.
 
 The model runs eagerly, in inference mode and inside a `keras.StatelessScope`, so that a pass cannot
-change it. On TensorFlow, `tfprune.calibration.tape` has the same two passes compiled.
+change it. `tfprune.calibration.derivatives` has the same two passes compiled.
 """
 
 import contextlib

@@ -2,11 +2,11 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from tfprune.calibration.derivatives import Derivatives, derivatives_of
 from tfprune.calibration.examples import Examples
 from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
@@ -15,9 +15,6 @@ from tfprune.layer_classes.prunable import flatten
 from tfprune.support.by_identity import each_once
 from tfprune.support.tensors import Nest, OfTensor, Tensor
 from tfprune.wrapping.masking import apply_mask
-
-if TYPE_CHECKING:
-    from tfprune.calibration.tape import TapePasses
 
 Arrays = dict[str, np.ndarray]
 
@@ -43,7 +40,7 @@ class Passes:
         self.weights = dict(weights)
         self._masks = dict(masks)
         self._loss = loss
-        self._gates: dict[tuple[str, ...], "TapePasses"] = {}
+        self._gates: dict[tuple[str, ...], Derivatives] = {}
 
     def check(self, examples: Examples, *, differentiate: bool) -> None:
         """Run two examples, so that bad data or models end in one clear error.
@@ -64,12 +61,12 @@ class Passes:
         return ForwardPasses(self.model, self._loss).loss(examples)
 
     @functools.cached_property
-    def by_weight(self) -> "TapePasses":
+    def by_weight(self) -> Derivatives:
         """Derivatives by the stored weights, zero where they are masked."""
         return self._compiled(self._given_loss(), keras.ops.convert_to_tensor)
 
     @functools.cached_property
-    def by_masked_weight(self) -> "TapePasses":
+    def by_masked_weight(self) -> Derivatives:
         """Derivatives by mask * weight, of masked entries too."""
         all_kept = [
             (mask, keras.ops.ones(mask.shape, "bool"))
@@ -80,7 +77,7 @@ class Passes:
             self._given_loss(), keras.ops.convert_to_tensor, all_kept, masked=True
         )
 
-    def gates(self, names: Sequence[str]) -> "TapePasses":
+    def gates(self, names: Sequence[str]) -> Derivatives:
         """Return derivatives by the gates behind those of these kernels that have one.
 
         Raises:
@@ -137,15 +134,12 @@ class Passes:
         transform: OfTensor,
         others: Sequence[tuple[keras.Variable, Tensor]] = (),
         masked: bool = False,
-    ) -> "TapePasses":
-        require_tape()
-        from tfprune.calibration.tape import TapePasses
-
+    ) -> Derivatives:
         def value(name: str) -> Tensor:
             stored = transform(self.weights[name].value)
             return apply_mask(stored, self._masks[name][0]) if masked else stored
 
-        return TapePasses(
+        return derivatives_of(
             self.model,
             loss,
             lambda: {name: value(name) for name in self.weights},
@@ -153,20 +147,9 @@ class Passes:
         )
 
 
-def require_tape() -> None:
-    """Raise ValueError on another backend than TensorFlow."""
-    if keras.config.backend() != "tensorflow":
-        raise ValueError(
-            "Gradient-based scores need the TensorFlow backend. "
-            f"Received: KERAS_BACKEND={keras.config.backend()}."
-        )
-
-
 def _gate_derivatives(
     model: keras.Model, loss: LossFunction, layers: dict[str, keras.layers.BatchNormalization]
-) -> "TapePasses":
-    from tfprune.calibration.tape import TapePasses
-
+) -> Derivatives:
     def substitute(gates: dict[str, Tensor]) -> list[tuple[keras.Variable, Tensor]]:
         return [
             (variable, variable.value * gate)
@@ -178,4 +161,4 @@ def _gate_derivatives(
     def ones() -> dict[str, Tensor]:
         return {name: keras.ops.ones_like(layer.gamma.value) for name, layer in layers.items()}
 
-    return TapePasses(model, loss, ones, substitute)
+    return derivatives_of(model, loss, ones, substitute)

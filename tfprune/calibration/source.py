@@ -5,10 +5,11 @@ from collections.abc import Collection
 
 import keras
 
+from tfprune.calibration.derivatives import require_backend
 from tfprune.calibration.evidence import MEMORY_BUDGET, MeasuredEvidence
 from tfprune.calibration.examples import FEWEST, Examples, ExampleSource, require_data
 from tfprune.calibration.losses import LossFunction, loss_function, require_losses
-from tfprune.calibration.passes import Passes, require_tape
+from tfprune.calibration.passes import Passes
 from tfprune.scorers.protocol import FLOW, GRADIENTS, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Data, Loss
@@ -88,7 +89,7 @@ class EvidenceSource:
         if self._source is None:
             return
         if asked & {FLOW, GRADIENTS}:
-            require_tape()
+            require_backend()
         owner = compiled or model
         must = loss_needed or GRADIENTS in asked
         if must or options.loss is not None:

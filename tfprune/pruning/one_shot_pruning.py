@@ -8,6 +8,7 @@ import keras
 
 from tfprune import scorers
 from tfprune.calibration.batch_norm import refresh_batch_norm as refresh
+from tfprune.calibration.derivatives import BACKENDS
 from tfprune.calibration.evidence import MEMORY_BUDGET
 from tfprune.calibration.input_moments import moment_shapes
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
@@ -199,7 +200,7 @@ def _best_for(
         moment_shapes(model, {weight.path: weight for weight in prunable})
     except ValueError:
         loss = options.loss is not None or getattr(model, "loss", None) is not None
-        gradients = loss and keras.config.backend() == "tensorflow"
+        gradients = loss and keras.config.backend() in BACKENDS
         return ("taylor" if gradients else "magnitude"), distribution
     return "reconstruction", "global" if distribution is None else distribution
 

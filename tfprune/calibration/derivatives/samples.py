@@ -12,7 +12,6 @@ Tensors = dict[str, tf.Tensor]
 Elements = TypeVar("Elements")
 Result = TypeVar("Result")
 
-_VECTORS_AT_ONCE = 32
 # Samples of models with these operations go one by one. Vectorized products can have rank 4 with an
 # axis of size 1, which corrupts memory in TensorFlow 2.21 (tensorflow/tensorflow#117700); gradients
 # of vectorized loops with timestep masks are not supported.
@@ -62,24 +61,6 @@ def on_replicas(
 
 def tensors(leaves: list[np.ndarray]) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(leaf) for leaf in leaves]
-
-
-def unit_vectors(shapes: dict[str, tuple[int, ...]]) -> Iterator[Tensors]:
-    """Yield the unit vectors of all coordinates, some at a time: name -> (vectors, *shape)."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
-    for start in range(0, int(ends[-1]), _VECTORS_AT_ONCE):
-        rows = np.eye(_VECTORS_AT_ONCE, int(ends[-1]), start, np.float32)
-        parts = np.split(rows, ends[:-1], axis=1)
-        yield {name: tf.reshape(part, (-1, *shapes[name])) for name, part in zip(shapes, parts)}
-
-
-def random_signs(shapes: dict[str, tuple[int, ...]], probes: int, seed: int) -> Iterator[Tensors]:
-    random = np.random.default_rng(seed)
-    for _ in range(probes):
-        yield {
-            name: tf.convert_to_tensor(random.choice(np.array([-1, 1], np.float32), (1, *shape)))
-            for name, shape in shapes.items()
-        }
 
 
 @contextlib.contextmanager
