@@ -9,15 +9,14 @@ from tests.support.scorers.measured_evidence import NAMES, channel_scores, measu
 
 @pytest.mark.parametrize("name", NAMES)
 def test_evidence_is_that_of_tensorflow(name, tmp_path):
-    curvature = name in ("dense", "embedded")
     run_on_jax(
         f"""
         import numpy as np
         from tests.support.scorers.measured_evidence import measured
-        np.savez({str(tmp_path / "found.npz")!r}, **measured({name!r}, curvature={curvature}))
+        np.savez({str(tmp_path / "found.npz")!r}, **measured({name!r}))
         """
     )
-    wanted = measured(name, curvature=curvature)
+    wanted = measured(name)
     with np.load(tmp_path / "found.npz") as found:
         assert {*found.files} == {*wanted}
         for asked, value in wanted.items():

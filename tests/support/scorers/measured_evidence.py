@@ -7,15 +7,14 @@ import tfprune
 from tfprune.calibration.evidence import evidence_of
 
 layers = keras.layers
-NAMES = ("dense", "convolutional", "recurrent", "embedded", "attentive")
+NAMES = ("dense", "convolutional", "embedded", "attentive", "volumes")
 
 
-def measured(name, *, curvature):
-    """Return what is asked -> array, by weight.
+def measured(name):
+    """Return what is asked -> array, by weight: all that there is of "dense", some of the others.
 
     Args:
         name: of the model.
-        curvature: whether second derivatives are asked for, too.
     """
     numbers = np.random.default_rng(0)
     model = _MODELS[name]()
@@ -25,25 +24,23 @@ def measured(name, *, curvature):
     x, y = numbers.normal(size=(7, 6)).astype("float32"), numbers.normal(size=(7, 3))
     if name == "embedded":
         x = numbers.integers(0, 9, x.shape)
-    options = {"loss": "mse", "refresh_batch_norm": False}
-    pruned, _ = tfprune.one_shot(model, 0.4, "magnitude", (x, y), **options)
+    pruned, _ = tfprune.one_shot(model, 0.4, "magnitude", (x, y), refresh_batch_norm=False)
     evidence = evidence_of(pruned, (x, y), "mse")
-    found = {
-        "mean": evidence.mean(),
-        "dense mean": evidence.dense_mean(),
-        "example": evidence.per_example(),
-    }
-    found |= {f"batch {k}": batch for k, batch in enumerate(evidence.batches(3))}
+    shapes = {path: mask.shape for path, mask in evidence.masks.items()}
+    vectors = {k: numbers.normal(size=s).astype("float32") for k, s in shapes.items()}
+    found = {"example": evidence.per_example()}
     if name == "convolutional":
         gated = evidence.only([path for path in evidence.masks if "gated" in path])
         found |= {f"gates {k}": batch for k, batch in enumerate(gated.gates(3))}
         found |= {f"curvature {k}": batch for k, batch in enumerate(gated.gate_curvature(4))}
         found |= {"flow": evidence.synaptic_flow()}
-    if curvature:
-        shapes = {path: mask.shape for path, mask in evidence.masks.items()}
-        vectors = {k: numbers.normal(size=s).astype("float32") for k, s in shapes.items()}
+    if name in ("dense", "embedded"):
+        found |= {"product": evidence.hessian_vector_product(vectors)}
+    if name == "dense":
+        found |= {f"batch {k}": batch for k, batch in enumerate(evidence.batches(3))}
         found |= {
-            "product": evidence.hessian_vector_product(vectors),
+            "mean": evidence.mean(),
+            "dense mean": evidence.dense_mean(),
             "diagonal": evidence.hessian_diagonal(),
             "estimate": evidence.hessian_diagonal(probes=3),
         }
@@ -98,16 +95,6 @@ def _convolutional():
     return keras.Sequential([keras.Input((6,)), *parts])
 
 
-def _recurrent():
-    parts = [
-        layers.Reshape((3, 2)),
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True, dropout=0.3, name="lstm")),
-        layers.GRU(4, name="gru"),
-        layers.Dense(3, name="out"),
-    ]
-    return keras.Sequential([keras.Input((6,)), *parts])
-
-
 def _embedded():
     parts = [
         layers.Embedding(9, 4, mask_zero=True, name="table"),
@@ -115,6 +102,18 @@ def _embedded():
         layers.Dense(3, name="out"),
     ]
     return keras.Sequential([keras.Input((6,), dtype="int32"), *parts])
+
+
+def _volumes():
+    parts = [
+        layers.Reshape((3, 2, 1, 1)),
+        layers.Conv3D(4, (2, 1, 1), name="first"),
+        layers.Conv3D(4, (1, 2, 1), groups=2, name="grouped"),
+        layers.Conv3DTranspose(2, (2, 1, 1), name="transposed"),
+        layers.Flatten(),
+        layers.Dense(3, name="out"),
+    ]
+    return keras.Sequential([keras.Input((6,)), *parts])
 
 
 def _attentive():

@@ -14,9 +14,11 @@ Result = TypeVar("Result")
 
 # Samples of models with these operations go one by one. Vectorized products can have rank 4 with an
 # axis of size 1, which corrupts memory in TensorFlow 2.21 (tensorflow/tensorflow#117700); gradients
-# of vectorized loops with timestep masks are not supported.
+# of vectorized loops with timestep masks are not supported. Grouped convolutions over three axes,
+# which Keras puts into functions of their own, are given kernels of other shapes.
 _PRODUCTS = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"}
 _NOT_VECTORIZED = _PRODUCTS | {"While", "StatelessWhile"}
+_NOT_IN_FUNCTIONS = {"Conv3D"}
 
 
 def map_samples(function: Callable[[Elements], Result], elements: Elements) -> Result:
@@ -27,8 +29,9 @@ def map_samples(function: Callable[[Elements], Result], elements: Elements) -> R
     specs = tf.nest.map_structure(lambda leaf: tf.TensorSpec(leaf.shape, leaf.dtype), first)
     traced = tf.function(function).get_concrete_function(specs)
     graph = traced.graph.as_graph_def()
-    nodes = [*graph.node, *(node for part in graph.library.function for node in part.node_def)]
-    if _NOT_VECTORIZED.isdisjoint(node.op for node in nodes):
+    inside = {node.op for part in graph.library.function for node in part.node_def}
+    found = {node.op for node in graph.node} | inside
+    if _NOT_VECTORIZED.isdisjoint(found) and _NOT_IN_FUNCTIONS.isdisjoint(inside):
         return tf.vectorized_map(function, elements)
     outputs = tf.nest.map_structure(
         lambda value: tf.TensorSpec(value.shape, value.dtype), traced.structured_outputs
