@@ -94,7 +94,7 @@ def _survey(read: Read) -> str:
     return f"{ours}\n{with_caption(survey_table.published(), left=3)}"
 
 
-DEEP = ("lenet_300_100",)  # networks with results of Deep Compression
+DEEP = ("lenet_300_100", "lenet_5")  # networks with results of Deep Compression
 
 # Large and sparse against small and dense: the results of each family.
 FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_multi30k"}

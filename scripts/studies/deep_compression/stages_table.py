@@ -41,11 +41,12 @@ def stages(runs: dict[str, dict[str, Any]]) -> Table:
         for name, found in ((name, run["settings"]) for name, run in runs.items())
     )
     data, seeds = first["settings"]["data"], first["rows"][0]["seeds"]
+    command = first["command"].rpartition(" ")[0]  # without the network
     about = (
         f"Accuracy of the file on {data} in per cent, mean ± standard deviation over seeds "
         f"{seeds}; sizes beside the dense float32 file, as it is and by gzip. {settings}. "
         "Published: Han, Mao & Dally, arXiv 1510.00149, on MNIST, of weights alone. "
-        f"`{first['command']}`; {versions(first)}."
+        f"`{command} {' '.join(runs)}`; {versions(first)}."
     )
     headings = [
         "network",
