@@ -123,9 +123,9 @@ def explaining(layer: keras.layers.Layer) -> Iterator[None]:
     except (NotImplementedError, TypeError, ValueError, AttributeError, LookupError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ValueError(
-            f"'{layer.name}' of class {type(layer).__name__} cannot be copied ({reason}). Add a "
-            "`get_config` that returns every constructor argument, and a `from_config` where "
-            "they have to be rebuilt."
+            "Layers and models must have a `get_config` that returns every constructor argument, "
+            "and a `from_config` where they have to be rebuilt. Received: "
+            f"'{layer.name}' of class {type(layer).__name__}, which cannot be copied ({reason})."
         ) from error
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -130,6 +131,21 @@ def _rooms(
     yield room
 
 
+class _Attempt(NamedTuple):
+    """A model that was built for a way.
+
+    Attributes:
+        away: how far it is from its budget, as a share: below it, or beyond it from 1 on.
+        way, model, costs, warned: as of `Made`.
+    """
+
+    away: float
+    way: Way
+    model: keras.Model
+    costs: dict[str, float]
+    warned: tuple[str, ...]
+
+
 def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
     """Build a way, and choose anew by what it turned out to cost, until it is near its budget.
 
@@ -138,7 +154,7 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
     one that does not, the line between the two is tried first.
     """
     built: list[tuple[Way, Mapping[str, float]]] = []
-    best: tuple[float, Way, keras.Model, dict[str, float], tuple[str, ...]] | None = None
+    best: _Attempt | None = None
     for attempt in range(_CORRECTED):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UserWarning)
@@ -146,9 +162,9 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
             costs = scales.weigh(plain_of(model), way.kind)
         used = limits.used(costs)
         away = 1 - used if limits.fit(costs) else used  # what fits comes first
-        if best is None or away < best[0]:
+        if best is None or away < best.away:
             warned = tuple(dict.fromkeys(str(each.message) for each in told))
-            best = away, way, model, costs, warned
+            best = _Attempt(away, way, model, costs, warned)
         if limits.fit(costs) and used >= 1 - TOLERANCE:
             break
         if not way.spent:
@@ -162,6 +178,5 @@ def _met(way: Way, limits: Limits, scales: Scales, wish: Wish) -> Made:
             break
         way = other
     assert best is not None
-    _, way, model, costs, warned = best
-    rounded = as_in_file(model, way.kind)
-    return Made(way, model, costs, wish.meter(rounded)(), warned)
+    rounded = as_in_file(best.model, best.way.kind)
+    return Made(best.way, best.model, best.costs, wish.meter(rounded)(), best.warned)
