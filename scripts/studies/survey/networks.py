@@ -177,7 +177,7 @@ NETWORKS = {
         _words,
         "sgd",
         0.3,
-        60,
+        960,
         {
             "pruning": Strength({"sparsity": 0.93}),
             "low_rank": Strength({"parameters": 0.1}),
@@ -193,7 +193,7 @@ NETWORKS = {
             "distillation": Strength({"small": True}),
         },
         _small_lstm,
-        step_seconds=1.0,
+        step_seconds=0.08,
         coded=False,
     ),
 }
