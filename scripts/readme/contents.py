@@ -146,6 +146,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "channels_recovery": _one(channels_tables.recovery, "structured_resnet20"),
     "channels_mobilenet": _one(channels_tables.mobilenet, "mobilenet_channels", left=2),
     "factors_resnet20": _one(factor_tables.residual, "low_rank_resnet20"),
+    "factors_alexnet": _one(factor_tables.images, "low_rank_alexnet"),
     "factors_ptb": _one(factor_tables.words, "low_rank_ptb"),
     "survey": _survey,
     "fashion_export": _one(fashion_table.fashion_export, "fashion_export", left=3),

@@ -56,8 +56,9 @@ def images(run: Run) -> Table:
         size = f"{record['parameters']:,}" if "parameters" in record else ""
         rows.append([_label(record), share, size, *shown, *timed])
     epochs = run["training"]["epochs"]
+    more = _by_method(run)["spatial-trained"]["options"]["epochs"]
     about = (
-        f"A small AlexNet (width .25, one group), {epochs} epochs of CIFAR-10 before and few after "
+        f"A small AlexNet (width .25, one group), {epochs} epochs of CIFAR-10 before and {more} after "
         "where it is trained on; test accuracy in per cent, one seed. LiteRT, one thread, in turns "
         f"with the dense file. {_made(run)}"
     )
