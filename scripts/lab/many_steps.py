@@ -58,7 +58,8 @@ def fit(
         for epoch in range(initial_epoch, epochs):
             every.on_epoch_begin(epoch)
             x, y = ready.result()
-            state = _steps(model)([[v.value for v in kind] for kind in _variables(model)], x, y)
+            state = [[variable.value for variable in kind] for kind in _variables(model)]
+            state = _steps(model, model.optimizer)(state, x, y)
             if epoch + 1 < epochs:
                 ready = beside.submit(following)
             variables = itertools.chain(*_variables(model))
@@ -69,8 +70,11 @@ def fit(
 
 
 @functools.lru_cache(maxsize=1)
-def _steps(model: keras.Model) -> Any:
-    """Return state, inputs, targets -> state after a step with each of them."""
+def _steps(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
+    """Return state, inputs, targets -> state after a step with each of them.
+
+    It holds as long as the model is compiled with this optimizer.
+    """
     import jax
 
     def steps(state: Any, x: Any, y: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from tfprune.calibration.derivatives import Derivatives, derivatives_of
+from tfprune.calibration.derivatives import BACKENDS, Derivatives, derivatives_of
 from tfprune.calibration.examples import Examples
 from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
@@ -56,7 +56,7 @@ class Passes:
 
     def loss(self, examples: Examples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
-        if keras.config.backend() == "tensorflow":
+        if keras.config.backend() in BACKENDS:
             return self.by_weight.loss(examples)
         return ForwardPasses(self.model, self._loss).loss(examples)
 

@@ -78,7 +78,7 @@ def channel_scores():
 
 def _dense():
     parts = [layers.Dense(5, "tanh", name="in"), layers.Dense(3, name="out")]
-    return keras.Sequential([keras.Input((6,)), *parts])
+    return keras.Sequential([keras.Input((6,)), *parts], name="net")
 
 
 def _convolutional():
@@ -92,7 +92,7 @@ def _convolutional():
         layers.GlobalAveragePooling2D(),
         layers.Dense(3, name="out"),
     ]
-    return keras.Sequential([keras.Input((6,)), *parts])
+    return keras.Sequential([keras.Input((6,)), *parts], name="net")
 
 
 def _embedded():
@@ -101,7 +101,7 @@ def _embedded():
         layers.LSTM(3, name="lstm"),
         layers.Dense(3, name="out"),
     ]
-    return keras.Sequential([keras.Input((6,), dtype="int32"), *parts])
+    return keras.Sequential([keras.Input((6,), dtype="int32"), *parts], name="net")
 
 
 def _volumes():
@@ -113,7 +113,7 @@ def _volumes():
         layers.Flatten(),
         layers.Dense(3, name="out"),
     ]
-    return keras.Sequential([keras.Input((6,)), *parts])
+    return keras.Sequential([keras.Input((6,)), *parts], name="net")
 
 
 def _attentive():
@@ -121,7 +121,7 @@ def _attentive():
     x = layers.Reshape((3, 2))(inputs)
     x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
     x = layers.Flatten()(layers.LayerNormalization()(x))
-    return keras.Model(inputs, layers.Dense(3, name="out")(x))
+    return keras.Model(inputs, layers.Dense(3, name="out")(x), name="net")
 
 
 _MODELS = {name: globals()[f"_{name}"] for name in NAMES}
