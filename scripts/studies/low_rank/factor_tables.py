@@ -58,9 +58,9 @@ def images(run: Run) -> Table:
     epochs = run["training"]["epochs"]
     more = _by_method(run)["spatial-trained"]["options"]["epochs"]
     about = (
-        f"A small AlexNet (width .25, one group), {epochs} epochs of CIFAR-10 before and {more} after "
-        "where it is trained on; test accuracy in per cent, one seed. LiteRT, one thread, in turns "
-        f"with the dense file. {_made(run)}"
+        f"A small AlexNet (width .25, one group), {epochs} epochs of CIFAR-10 before and {more} "
+        "after where it is trained on; test accuracy in per cent, one seed. LiteRT, one thread, in "
+        "turns with the dense file. " + _made(run)
     )
     return headings, rows, about
 
