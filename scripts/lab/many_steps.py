@@ -1,6 +1,6 @@
 """`fit` that makes many steps in one call of an accelerator, which single steps leave idle.
 
-On an H200 a step of ResNet-20 at batch 128 takes 2.3 ms so.
+On an H200 a step of ResNet-20 at batch 128 takes 2.3 ms so (seen once, without a results file).
 """
 
 import functools
@@ -37,7 +37,7 @@ def fit(
     """
     if measuring.accelerator() is None:
         model.fit(
-            (batch for batch in batches),
+            (batch for batch in batches),  # Keras takes a list for arrays
             epochs=epochs,
             initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch,

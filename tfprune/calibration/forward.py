@@ -5,7 +5,7 @@ change it. `tfprune.calibration.derivatives` has the same two passes compiled.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from tfprune.calibration.examples import Examples
 from tfprune.calibration.losses import LossFunction
 from tfprune.support.tensors import Tensor
 
-LOSS_BATCH = 256  # examples at once where only the loss is asked for
+_LOSS_BATCH = 256  # examples at once where only the loss is asked for
 
 
 class ForwardPasses:
@@ -50,12 +50,7 @@ class ForwardPasses:
 
     def loss(self, examples: Examples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
-        total = 0.0
-        for batch in examples.batches(LOSS_BATCH):
-            value = self._of(batch)
-            require_finite("the loss", value)
-            total += value * batch.count
-        return total / examples.count
+        return mean_loss(self._of, examples)
 
     def _of(self, batch: Examples) -> float:
         """Return the loss of a batch, zero where there is none."""
@@ -63,6 +58,20 @@ class ForwardPasses:
         with keras.StatelessScope():
             outputs = self._model(x, training=False)
             return 0.0 if self._loss is None else float(self._loss(y, outputs, sample_weight, 1))
+
+
+def mean_loss(loss_of: Callable[[Examples], float], examples: Examples) -> float:
+    """Return the mean loss over examples of what gives that of a batch.
+
+    Raises:
+        ValueError: if it is not finite.
+    """
+    total = 0.0
+    for batch in examples.batches(_LOSS_BATCH):
+        value = loss_of(batch)
+        require_finite("the loss", value)
+        total += value * batch.count
+    return total / examples.count
 
 
 @contextlib.contextmanager

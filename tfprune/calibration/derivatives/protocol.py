@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples
-from tfprune.calibration.forward import LOSS_BATCH, require_finite, said_of
+from tfprune.calibration.forward import mean_loss, require_finite, said_of
 from tfprune.calibration.losses import LossFunction
 from tfprune.support.tensors import Tensor
 
@@ -72,12 +72,7 @@ class Derivatives(abc.ABC):
 
     def loss(self, examples: Examples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
-        total = 0.0
-        for batch in examples.batches(LOSS_BATCH):
-            value = self._loss_of(batch)
-            require_finite("the loss", value)
-            total += value * batch.count
-        return total / examples.count
+        return mean_loss(self._loss_of, examples)
 
     def gradients(self, examples: Examples, size: int = 1) -> Iterator[Arrays]:
         """Yield the gradients of micro-batches of `size` examples: name -> (k, *shape).

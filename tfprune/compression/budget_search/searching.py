@@ -173,9 +173,10 @@ def ways_within(
         if between is None:
             break
         try:
-            search.go_on_from(narrowed(model, between, wish))
+            start = narrowed(model, between, wish)
         except ValueError:
             break  # whole channels come no nearer
+        search.go_on_from(start)
     for ranks in search.ranks_of(whole, costs) if _factors_can_shrink(search.names, wish) else ():
         start = factored(whole, ranks, wish)
         if search.is_beaten(start):
