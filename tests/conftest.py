@@ -35,6 +35,19 @@ def set_aside_after_each_file():
     set_aside()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_autotuning_of_data():
+    """The end of `fit` need not wait for TensorFlow's thread that tunes pipelines.
+
+    Now and then that thread misses that it is to stop, and sleeps on: as long as it has lived.
+    """
+    iterate, options = tf.data.Dataset.__iter__, tf.data.Options()
+    options.autotune.enabled = False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.data.Dataset, "__iter__", lambda own: iterate(own.with_options(options)))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds():
     keras.utils.set_random_seed(0)

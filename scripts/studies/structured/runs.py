@@ -15,6 +15,7 @@ from models.images.resnet import normalize
 from scripts.lab import fingerprints, many_steps, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
+from scripts.lab.quick_copies import quick_copy
 from scripts.lab.results_file import Job
 from scripts.studies.structured.presets import CHOICES, DENSE, Preset
 from tfprune import channels
@@ -63,6 +64,7 @@ class Experiment:
         weights: file of the dense network's weights; None trains it.
         folder: of checkpoints.
         changed: what to do with a checkpoint of other code, see `Checkpoint`.
+        mixed: whether what follows a removal is trained in mixed precision, see `quick_copy`.
     """
 
     preset: Preset
@@ -70,11 +72,13 @@ class Experiment:
     weights: Path | None
     folder: Path
     changed: str = "refuse"
+    mixed: bool = False
     _kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, job: Job) -> dict[str, Any]:
         """Return what a job measured, and where it ran."""
-        return {**self._measured(job), "on": measuring.where()}
+        trained = ", in mixed precision" * (self.mixed and "distilled" in job.options)
+        return {**self._measured(job), "on": measuring.where() + trained}
 
     def _measured(self, job: Job) -> dict[str, Any]:
         if job.method == DENSE:
@@ -90,11 +94,14 @@ class Experiment:
 
     def _recovered(self, job: Job) -> dict[str, Any]:
         """Train what is left of the network, from its last checkpoint."""
-        student = self._cut(job)
-        model = student
+        student, teacher = self._cut(job), self._dense()[0]
+        learner = quick_copy(student) if self.mixed else student
+        model = learner
         if job.options["distilled"]:
-            model = tfprune.distill(student, self._dense()[0], temperature=4.0, alpha=0.7)
+            teacher = quick_copy(teacher) if self.mixed else teacher
+            model = tfprune.distill(learner, teacher, temperature=4.0, alpha=0.7)
         spent = self._train(model, job, job.options["epochs"], job.options["learning_rate"])
+        student.set_weights(learner.get_weights())
         return {"accuracy": self._accuracy(student), **self._size(student), **spent}
 
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:

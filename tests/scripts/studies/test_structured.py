@@ -153,6 +153,21 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
             np.testing.assert_array_equal(mine[name], own[name])
 
 
+def test_mixed_precision_trains_the_same_network_and_says_so(finished, images, tmp_path):
+    dense = "cifar10-dense-0-0.npz"
+    shutil.copy(finished / "checkpoints" / "tiny" / dense, tmp_path)
+    experiment = runs.Experiment(TINY, images, None, tmp_path, mixed=True)
+    jobs = [job for job in command.recoveries(TINY, [0], ["bn_scale"]) if job.sparsity == 0.5]
+    usual = {record["method"]: record for record in content(finished)["records"]}
+    for job in jobs:
+        record = experiment.run(job)
+        assert record["on"].endswith("in mixed precision")
+        assert {*record} == {*usual[job.method]} - {"method", "sparsity", "seed", "options"}
+        assert abs(record["accuracy"] - usual[job.method]["accuracy"]) <= 0.5
+    removed = next(job for job in command.removals([0], ["bn_scale"]) if job.sparsity == 0.5)
+    assert "mixed" not in experiment.run(removed)["on"]
+
+
 def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_path, monkeypatch):
     options = {"choice": "fisher", **CHOICES["fisher"].describe()}
     jobs = [Job("fisher", 1 - macs, 0, options) for macs in (0.75, 0.5)]

@@ -1,0 +1,90 @@
+"""scripts/lab/quick_copies.py: copies that train faster learn what the network would."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from models.images.resnet import small_image_resnet
+from scripts.lab.quick_copies import FusedBatchNormalization, quick_copy
+from tests.support.jax_session import run_on_jax
+
+
+def batch(seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(2.0, 3.0, (6, 8, 8, 3)).astype("float32"), random.integers(0, 4, 6)
+
+
+def train(model, steps=4):
+    optimizer = keras.optimizers.SGD(0.02, momentum=0.9)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for seed in range(steps):
+        model.train_on_batch(*batch(seed))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": False},
+        {"center": False, "epsilon": 0.1, "momentum": 0.5},
+        {"trainable": False},
+        {"axis": 1},
+    ],
+    ids=str,
+)
+def test_batches_are_normalized_as_keras_does(options):
+    inputs = keras.Input((8, 8, 3))
+    found = []
+    for kind in (layers.BatchNormalization, FusedBatchNormalization):
+        keras.utils.set_random_seed(1)
+        x = kind(moving_mean_initializer="ones", **options)(layers.Conv2D(4, 3)(inputs))
+        model = keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
+        train(model, steps=1)
+        found.append([*model.get_weights(), model.predict(batch(9)[0], verbose=0)])
+    for own, keras_own in zip(*found, strict=True):
+        np.testing.assert_allclose(own, keras_own, rtol=1e-3, atol=1e-5)
+
+
+def test_a_copy_learns_what_the_network_would():
+    keras.utils.set_random_seed(0)
+    model = small_image_resnet(8, (8, 8, 3), 4, width=8)
+    before = model.get_weights()
+    copy = quick_copy(model)
+    train(copy, steps=1)
+    assert all(np.array_equal(own, old) for own, old in zip(model.get_weights(), before))
+    train(model, steps=1)
+    own, old, learnt = (
+        np.concatenate([array.ravel() for array in arrays])
+        for arrays in (model.get_weights(), before, copy.get_weights())
+    )
+    assert np.linalg.norm(learnt - own) < 0.25 * np.linalg.norm(own - old)
+
+
+def test_a_copy_computes_in_bfloat16_but_for_its_outputs_and_variables():
+    model = small_image_resnet(8, (8, 8, 3), 4, width=8)
+    copy = quick_copy(model)
+    dtypes = {layer.name: layer.compute_dtype for layer in copy.layers}
+    assert dtypes.pop("linear") == dtypes.pop("image") == "float32"
+    assert {dtype for name, dtype in dtypes.items() if "bn" in name or "conv" in name} == {
+        "bfloat16"
+    }
+    assert {variable.dtype for variable in copy.variables} == {"float32"}
+    assert copy.predict(batch()[0], verbose=0).dtype == np.float32
+    assert sum(isinstance(layer, FusedBatchNormalization) for layer in copy.layers) == 7
+
+
+def test_another_backend_is_refused():
+    run_on_jax(
+        """
+import keras
+from scripts.lab.quick_copies import quick_copy
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="quick")
+try:
+    quick_copy(model)
+except ValueError as error:
+    assert "jax" in str(error)
+else:
+    raise AssertionError
+"""
+    )
