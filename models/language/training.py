@@ -96,8 +96,12 @@ class ResetStates(keras.callbacks.Callback):
 
     Pruned models are taken as they are. Pass it to `fit`, `evaluate` and `predict`.
 
+    Args:
+        models: whose states are meant, such as a student and its teacher; by default the one that
+            is trained.
+
     Raises:
-        ValueError: at the start, if the model has no stateful layer.
+        ValueError: at the start, if one of the models has no stateful layer.
 
     Example:
         >>> from models.language.lstm import lstm_language_model
@@ -108,10 +112,17 @@ class ResetStates(keras.callbacks.Callback):
         (False, True)
     """
 
+    def __init__(self, *models: keras.Model):
+        super().__init__()
+        self._models = models
+
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        if not _stateful_layers(model):
-            raise ValueError(f"Model '{model.name}' has no stateful layer: leave ResetStates out.")
+        for own in self._models or (model,):
+            if not _stateful_layers(own):
+                raise ValueError(
+                    f"Model '{own.name}' has no stateful layer: leave ResetStates out."
+                )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._reset()
@@ -123,8 +134,9 @@ class ResetStates(keras.callbacks.Callback):
         self._reset()
 
     def _reset(self) -> None:
-        for layer in _stateful_layers(self.model):
-            layer.reset_state()
+        for model in self._models or (self.model,):
+            for layer in _stateful_layers(model):
+                layer.reset_state()
 
 
 def _stateful_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -8,8 +8,9 @@
 weights and for the outputs on training images, without training. "alexnet" is a small AlexNet that
 is trained on CIFAR-10: factors of all its layers by each method, at once; then the spatial ones
 trained for a few epochs more, and timed in LiteRT. "ptb" is the small LSTM language model on Penn
-Treebank: embedding and output layer in factors, at once and trained for six more passes. Beside
-both, the original trained on for as long. A run that was stopped goes on from its last checkpoint.
+Treebank: embedding and output layer in factors, at once and trained for six more passes, with the
+original as teacher, too. Beside both, the original trained on for as long. A run that was stopped
+goes on from its last checkpoint.
 """
 
 import argparse

@@ -11,6 +11,7 @@ _WAYS = {
     "weights": "for the weights",
     "data": "for the outputs on data",
     "trained": "for the outputs, trained on",
+    "taught": "for the outputs, trained on with the original as teacher",
 }
 _WHOLE = {"dense": "none", "dense-longer": "none, trained on"}
 

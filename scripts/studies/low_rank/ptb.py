@@ -26,6 +26,7 @@ TRAINING = {
     "decay": SMALL.decay,
 }
 MORE = {"passes": 6, "rate": 0.25, "constant_passes": 1, "decay": 2.0}  # as in its recipe
+TAUGHT = {**MORE, "alpha": 0.9, "temperature": 1.0}  # by the model before it was factorized
 FACTORIZED = ("embedding", "logits")
 JIT = True  # XLA saves a third on a CPU
 
@@ -53,7 +54,7 @@ class Experiment:
         if job.method == LONGER:
             copy = self._built()
             copy.set_weights(dense.get_weights())
-            spent = self._train(copy, job)
+            spent = self._train(copy, job, copy)
             return {**self._perplexities(copy), **spent}
         batches = self._batches("train").take(CALIBRATION // SMALL.batch_size)
         small, _ = tfprune.factorize(
@@ -63,7 +64,13 @@ class Experiment:
             data=[*batches.as_numpy_iterator()] if job.options["data"] else None,
             examples=CALIBRATION,
         )
-        spent = self._train(small, job) if "passes" in job.options else {}
+        spent = {}
+        if "alpha" in job.options:
+            teaching = {name: job.options[name] for name in ("alpha", "temperature")}
+            learner = tfprune.distill(small, dense, **teaching)
+            spent = self._train(learner, job, small, dense)
+        elif "passes" in job.options:
+            spent = self._train(small, job, small)
         return {**self._perplexities(small), "parameters": _size(small), **spent}
 
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:
@@ -71,7 +78,7 @@ class Experiment:
             keras.utils.set_random_seed(0)
             model, spent = self._built(), {}
             if self.weights is None:
-                spent = self._train(model, Job(DENSE, 0.0, 0, TRAINING))
+                spent = self._train(model, Job(DENSE, 0.0, 0, TRAINING), model)
             else:
                 load_weights(model, self.weights)
             self._kept[DENSE] = model, spent
@@ -88,8 +95,14 @@ class Experiment:
     def _batches(self, split: str) -> Any:
         return text.streams(self.texts[split].tokens, SMALL.batch_size, SMALL.steps)
 
-    def _train(self, model: keras.Model, job: Job) -> dict[str, float]:
-        """Train a model from its last checkpoint; return what that took."""
+    def _train(self, model: keras.Model, job: Job, *stateful: keras.Model) -> dict[str, float]:
+        """Train a model from its last checkpoint; return what that took.
+
+        Args:
+            model: to train.
+            job: passes and learning rates.
+            stateful: models that begin every pass with states of zero.
+        """
         batches, options = self._batches("train"), job.options
         steps = int(batches.cardinality())
         rate = zaremba_learning_rate(
@@ -110,7 +123,7 @@ class Experiment:
                 initial_epoch=done,
                 shuffle=False,
                 verbose=0,
-                callbacks=[ResetStates(), checkpoint],
+                callbacks=[ResetStates(*stateful), checkpoint],
             )
         return checkpoint.spent()
 
@@ -120,16 +133,19 @@ class Experiment:
 
 
 def plan() -> list[Job]:
-    """Return all jobs: the dense model, factors at once, then trained on, and the control."""
+    """Return all jobs: the dense model, factors at once, trained on, taught, and the control."""
     at_once = [
         Job(f"svd-{'data' if data else 'weights'}", 0.0, 0, {"rank": RANK, "data": data}, 120)
         for data in (False, True)
     ]
-    trained = Job("svd-trained", 0.0, 0, {"rank": RANK, "data": True, **MORE}, 400)
+    trained = [
+        Job(f"svd-{way}", 0.0, 0, {"rank": RANK, "data": True, **options}, seconds)
+        for way, options, seconds in (("trained", MORE, 700), ("taught", TAUGHT, 1100))
+    ]
     return [
         Job(DENSE, 0.0, 0, TRAINING, 2200),
         *at_once,
-        trained,
+        *trained,
         Job(LONGER, 0.0, 0, MORE, 450),
     ]
 

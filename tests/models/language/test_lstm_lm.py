@@ -127,6 +127,26 @@ def test_states_are_reset_at_every_epoch_and_evaluation_also_where_layers_are_pr
     assert pruned.evaluate(batches, verbose=0) != losses[0]
 
 
+def test_a_student_and_its_teacher_begin_every_pass_anew_and_go_on_within():
+    student, teacher = small(), small()
+    seen = []
+
+    def states(batch, logs):
+        states = [np.array(own.get_layer("lstm_2").states[0]) for own in (student, teacher)]
+        seen.append((batch, *(float(np.abs(state).max()) for state in states)))
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_begin=states)
+    distilled = tfprune.distill(student, teacher)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    distilled.compile(zaremba_optimizer(100, steps=5), loss)
+    callbacks = [ResetStates(student, teacher), watch]
+    batches = text.streams(WORDS, 4, 5)
+    distilled.fit(batches, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+    assert len(seen) == 2 * 19
+    for batch, *largest in seen:
+        assert [value == 0 for value in largest] == [batch == 0] * 2
+
+
 def test_reset_states_needs_a_stateful_layer():
     with pytest.raises(ValueError, match="has no stateful layer: leave ResetStates out"):
         train(small(stateful=False), 1)

@@ -64,8 +64,8 @@ def small():
         patch.setattr(ptb, "JIT", False)
         patch.setattr(language_models, "_jit", lambda: False)
         patch.setattr(ptb, "TRAINING", ptb.TRAINING | {"passes": 1})
-        dense, *_, trained, _ = ptb.plan()
-        patch.setattr(ptb, "plan", lambda: [dense, trained])
+        dense, *_, trained, taught, _ = ptb.plan()
+        patch.setattr(ptb, "plan", lambda: [dense, trained, taught])
         yield
 
 
@@ -97,6 +97,7 @@ def test_the_language_model_loses_a_third_of_its_tables(tmp_path):
     run = _run("ptb", tmp_path)
     found = {record["method"]: record for record in run["records"]}
     assert found["svd-trained"]["parameters"] < found["dense"]["parameters"]
+    assert found["svd-taught"]["perplexity"] != found["svd-trained"]["perplexity"]
     assert (tmp_path / "c" / "ptb-svd-trained-0-0.npz").exists()
     headings, rows, _ = factor_tables.words(run)
-    assert [len(row) for row in rows] == [len(headings)] * 2
+    assert [len(row) for row in rows] == [len(headings)] * 3
