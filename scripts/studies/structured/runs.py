@@ -15,7 +15,7 @@ from models.images.resnet import normalize
 from scripts.lab import fingerprints, many_steps, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
-from scripts.lab.quick_copies import quick_copy
+from scripts.lab.quick_copies import bring_back, quick_copy
 from scripts.lab.results_file import Job
 from scripts.studies.structured.presets import CHOICES, DENSE, Preset
 from tfprune import channels
@@ -101,7 +101,8 @@ class Experiment:
             teacher = quick_copy(teacher) if self.mixed else teacher
             model = tfprune.distill(learner, teacher, temperature=4.0, alpha=0.7)
         spent = self._train(model, job, job.options["epochs"], job.options["learning_rate"])
-        student.set_weights(learner.get_weights())
+        if self.mixed:
+            bring_back(learner, student)
         return {"accuracy": self._accuracy(student), **self._size(student), **spent}
 
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:

@@ -6,8 +6,9 @@ import pytest
 from keras import layers
 
 from models.images.resnet import small_image_resnet
-from scripts.lab.quick_copies import FusedBatchNormalization, quick_copy
+from scripts.lab.quick_copies import FusedBatchNormalization, bring_back, quick_copy
 from tests.support.jax_session import run_on_jax
+from tfprune import channels
 
 
 def batch(seed=0):
@@ -46,19 +47,49 @@ def test_batches_are_normalized_as_keras_does(options):
         np.testing.assert_allclose(own, keras_own, rtol=1e-3, atol=1e-5)
 
 
-def test_a_copy_learns_what_the_network_would():
+@pytest.mark.parametrize("width", [16, 5])
+def test_a_copy_learns_what_the_network_would(width):
     keras.utils.set_random_seed(0)
-    model = small_image_resnet(8, (8, 8, 3), 4, width=8)
-    before = model.get_weights()
-    copy = quick_copy(model)
-    train(copy, steps=1)
+    model = small_image_resnet(8, (8, 8, 3), 4, width=width)
+    model = channels.prune(model, channels.plan(model, sparsity=0.4))
+    before, copy = model.get_weights(), quick_copy(model)
+    train(copy, steps=2)
     assert all(np.array_equal(own, old) for own, old in zip(model.get_weights(), before))
-    train(model, steps=1)
+    other = keras.models.clone_model(model)
+    other.set_weights(before)
+    bring_back(copy, other)
+    train(model, steps=2)
     own, old, learnt = (
         np.concatenate([array.ravel() for array in arrays])
-        for arrays in (model.get_weights(), before, copy.get_weights())
+        for arrays in (model.get_weights(), before, other.get_weights())
     )
     assert np.linalg.norm(learnt - own) < 0.25 * np.linalg.norm(own - old)
+
+
+def test_zeros_behind_the_channels_stay_zeros():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(5, 3, name="first")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(7, 3, name="second")(x))
+    model = keras.Model(inputs, layers.Dense(4, name="out")(x))
+    copy = quick_copy(model)
+    train(copy)
+    variables = {variable.path: variable.numpy() for variable in copy.variables}
+    assert variables["first/kernel"].shape == (3, 3, 3, 16)
+    assert np.abs(variables["first/kernel"][..., :5]).min() > 0
+    assert not variables["first/kernel"][..., 5:].any()
+    assert not variables["second/kernel"][:, :, 5:].any()
+    assert not variables["norm/beta"][5:].any() and not variables["out/kernel"][7:].any()
+
+
+def test_channels_side_by_side_get_no_zeros_between_them():
+    inputs = keras.Input((8, 8, 3))
+    both = layers.Concatenate()([layers.Conv2D(5, 3)(inputs), layers.Conv2D(5, 3)(inputs)])
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(both)))
+    copy = quick_copy(model)
+    assert [variable.shape for variable in copy.variables] == [own.shape for own in model.variables]
+    x = batch()[0]
+    np.testing.assert_allclose(copy(x), model(x), atol=0.1)
 
 
 def test_a_copy_computes_in_bfloat16_but_for_its_outputs_and_variables():
