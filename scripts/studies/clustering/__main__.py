@@ -33,7 +33,7 @@ from scripts.studies.clustering.values_table import DENSE, LEVELS, PER, STARTS
 PROGRAM = "clustering"
 WEIGHTS = SHARED / "resnet20_cifar10" / "resnet20_cifar10_keras.npz"
 BY_SEED = ("fisher", "kmeans++")
-EXAMPLES = 1000
+EXAMPLES = 5000
 
 
 @dataclasses.dataclass(frozen=True)

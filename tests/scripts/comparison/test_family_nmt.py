@@ -22,6 +22,7 @@ TINY = nmt_presets.Preset(
     epochs=3,
     batch_size=16,
     max_length=20,
+    bucket=20,
     learning_rate=0.02,
     updates=3,
     beam=2,
@@ -30,7 +31,7 @@ TINY = nmt_presets.Preset(
 
 # The best epoch counts, and the pruned model goes on from the dense one.
 CONTINUED = dataclasses.replace(
-    TINY, units=(8,), bucket=20, best=True, begin=0.0, continuation=Continuation(2, 0.01)
+    TINY, units=(8,), best=True, begin=0.0, continuation=Continuation(2, 0.01)
 )
 
 

@@ -13,8 +13,9 @@ El-Khamy & Lee, "Towards the Limit of Network Quantization", ICLR 2017 (arXiv 16
 Deviations: "exact" is the best solution there is (`optimal`) where levels times numbers are at most
 2^22; of more numbers, as many bins of equal counts are clustered exactly, and Lloyd's iterations go
 on from there. A level to which no number is nearest takes the next number. The Fisher information
-gets a thousandth of its mean added, so that weights of which the examples say nothing go to the
-nearest level.
+gets a third of its mean added, so that weights of which the examples say little go to the nearest
+level. Of the shares 1/1000, 3/100, 3/10, 1 and 3 it left the least loss on training images of
+ResNet-20 with 4 bits a weight, by a fifth less than 1/1000, and as little as any with 3 bits.
 """
 
 from typing import Literal, get_args
@@ -75,7 +76,7 @@ def nearest_levels(
 
 def _everywhere(weights: np.ndarray) -> np.ndarray:
     found = weights.astype("float64")
-    return found + (1e-3 * found.mean() or 1.0)
+    return found + (found.mean() / 3 or 1.0)
 
 
 def _begins(x: np.ndarray, mass: np.ndarray, count: int, start: Start, seed: int) -> np.ndarray:
