@@ -14,8 +14,8 @@ Deviations: "exact" is the best solution there is (`optimal`) where levels times
 2^22; of more numbers, as many bins of equal counts are clustered exactly, and Lloyd's iterations go
 on from there. A level to which no number is nearest takes the next number. The Fisher information
 gets a third of its mean added, so that weights of which the examples say little go to the nearest
-level. Of the shares 1/1000, 3/100, 3/10, 1 and 3 it left the least loss on training images of
-ResNet-20 with 4 bits a weight, by a fifth less than 1/1000, and as little as any with 3 bits.
+level: with a thousandth of it, 16 values a kernel of ResNet-20 left a third more loss on training
+images (5,000 examples, three seeds).
 """
 
 from typing import Literal, get_args
