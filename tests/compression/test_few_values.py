@@ -48,7 +48,7 @@ def test_gradients_pass_straight_through_and_for_binary_connect_within_one():
     assert _gradients(lambda w: signs(w, ()), value)[0] == [0, 2, 3, 4, 5]
 
 
-def test_trained_values_begin_at_means_and_get_the_gradients_of_their_weights():
+def test_trained_values_begin_at_means_and_get_the_mean_gradient_of_their_weights():
     rounding = TrainedTernary((5,), ())
     rounding.build(
         lambda name, initializer, trainable, **options: keras.Variable(
@@ -59,7 +59,8 @@ def test_trained_values_begin_at_means_and_get_the_gradients_of_their_weights():
     value = ops.array(W)  # t = 0.1
     assert _values(rounding(value)) == [1.25, 1.25, -0.625, -0.625, 0]
     found = _gradients(rounding, value, rounding.positive.value, rounding.negative.value)
-    assert found == [[1.25, 2.5, 3 * 0.625, 4 * 0.625, 5], [3], [-7]]
+    # Means, so that SGD makes steps of one size for values and weights.
+    assert found == [[1.25, 2.5, 3 * 0.625, 4 * 0.625, 5], [(1 + 2) / 2], [-(3 + 4) / 2]]
 
 
 def _model():

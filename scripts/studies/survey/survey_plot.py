@@ -56,7 +56,8 @@ def _panel(axes: Axes, rows: dict[str, dict[str, Any]], labels: dict[str, str]) 
         places.append((x, y, labels[recipe]))
     for kind, colour in _COLOURS.items():
         axes.plot([], [], marker="o", linestyle="", color=colour, label=kind)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    better_above = is_accuracy(next(iter(rows.values())))  # the dense one is there, to the right
+    axes.legend(frameon=False, fontsize=8, loc="lower right" if better_above else "upper right")
     if dense is not None:
         axes.axhline(dense["after"]["mean"], color="black", linewidth=0.8, linestyle=":")
         axes.axvline(dense["bytes"]["mean"] / 10_000, color="#9a9a9a", linewidth=0.8)
@@ -65,7 +66,7 @@ def _panel(axes: Axes, rows: dict[str, dict[str, Any]], labels: dict[str, str]) 
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("kB of the file (line: a tenth of the dense one)")
-    if is_accuracy(next(iter(rows.values()))):
+    if better_above:
         axes.set_ylabel("test accuracy")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     else:

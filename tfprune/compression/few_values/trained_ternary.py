@@ -2,7 +2,7 @@
 
     Q(w) = p where w > t,  -n where w < -t,  else 0        t = 0.05 max |w|
 
-    dL/dp = sum over w > t of dL/dQ        dL/dn = -sum over w < -t of dL/dQ
+    dL/dp = mean over w > t of dL/dQ       dL/dn = -mean over w < -t of dL/dQ
     dL/dw = p dL/dQ where w > t,  n dL/dQ where w < -t,  else dL/dQ
 
 Source: Zhu, Han, Mao & Dally, "Trained Ternary Quantization", ICLR 2017 (arXiv 1612.01064),
@@ -10,7 +10,9 @@ equations 6 to 8 and section 3.
 
 Deviations: p and n begin at the means of the weights beyond the threshold, which is what they are
 where the weights come from a trained network, and not at 1. They are one pair a weight, as in the
-paper, or one a channel.
+paper, or one a channel. Their gradient is the mean of those of their weights and not the sum, so
+that SGD with one learning rate suits both: of a sum of thousands it makes steps that destroy a
+trained network. Optimizers that divide by the size of gradients, as Adam does, make no difference.
 """
 
 from collections.abc import Callable
@@ -56,9 +58,18 @@ class TrainedTernary:
         threshold = ops.stop_gradient(_THRESHOLD * largest)
         above = ops.cast(value > threshold, value.dtype)
         below = ops.cast(value < -threshold, value.dtype)
-        positive = ops.cast(self.positive.value, value.dtype)
-        negative = ops.cast(self.negative.value, value.dtype)
+        positive, negative = (
+            self._shared(own.value, places)
+            for own, places in ((self.positive, above), (self.negative, below))
+        )
         found = above * positive - below * negative
         slope = above * positive + below * negative + (1.0 - above - below)
         through = value * ops.stop_gradient(slope)
         return found + (through - ops.stop_gradient(through))
+
+    def _shared(self, own: Tensor, places: Tensor) -> Tensor:
+        """Return a value whose gradient is divided by the number of its places."""
+        count = ops.maximum(ops.sum(places, axis=self._others, keepdims=True), 1.0)
+        own = ops.cast(own, places.dtype)
+        part = own / count
+        return part + ops.stop_gradient(own - part)
