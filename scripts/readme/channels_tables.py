@@ -128,12 +128,22 @@ def accuracy(run: Row) -> Table:
     about = (
         f"CIFAR-10, {run['settings']['preset']}, test accuracy in per cent on 10,000 images, by "
         f"the multiply-adds that are left. Dense {with_deviation(dense['accuracy'])} with "
-        f"{dense['multiply_adds']['mean']:,.0f} multiply-adds. Trained with SGD, momentum 0.9, "
-        "from a learning rate of 0.05 to 0 on a cosine, batches of 128, cropped and mirrored. The "
-        "published figures are of another, larger network that was trained far longer. "
-        f"{_trained_on(run)} `{run['command']}`; {_environment(run)}."
+        f"{dense['multiply_adds']['mean']:,.0f} multiply-adds. {_recipe(run)}The published figures "
+        f"are of {published['network']}, trained far longer. {_trained_on(run)} `{run['command']}`; "
+        f"{_environment(run)}."
     )
     return ["channels chosen by", *(heading(1 - s) for s in left)], rows, about
+
+
+def _recipe(run: Row) -> str:
+    """How what is left was trained; nothing where it was not."""
+    used = [r["options"] for r in run["records"] if "distilled" in r["options"]]
+    if not used:
+        return ""
+    return (
+        f"Trained with SGD, momentum 0.9, from a learning rate of {used[0]['learning_rate']:g} to 0 "
+        f"on a cosine, batches of {used[0]['batch_size']}, cropped and mirrored. "
+    )
 
 
 def recovery(run: Row) -> Table:

@@ -143,6 +143,7 @@ TABLES: dict[str, Callable[[Read], str]] = {
     "channels_seconds": _one(channels_tables.seconds, "bench_channels"),
     "channels_files": _one(channels_tables.files, "bench_channel_files", left=4),
     "channels_accuracy": _one(channels_tables.accuracy, "structured_resnet20"),
+    "channels_accuracy_resnet56": _one(channels_tables.accuracy, "structured_resnet56"),
     "channels_recovery": _one(channels_tables.recovery, "structured_resnet20"),
     "channels_mobilenet": _one(channels_tables.mobilenet, "mobilenet_channels", left=2),
     "factors_resnet20": _one(factor_tables.residual, "low_rank_resnet20"),

@@ -31,15 +31,19 @@ def write(run: dict[str, Any], file: Path) -> None:
         network, recipe = row["method"].split()
         groups.setdefault(network, {})[recipe] = row
     shown = [name for name, rows in groups.items() if len(rows) > 2]
-    count = max(1, len(shown))
-    figure = Figure(figsize=(7.2 * count, 5.4), dpi=110, layout="constrained")
+    columns = min(2, max(1, len(shown)))
+    rows = max(1, -(-len(shown) // columns))
+    figure = Figure(figsize=(7.2 * columns, 5.4 * rows), dpi=110, layout="constrained")
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for spare in places[len(shown) :]:
+        spare.set_axis_off()
     panels = []
-    for axes, name in zip(figure.subplots(1, count, squeeze=False)[0], shown):
+    for axes, name in zip(places, shown):
         panels.append((axes, _panel(axes, groups[name], run["labels"])))
         axes.set_title(run["networks"][name])
     figure.draw_without_rendering()  # now axes and points have their places
-    for axes, places in panels:
-        _label(axes, places)
+    for axes, points in panels:
+        _label(axes, points)
     with replacing(file, name="--out") as new:
         figure.savefig(new, metadata={"Software": None})
 
