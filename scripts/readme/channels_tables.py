@@ -128,9 +128,9 @@ def accuracy(run: Row) -> Table:
     about = (
         f"CIFAR-10, {run['settings']['preset']}, test accuracy in per cent on 10,000 images, by "
         f"the multiply-adds that are left. Dense {with_deviation(dense['accuracy'])} with "
-        f"{dense['multiply_adds']['mean']:,.0f} multiply-adds. {_recipe(run)}The published figures "
-        f"are of {published['network']}, trained far longer. {_trained_on(run)} `{run['command']}`; "
-        f"{_environment(run)}."
+        f"{dense['multiply_adds']['mean']:,.0f} multiply-adds. {_recipe(run)}The published "
+        f"figures are of {published['network']}, trained far longer. {_trained_on(run)} "
+        f"`{run['command']}`; {_environment(run)}."
     )
     return ["channels chosen by", *(heading(1 - s) for s in left)], rows, about
 
@@ -140,9 +140,10 @@ def _recipe(run: Row) -> str:
     used = [r["options"] for r in run["records"] if "distilled" in r["options"]]
     if not used:
         return ""
+    rate, size = used[0]["learning_rate"], used[0]["batch_size"]
     return (
-        f"Trained with SGD, momentum 0.9, from a learning rate of {used[0]['learning_rate']:g} to 0 "
-        f"on a cosine, batches of {used[0]['batch_size']}, cropped and mirrored. "
+        f"Trained with SGD, momentum 0.9, from a learning rate of {rate:g} to 0 on a cosine, "
+        f"batches of {size}, cropped and mirrored. "
     )
 
 
