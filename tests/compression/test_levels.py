@@ -57,8 +57,11 @@ def test_of_very_many_numbers_the_solution_is_within_a_thousandth_of_the_best(mo
 
 def test_important_numbers_come_nearer_to_their_levels():
     values = np.array([[0.0, 1.0, 2.0, 10.0]])
-    index, found = nearest_levels(values, 2, "fisher", weights=np.array([[1.0, 1.0, 1e6, 1.0]]))
-    assert found[0][index[0, 2]] == pytest.approx(2.0, abs=1e-3)
+    index, found = nearest_levels(values, 2, "fisher", weights=np.array([[0.0, 0.0, 12.0, 0.0]]))
+    level = found[0][index[0, 2]]  # a third of the mean is 1: weights of 1, 1 and 13
+    assert level == pytest.approx((0.0 + 1.0 + 13 * 2.0) / 15)
+    index, found = nearest_levels(values, 2, "exact")
+    assert found[0][index[0, 2]] == 1.0
 
 
 @pytest.mark.parametrize("start", STARTS)
