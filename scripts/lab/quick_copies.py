@@ -68,8 +68,9 @@ def quick_copy(model: keras.Model) -> keras.Model:
     """Return a copy that computes in bfloat16, but for its outputs, and has its own variables.
 
     These are float32, as batch statistics are. Convolutions get filters of zeros, up to a multiple
-    of 16, for which there are faster kernels; what they make is zero, and stays so in training.
-    Where the network forbids that (channels side by side, shortcuts of other widths), they do not.
+    of 16, for which there are faster kernels; what they make is zero, and stays so in training if
+    activations make zero of zero. Where the network forbids that (channels side by side, shortcuts
+    of other widths), they do not.
 
     Args:
         model: functional, of Keras's own layers.
@@ -114,9 +115,22 @@ def _copy(model: keras.Model, multiple: int) -> keras.Model:
 
 
 def bring_back(copy: keras.Model, model: keras.Model) -> None:
-    """Give a model the weights of its quick copy."""
-    pairs = zip(model.variables, copy.variables, strict=True)
-    model.set_weights([new.numpy()[tuple(map(slice, own.shape))] for own, new in pairs])
+    """Give a model the weights of its quick copy.
+
+    Raises:
+        ValueError: if filters of zeros have learnt something, as behind an activation that makes
+            something else of zero.
+    """
+    weights = []
+    for own, new in zip(model.variables, copy.variables, strict=True):
+        value = new.numpy()
+        weights.append(value[tuple(map(slice, own.shape))])
+        if own.trainable and np.count_nonzero(value) != np.count_nonzero(weights[-1]):
+            raise ValueError(
+                f"`copy` must have zeros behind the weights of the model. Received: {new.path}, of "
+                f"shape {value.shape}, with others behind those of {tuple(own.shape)}"
+            )
+    model.set_weights(weights)
 
 
 def _padded(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:

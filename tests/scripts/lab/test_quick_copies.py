@@ -82,6 +82,18 @@ def test_zeros_behind_the_channels_stay_zeros():
     assert not variables["norm/beta"][5:].any() and not variables["out/kernel"][7:].any()
 
 
+def test_what_filters_of_zeros_have_learnt_is_not_dropped_without_a_word():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(5, 3, activation="sigmoid")(inputs)
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    before, copy = model.get_weights(), quick_copy(model)
+    train(copy)
+    with pytest.raises(ValueError, match="must have zeros behind the weights of the model"):
+        bring_back(copy, model)
+    for own, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(own, old)
+
+
 def test_channels_side_by_side_get_no_zeros_between_them():
     inputs = keras.Input((8, 8, 3))
     both = layers.Concatenate()([layers.Conv2D(5, 3)(inputs), layers.Conv2D(5, 3)(inputs)])
