@@ -54,7 +54,7 @@ class Experiment:
         if job.method == LONGER:
             copy = self._built()
             copy.set_weights(dense.get_weights())
-            spent = self._train(copy, job, copy)
+            spent = self._train(copy, job)
             return {**self._perplexities(copy), **spent}
         batches = self._batches("train").take(CALIBRATION // SMALL.batch_size)
         small, _ = tfprune.factorize(
@@ -70,7 +70,7 @@ class Experiment:
             learner = tfprune.distill(small, dense, **teaching)
             spent = self._train(learner, job, small, dense)
         elif "passes" in job.options:
-            spent = self._train(small, job, small)
+            spent = self._train(small, job)
         return {**self._perplexities(small), "parameters": _size(small), **spent}
 
     def _dense(self) -> tuple[keras.Model, dict[str, float]]:
@@ -78,7 +78,7 @@ class Experiment:
             keras.utils.set_random_seed(0)
             model, spent = self._built(), {}
             if self.weights is None:
-                spent = self._train(model, Job(DENSE, 0.0, 0, TRAINING), model)
+                spent = self._train(model, Job(DENSE, 0.0, 0, TRAINING))
             else:
                 load_weights(model, self.weights)
             self._kept[DENSE] = model, spent
@@ -101,7 +101,7 @@ class Experiment:
         Args:
             model: to train.
             job: passes and learning rates.
-            stateful: models that begin every pass with states of zero.
+            stateful: models that begin every pass with states of zero; by default the one to train.
         """
         batches, options = self._batches("train"), job.options
         steps = int(batches.cardinality())

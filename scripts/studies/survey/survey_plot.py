@@ -31,10 +31,11 @@ def write(run: dict[str, Any], file: Path) -> None:
         network, recipe = row["method"].split()
         groups.setdefault(network, {})[recipe] = row
     shown = [name for name, rows in groups.items() if len(rows) > 2]
-    columns = min(2, max(1, len(shown)))
-    rows = max(1, -(-len(shown) // columns))
-    figure = Figure(figsize=(7.2 * columns, 5.4 * rows), dpi=110, layout="constrained")
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    count = max(1, len(shown))
+    columns = min(2, count)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(7.2 * columns, 5.4 * lines), dpi=110, layout="constrained")
+    places = figure.subplots(lines, columns, squeeze=False).ravel()
     for spare in places[len(shown) :]:
         spare.set_axis_off()
     panels = []
