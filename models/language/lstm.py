@@ -5,7 +5,7 @@ import dataclasses
 import keras
 from keras import layers, ops
 
-from models.language.stepwise import recurrence
+from models.language.stepwise import FLOAT32, recurrence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StreamLSTM(layers.LSTM):
 
     Keras does not track the states that it makes itself: `fit` on JAX would begin every batch with
     the same ones, and no checkpoint would have them. Without masks, dropout of its own and other
-    activations than Keras's, `models.language.stepwise` runs it.
+    activations than Keras's, `models.language.stepwise` runs it, with the class's `products`.
 
     Example:
         >>> layer = StreamLSTM(3, stateful=True)
@@ -60,6 +60,7 @@ class StreamLSTM(layers.LSTM):
     """
 
     computes_as = layers.LSTM  # what changes is where states are kept, and how fast it is
+    products = FLOAT32
 
     def build(self, sequences_shape, initial_state_shape=None):
         if self.stateful and not self.built:
@@ -86,11 +87,16 @@ class StreamLSTM(layers.LSTM):
             or self.go_backwards
         ):
             return super().inner_loop(sequences, initial_state, mask, training=training)
-        z = ops.matmul(ops.transpose(sequences, (1, 0, 2)), cell.kernel) + cell.bias
+        z = self.projected(ops.transpose(sequences, (1, 0, 2))) + cell.bias
         # Copies: the gradient is taken when states have moved on, and TensorFlow wants no variable.
-        found = recurrence(z, *map(ops.copy, (cell.recurrent_kernel, *initial_state)))
+        w, h, c = map(ops.copy, (cell.recurrent_kernel, *initial_state))
+        found = recurrence(z, w, h, c, self.products)
         last = [found[0, -1], found[1, -1]]
         return last[0], ops.transpose(found[0], (1, 0, 2)), last
+
+    def projected(self, sequences):
+        """Return the product of the inputs of every step, (T, B, n), with the kernel."""
+        return ops.matmul(sequences, self.cell.kernel)
 
 
 def lstm_language_model(

@@ -12,13 +12,36 @@ that are added up) and tanh(c_t). Automatic differentiation of a loop does neith
 those of the loop; sums over steps are taken in another order.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from keras import ops
 
 
-@ops.custom_gradient
-def recurrence(z: Any, w: Any, h: Any, c: Any) -> Any:
+class Products(NamedTuple):
+    """How the product of inputs and weights, y = x w, and its gradients are computed.
+
+    Attributes:
+        forward: (n, k) x, (k, m) w -> (n, m) y.
+        to_inputs: (n, m) gradient of y, w -> gradient of x.
+        to_weights: x, gradient of y -> gradient of w.
+        factor: w -> what the others take for it, made once where many products have it.
+    """
+
+    forward: Callable[[Any, Any], Any]
+    to_inputs: Callable[[Any, Any], Any]
+    to_weights: Callable[[Any, Any], Any]
+    factor: Callable[[Any], Any] = lambda w: w
+
+
+FLOAT32 = Products(
+    forward=ops.matmul,
+    to_inputs=lambda dy, w: ops.matmul(dy, ops.transpose(w)),
+    to_weights=lambda x, dy: ops.matmul(ops.transpose(x), dy),
+)
+
+
+def recurrence(z: Any, w: Any, h: Any, c: Any, products: Products = FLOAT32) -> Any:
     """Return the outputs and the cell states of every step.
 
     Args:
@@ -26,6 +49,7 @@ def recurrence(z: Any, w: Any, h: Any, c: Any) -> Any:
         w: (u, 4 u) recurrent kernel.
         h: (B, u) output of the step before the first one.
         c: (B, u) cell state of that step.
+        products: how products with the recurrent kernel are computed.
 
     Returns:
         (2, T, B, u): h_t and c_t of the steps 1 ... T.
@@ -37,10 +61,20 @@ def recurrence(z: Any, w: Any, h: Any, c: Any) -> Any:
         (TensorShape([2, 3, 2, 2]), 0.5)
     """
 
+    @ops.custom_gradient
+    def steps(z, w, h, c):
+        return _steps(z, products.factor(w), h, c, products)
+
+    return steps(z, w, h, c)
+
+
+def _steps(z: Any, w: Any, h: Any, c: Any, products: Products) -> Any:
+    """Return outputs and cell states, and what makes the gradients of z, w, h and c."""
+
     def forward(state, z_t):
         # Keras's scan emits on TensorFlow as many values as it carries, of their shapes.
         h, c, *_ = state
-        i, f, g, o = ops.split(z_t + ops.matmul(h, w), 4, axis=-1)
+        i, f, g, o = ops.split(z_t + products.forward(h, w), 4, axis=-1)
         i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
         c = f * c + i * g
         state = (o * ops.tanh(c), c, i, f, g, o)
@@ -62,7 +96,7 @@ def recurrence(z: Any, w: Any, h: Any, c: Any) -> Any:
             dh = dh + dh_t
             dc = dc + dc_t + dh * to_c_t
             dz = [d * slope for d, slope in zip((dc, dc, dc, dh), slopes_t)]
-            dh = ops.matmul(ops.concatenate(dz, axis=-1), ops.transpose(w))
+            dh = products.to_inputs(ops.concatenate(dz, axis=-1), w)
             state = (dh, dc * f_t, *dz)
             return state, state
 
@@ -72,9 +106,8 @@ def recurrence(z: Any, w: Any, h: Any, c: Any) -> Any:
         )
         dz = ops.concatenate(dz, axis=-1)
         hs_before = ops.concatenate([h[None], hs[:-1]])
-        dw = ops.matmul(
-            ops.transpose(ops.reshape(hs_before, (-1, w.shape[0]))),
-            ops.reshape(dz, (-1, w.shape[1])),
+        dw = products.to_weights(
+            ops.reshape(hs_before, (-1, w.shape[0])), ops.reshape(dz, (-1, w.shape[1]))
         )
         return dz, dw, dh, dc
 

@@ -69,7 +69,8 @@ def readme(family: Family, run: dict[str, Any]) -> Table:
     """Return headings, rows and a line about the run, for the README."""
     found = " ".join(f"{line}." for line in wins(family, run["rows"]))
     commands = " and ".join(f"`{own}`" for own in run["command"].split(" and "))
-    about = f"{found} {MEASURES} {commands}; {environment(run)}."
+    mixed = " Trained with products in bfloat16." * run["settings"].get("mixed", False)
+    about = f"{found} {MEASURES}{mixed} {commands}; {environment(run)}."
     return list(headings(family)), [list(row) for row in rows(family, run)], about
 
 

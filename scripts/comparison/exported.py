@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
     pairs = finished(module.jobs(args.preset, 0), trained["records"])
     chosen = {f"{job.method}-{job.sparsity:g}": job for job, _ in pairs}
     options = {"data_dir": args.data_dir, "changed": args.changed}
+    options |= {"mixed": True} if trained["settings"].get("mixed") else {}
     models = {
         label: module.PROTOCOL.exported(job, args.preset, args.checkpoints, **options)
         for label, job in chosen.items()

@@ -33,11 +33,13 @@ class Training(abc.ABC):
     Attributes:
         total: optimizer steps of it.
         data: fingerprint of all that it reads.
+        settings: what else than job and preset decides the outcome; plain values.
         pruning: options of `tfprune.prune`.
     """
 
     total: int
     data: str
+    settings: dict[str, Any] = {}
     pruning: dict[str, Any] = {}
 
     @abc.abstractmethod
@@ -60,6 +62,10 @@ class Training(abc.ABC):
     def best(self, model: keras.Model) -> BestEpoch | None:
         """Return what keeps the best epoch of the training; None takes the last one."""
         return None
+
+    def plain(self, stripped: keras.Model) -> keras.Model:
+        """Return the trained model as it is measured and exported."""
+        return stripped
 
     @abc.abstractmethod
     def measure(self, plain: keras.Model) -> dict[str, Any]:
@@ -90,7 +96,9 @@ class _Begun:
         if self.best:
             self.best.restore(self.model)
         wrapped = pruned_layers(self.model)
-        return tfprune.strip_pruning(self.model, compile=False) if wrapped else self.model
+        return self.run.plain(
+            tfprune.strip_pruning(self.model, compile=False) if wrapped else self.model
+        )
 
 
 class Protocol:
@@ -234,7 +242,7 @@ class Protocol:
         code = fingerprints.of_code([*self._sources, *(_PRUNING if job.sparsity else [])])
         return Checkpoint(
             training.checkpoint_path(self.name, preset, job, folder),
-            {**job.key, **job.options, "steps": run.total},
+            {**job.key, **job.options, **run.settings, "steps": run.total},
             {"code": code, "data": run.data},
             changed=changed,
             further=best.variables if best else (),

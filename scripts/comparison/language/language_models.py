@@ -10,6 +10,7 @@ LSTM kernels and softmax are pruned to the same sparsity, biases are not.
 """
 
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -23,6 +24,7 @@ from models.language.training import (
     zaremba_optimizer,
 )
 from scripts.comparison import protocol
+from scripts.comparison.language import bfloat16
 from scripts.comparison.language.lstm_presets import (
     PRESETS,
     VARIANTS,
@@ -31,7 +33,7 @@ from scripts.comparison.language.lstm_presets import (
     estimate,
     jobs,
 )
-from scripts.lab import fingerprints
+from scripts.lab import fingerprints, many_steps
 from scripts.lab.folders import ROOT
 from scripts.lab.results_file import Job
 
@@ -55,7 +57,15 @@ __all__ = [
 class _Training(protocol.Training):
     """A language model on its text."""
 
-    def __init__(self, job: Job, preset: Preset, data_dir: str | os.PathLike[str] | None):
+    def __init__(
+        self,
+        job: Job,
+        preset: Preset,
+        data_dir: str | os.PathLike[str] | None,
+        mixed: bool = False,
+    ):
+        self._mixed = mixed
+        self.settings = {"mixed": True} if mixed else {}
         self._recipe = next(own for own in preset.dense if own.units == job.options["units"])
         self._texts = {split: text.load("ptb", split, data_dir) for split in text.SPLITS}
         self._words = self._texts["train"].tokens[: preset.words]
@@ -65,21 +75,33 @@ class _Training(protocol.Training):
         self.data = fingerprints.of_data(*(own.tokens for own in self._texts.values()))
 
     def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
-        model, pruning = prepare(build(self._recipe, len(self._texts["train"].vocabulary)))
+        built = build(self._recipe, len(self._texts["train"].vocabulary))
+        if self._mixed and _on_jax():  # what was trained so is the same anywhere
+            built = bfloat16.quick_copy(built)
+        model, pruning = prepare(built)
         model.compile(self._plan.optimizer(self._recipe), WordCrossEntropy(), jit_compile=_jit())
         return model, pruning
 
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         plan = self._plan
-        model.fit(
-            self._batches.take(plan.batches).repeat().skip(done),
-            epochs=plan.total // plan.piece,
-            initial_epoch=done // plan.piece,
-            steps_per_epoch=plan.piece,
-            shuffle=False,
-            verbose=0,
-            callbacks=[_ResetEachPass(plan.batches // plan.piece), *callbacks],
-        )
+        if self._mixed:
+            bfloat16.require_jax()
+        options: dict[str, Any] = {
+            "epochs": plan.total // plan.piece,
+            "initial_epoch": done // plan.piece,
+            "steps_per_epoch": plan.piece,
+            "callbacks": [_ResetEachPass(plan.batches // plan.piece), *callbacks],
+        }
+        if _on_jax():
+            x, y = text.stream_arrays(self._words, self._recipe.batch_size, self._recipe.steps)
+            batches = ((x[at], y[at]) for at in plan.places(done))
+            many_steps.fit(model, batches, in_one_call=True, **options)
+        else:
+            batches = self._batches.take(plan.batches).repeat().skip(done)
+            model.fit(batches, shuffle=False, verbose=0, **options)
+
+    def plain(self, stripped: keras.Model) -> keras.Model:
+        return bfloat16.usual_copy(stripped) if self._mixed else stripped
 
     def measure(self, plain: keras.Model) -> dict[str, Any]:
         test, valid = _perplexities(plain, *(self._texts[s].tokens for s in ("test", "valid")))
@@ -121,6 +143,10 @@ class Plan(NamedTuple):
         if not piece:
             raise ValueError(f"the training text must have at least {pieces} batches")
         return cls(piece, piece * pieces, piece * pieces * recipe.passes)
+
+    def places(self, done: int) -> Iterator[int]:
+        """Yield the batch of the text that each of the steps after `done` has."""
+        return (step % self.batches for step in range(done, self.total))
 
     def optimizer(self, recipe: Recipe) -> keras.optimizers.SGD:
         """Return the optimizer, with a learning rate that decays with the recipe's parts."""
@@ -184,6 +210,10 @@ class _ResetEachPass(ResetStates):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch % self._parts == 0:
             super().on_epoch_begin(epoch, logs)
+
+
+def _on_jax() -> bool:
+    return keras.backend.backend() == "jax"
 
 
 def _jit() -> bool:

@@ -61,6 +61,25 @@ LSTM = """
     assert 1 < found["perplexity"] < 20
 """
 
+MIXED = LSTM + """
+    options = {"data_dir": folder, "mixed": True}
+    job = language_models.jobs("tiny", 0)[-1]
+    try:
+        language_models.train(job, "tiny", 0, folder, **options)
+        raise AssertionError("a checkpoint of float32 was taken up")
+    except ValueError as error:
+        assert "mixed None there, True here" in str(error), error
+    (folder / "mixed").mkdir()
+    folder, known = folder / "mixed", folder
+    mixed = trained_twice(language_models, **{**options, "data_dir": known})
+    assert mixed["nonzeros"] == found["nonzeros"]
+    assert abs(mixed["perplexity"] - found["perplexity"]) < 0.02 * found["perplexity"]
+    assert mixed["perplexity"] != found["perplexity"]
+    exported = language_models.PROTOCOL.exported(job, "tiny", folder, data_dir=known, mixed=True)
+    kinds = {type(layer) for layer in exported.layers}
+    assert keras.layers.LSTM in kinds and keras.layers.Dense in kinds, kinds
+"""
+
 NMT = """
     from scripts.comparison.translation import nmt_presets, translation_models
     for split in ("train", "val", "test2016"):
@@ -75,7 +94,9 @@ NMT = """
 """
 
 
-@pytest.mark.parametrize("family", [CNN, LSTM, NMT], ids=["cnn", "lstm", "nmt"])
+@pytest.mark.parametrize(
+    "family", [CNN, LSTM, MIXED, NMT], ids=["cnn", "lstm", "lstm in mixed precision", "nmt"]
+)
 def test_a_pruned_model_is_trained_measured_and_taken_up_on_jax(family, tmp_path):
     code = SET_UP + family
     for name, path in (("ROOT", ROOT), ("FOLDER", tmp_path)):

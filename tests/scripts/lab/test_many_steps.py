@@ -57,6 +57,48 @@ assert [each[:2] for each in seen[1:-1]] == [(1, 4), (2, 8)]
 assert not np.allclose(one.get_weights()[2], 1)  # the batch normalization's scale was trained
 """
 
+PRUNED = """
+import keras, numpy as np
+from keras import layers
+import tfprune
+from scripts.lab import many_steps
+
+class Recorded(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+    def on_train_batch_end(self, batch, logs=None):
+        masks = [np.array(v) for v in self.model.variables if "mask" in v.path]
+        self.seen[int(self.model.optimizer.iterations)] = masks
+
+def trained(in_one_call):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(9, "relu"), layers.Dense(3)])
+    rising = tfprune.PolynomialDecay(0.0, 0.8, begin_step=3, end_step=9, frequency=2)
+    pruned = tfprune.prune(model, rising)
+    pruned.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    pruned.optimizer.build(pruned.trainable_variables)
+    random, seen = np.random.default_rng(0), Recorded()
+    batches = [(random.normal(size=(6, 4)).astype("float32"), random.normal(size=(6, 3)))
+               for _ in range(12)]
+    many_steps.fit(pruned, batches, epochs=3, initial_epoch=0, steps_per_epoch=4,
+                   callbacks=[tfprune.UpdatePruningStep(), seen], in_one_call=in_one_call)
+    return seen.seen, tfprune.strip_pruning(pruned)
+
+(seen, one), (expected, other) = trained(True), trained(False)
+assert sorted(seen) == [3, 4, 5, 7, 8, 9, 12], sorted(seen)  # updates, and ends of epochs
+for step, masks in seen.items():
+    for a, b in zip(masks, expected[step], strict=True):
+        np.testing.assert_array_equal(a, b)
+for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+assert (one.layers[0].kernel == 0).sum() == 29, (one.layers[0].kernel == 0).sum()
+"""
+
+
+def test_calls_end_where_masks_are_updated():
+    run_on_jax(PRUNED)
+
 
 def test_an_epoch_in_one_call_is_the_one_that_keras_trains_step_by_step():
     run_on_jax(CODE)
