@@ -11,6 +11,7 @@ LSTM kernels and softmax are pruned to the same sparsity, biases are not.
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -227,6 +228,7 @@ PROTOCOL = protocol.Protocol(
     _Training,
     [
         ROOT / "models" / "language",
+        Path(bfloat16.__file__),
         ROOT / "models" / "data" / "text.py",
         ROOT / "models" / "data" / "word_streams.py",
     ],
