@@ -99,7 +99,7 @@ def _make_steps(model: keras.Model, x: np.ndarray, y: np.ndarray, begin: int, en
         variable.assign(value)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _steps(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
     """Return state, inputs, targets, begin, end -> state after a step with each of them.
 
