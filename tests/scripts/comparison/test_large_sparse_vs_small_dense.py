@@ -142,6 +142,8 @@ def test_one_sparsity_of_a_method_can_be_asked_for(tmp_path, monkeypatch):
         (["cnn", "--seeds", "0"], "an integer in"),
         (["cnn", "--out", "x.png"], "`--out` must not end in .png, the plot's ending"),
         (["nmt", "--out", "/dev/null/x.json"], "`--out` must be in a writable folder"),
+        (["cnn", "--mixed"], "`--mixed` must be left out but for lstm. Received: cnn"),
+        (["lstm", "--mixed"], "language models in mixed precision need JAX. Received: tensorflow"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, words, capsys):
