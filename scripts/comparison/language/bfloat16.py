@@ -1,11 +1,12 @@
 """Language models that learn faster on a CPU: products in bfloat16, sums and all else in float32.
 
-XLA multiplies matrices of bfloat16 by the tiles of a core that has AMX, four to five times as fast
+XLA multiplies matrices of bfloat16 by the tiles of a core that has AMX, up to five times as fast
 as those of float32, where neither factor has to be transposed and the sums are float32. Products
 that make the gradients of weights have a transposed factor. It is computed first, with a row of
 ones, without which XLA would put the transposition back into the product.
 
-This needs JAX; Keras's own `mixed_bfloat16` makes such products slower, and rounds states as well.
+This needs JAX. Keras's own `mixed_bfloat16` leaves those products to XLA, where they are slower than
+in float32, and rounds the states as well.
 """
 
 from typing import Any
