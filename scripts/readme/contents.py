@@ -27,6 +27,7 @@ from scripts.readme.core_table import (
     structures,
 )
 from scripts.readme.gains_table import gains
+from scripts.readme.language_steps_table import language_steps
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers
@@ -94,10 +95,18 @@ def _survey(read: Read) -> str:
     return f"{ours}\n{with_caption(survey_table.published(), left=3)}"
 
 
+def _language_steps(read: Read) -> str:
+    benches = (read(f"bench_{name}") for name in ("lstm_step", "lstm_mixed"))
+    return with_caption(language_steps(*benches), left=2)
+
+
 DEEP = ("lenet_300_100", "lenet_5")  # networks with results of Deep Compression
 
 # Large and sparse against small and dense: the results of each family.
 FILES = {"cnn": "cnn_cifar10", "lstm": "lstm_paper", "nmt": "nmt_multi30k"}
+
+# Those that became files.
+EXPORTED = {"cnn": "cnn_cifar10", "lstm": "lstm_ptb", "nmt": "nmt_multi30k"}
 
 TABLES: dict[str, Callable[[Read], str]] = {
     "gains": lambda read: with_caption(gains(read)),
@@ -117,12 +126,15 @@ TABLES: dict[str, Callable[[Read], str]] = {
         name: _one(functools.partial(comparison_table.readme, family), FILES[name])
         for name, family in FAMILIES.items()
     },
-    "exported_cnn": _one(
-        functools.partial(comparison_table.files, FAMILIES["cnn"]), "exported_cnn_cifar10", left=1
-    ),
-    "exported_nmt": _one(
-        functools.partial(comparison_table.files, FAMILIES["nmt"]), "exported_nmt_multi30k", left=1
-    ),
+    "lstm_ptb": _one(functools.partial(comparison_table.readme, FAMILIES["lstm"]), "lstm_ptb"),
+    **{
+        f"exported_{name}": _one(
+            functools.partial(comparison_table.files, family), f"exported_{file}", left=1
+        )
+        for name, file in EXPORTED.items()
+        for family in [FAMILIES[name]]
+    },
+    "language_steps": _language_steps,
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
     "fisher": _one(saliency_tables.fisher, "bench_fisher"),
     "gradients": _one(saliency_tables.gradients, "bench_gradients"),
