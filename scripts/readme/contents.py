@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.arm64 import arm64_table
 from scripts.bench.coverage.tables import coverage, reasons
+from scripts.bench.language.tables import language_steps
 from scripts.bench.structured_matrices.tables import structured_matrices
 from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
@@ -27,7 +28,6 @@ from scripts.readme.core_table import (
     structures,
 )
 from scripts.readme.gains_table import gains
-from scripts.readme.language_steps_table import language_steps
 from scripts.readme.markdown import with_caption
 from scripts.readme.quickstart_table import DATA, quickstart
 from scripts.readme.scorer_table import scorers

@@ -5,8 +5,8 @@ as those of float32, where neither factor has to be transposed and the sums are 
 that make the gradients of weights have a transposed factor. It is computed first, with a row of
 ones, without which XLA would put the transposition back into the product.
 
-This needs JAX. Keras's own `mixed_bfloat16` leaves those products to XLA, where they are slower than
-in float32, and rounds the states as well.
+This needs JAX. Keras's own `mixed_bfloat16` leaves those products to XLA, where they are slower
+than in float32, and rounds the states as well.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Words a second in the training of the LSTM language models, beside Keras's own loop and loss.
 
-    python -m scripts.bench.lstm_step
-    python -m scripts.bench.lstm_step --units 200 400 --rounds 20 --threads 2
+    python -m scripts.bench.language.lstm_step
+    python -m scripts.bench.language.lstm_step --units 200 400 --rounds 20 --threads 2
 
 Random words, the paper's small recipe, XLA; rounds of the two sides are interleaved. "Keras" is the
 same model with the loop of `keras.layers.LSTM` over the steps and Keras's cross-entropy. Writes
@@ -48,8 +48,8 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     content = {
-        "command": f"python -m scripts.bench.lstm_step --units {' '.join(map(str, args.units))} "
-        f"--rounds {args.rounds} --threads {args.threads}",
+        "command": "python -m scripts.bench.language.lstm_step --units "
+        f"{' '.join(map(str, args.units))} --rounds {args.rounds} --threads {args.threads}",
         "machine": measuring.machine(),
         "threads": args.threads,
         "versions": measuring.versions(),

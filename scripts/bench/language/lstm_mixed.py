@@ -1,7 +1,7 @@
 """Words a second in the training of language models on JAX: mixed precision beside float32.
 
-    KERAS_BACKEND=jax python -m scripts.bench.lstm_mixed
-    KERAS_BACKEND=jax python -m scripts.bench.lstm_mixed --units 200 400 650 --sparsity 0.9
+    KERAS_BACKEND=jax python -m scripts.bench.language.lstm_mixed
+    KERAS_BACKEND=jax python -m scripts.bench.language.lstm_mixed --units 200 400 650 --sparsity 0.9
 
 Random words and the paper's small recipe, many steps in a call as `scripts.comparison lstm --mixed`
 has them; rounds of the two sides are interleaved. Times are of the processor, over all cores.
@@ -98,8 +98,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     bfloat16.require_jax()
     content = {
-        "command": f"python -m scripts.bench.{PROGRAM} --units {' '.join(map(str, args.units))} "
-        f"--sparsity {args.sparsity:g} --rounds {args.rounds}",
+        "command": f"python -m scripts.bench.language.{PROGRAM} --units "
+        f"{' '.join(map(str, args.units))} --sparsity {args.sparsity:g} --rounds {args.rounds}",
         "machine": measuring.machine(),
         "versions": measuring.versions(),
         "widths": {str(n): compared(n, args.sparsity, args.rounds) for n in args.units},

@@ -1,15 +1,15 @@
-"""scripts/bench/lstm_mixed.py: both sides make the same steps, but for rounding."""
+"""scripts/bench/language/lstm_mixed.py: both sides make the same steps, but for rounding."""
 
 import pytest
 
-from scripts.bench import lstm_mixed
+from scripts.bench.language import lstm_mixed
 from tests.support.jax_session import run_on_jax
 
 
 def test_both_sides_learn_the_same_and_are_timed():
     run_on_jax(
         """
-        from scripts.bench import lstm_mixed
+        from scripts.bench.language import lstm_mixed
         lstm_mixed.VOCABULARY, lstm_mixed.STEPS = 50, 4
         found = lstm_mixed.compared(6, 0.5, rounds=2)
         one, other = (found["loss"][side] for side in lstm_mixed.SIDES)

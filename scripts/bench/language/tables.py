@@ -12,8 +12,8 @@ def language_steps(plain: dict[str, Any], mixed: dict[str, Any]) -> Table:
     """Return headings, rows and a line about the runs.
 
     Args:
-        plain: results of `scripts.bench.lstm_step`.
-        mixed: results of `scripts.bench.lstm_mixed`.
+        plain: results of `scripts.bench.language.lstm_step`.
+        mixed: results of `scripts.bench.language.lstm_mixed`.
     """
     headings = ["units", "step", "processor ms", "words a second", "times as fast"]
     rows = []

@@ -1,0 +1,1 @@
+"""What a training step of the LSTM language models takes."""
