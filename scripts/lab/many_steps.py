@@ -19,7 +19,7 @@ from scripts.lab import measuring
 
 def fit(
     model: keras.Model,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    batches: Iterable[tuple[Any, np.ndarray]],
     *,
     epochs: int,
     initial_epoch: int,
@@ -31,7 +31,8 @@ def fit(
 
     Args:
         model: with a built optimizer; its `train_step` decides what a step is.
-        batches: inputs and targets, all batches of the same size.
+        batches: inputs (a tuple of arrays where there are several) and targets, all batches of the
+            same size.
         epochs: after the last of which it ends.
         initial_epoch: the first one.
         steps_per_epoch: batches in each.
@@ -55,8 +56,9 @@ def fit(
         return
     given = iter(batches)
 
-    def following() -> list[np.ndarray]:
-        return [*map(np.stack, zip(*itertools.islice(given, steps_per_epoch)))]
+    def following() -> Any:
+        parts = itertools.islice(given, steps_per_epoch)
+        return keras.tree.map_structure(lambda *each: np.stack(each), *parts)
 
     every = keras.callbacks.CallbackList(
         [*callbacks], model=model, epochs=epochs - initial_epoch, steps=steps_per_epoch
@@ -90,7 +92,7 @@ def _until_updates(callbacks: Sequence[keras.callbacks.Callback]) -> Iterator[in
                 yield max(1, due - updater.step)
 
 
-def _make_steps(model: keras.Model, x: np.ndarray, y: np.ndarray, begin: int, end: int) -> None:
+def _make_steps(model: keras.Model, x: Any, y: np.ndarray, begin: int, end: int) -> None:
     """Make a step with each of the batches from `begin` to before `end`."""
     variables = _variables(model)
     state = [[variable.value for variable in kind] for kind in variables]
@@ -109,7 +111,8 @@ def _steps(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Any:
 
     def steps(state: Any, x: Any, y: Any, begin: Any, end: Any) -> Any:
         def one(at: Any, state: Any) -> Any:
-            return [*map(list, model.train_step(state, (x[at], y[at]))[1])]
+            batch = keras.tree.map_structure(lambda part: part[at], (x, y))
+            return [*map(list, model.train_step(state, batch)[1])]
 
         return jax.lax.fori_loop(begin, end, one, state)
 

@@ -94,10 +94,12 @@ class Preset:
         weights: file of its weights in the folder of shared data; None trains it.
         dense_epochs: of that training.
         dense_rate: learning rate of that training, at first.
+        dense_batch_size: images a step of that training.
         epochs: of what follows a removal.
-        learning_rate: of that, at first; both end at 0 on a cosine.
+        long_epochs: of what follows one by the best choice or by L1, with a teacher.
+        learning_rate: of both, at first; all end at 0 on a cosine.
+        batch_size: images a step of both.
         trained: names of the choices that are trained on.
-        batch_size: images a step.
         part: steps between checkpoints, at most.
         epoch_seconds: of the dense network on one core.
     """
@@ -106,22 +108,24 @@ class Preset:
     weights: str | None
     dense_epochs: int = 0
     dense_rate: float = 0.1
-    epochs: int = 12
+    dense_batch_size: int = 128
+    epochs: int = 2
+    long_epochs: int = 12
     learning_rate: float = 0.05
-    trained: tuple[str, ...] = tuple(CHOICES)
     batch_size: int = 128
+    trained: tuple[str, ...] = (L1, "random", "bn_scale", "taylor_normalized", "taylor_2", "fisher")
     part: int = 80
     epoch_seconds: float = 180.0
 
     def describe(self) -> dict[str, Any]:
         """Return what decides how the dense network comes out."""
-        names = ("dense_epochs", "dense_rate", "batch_size")
-        return {name: getattr(self, name) for name in names}
+        own = {"dense_epochs": self.dense_epochs, "dense_rate": self.dense_rate}
+        return {**own, "batch_size": self.dense_batch_size}
 
-    def recovery(self, distilled: bool) -> dict[str, Any]:
+    def recovery(self, distilled: bool, epochs: int) -> dict[str, Any]:
         """Return what decides how a training after a removal comes out."""
-        own = {"epochs": self.epochs, "learning_rate": self.learning_rate, "distilled": distilled}
-        return {**self.describe(), **own}
+        own = {"epochs": epochs, "learning_rate": self.learning_rate, "distilled": distilled}
+        return {**self.describe(), **own, "batch_size": self.batch_size}
 
 
 PRESETS = {
@@ -133,16 +137,17 @@ PRESETS = {
         None,
         dense_epochs=60,
         dense_rate=0.2,
-        learning_rate=0.1,
-        trained=(L1, "bn_scale", "taylor", "taylor_normalized"),
-        batch_size=256,
+        dense_batch_size=256,
+        epochs=1,
         epoch_seconds=540.0,
     ),
     "tiny": Preset(  # shows in seconds that everything runs
         partial(small_image_resnet, 8, width=4),
         None,
         dense_epochs=1,
-        epochs=2,
+        dense_batch_size=16,
+        epochs=1,
+        long_epochs=2,
         batch_size=16,
         part=2,
         epoch_seconds=1.0,

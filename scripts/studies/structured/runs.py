@@ -1,6 +1,8 @@
 """The runs of the study of channels: what is removed at once, and what training brings back."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from models.images.resnet import normalize
 from scripts.lab import fingerprints, many_steps, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
+from scripts.lab.known_outputs import with_known_teacher
 from scripts.lab.quick_copies import bring_back, quick_copy
 from scripts.lab.results_file import Job
 from scripts.studies.structured.presets import CHOICES, DENSE, Preset
@@ -94,12 +97,12 @@ class Experiment:
 
     def _recovered(self, job: Job) -> dict[str, Any]:
         """Train what is left of the network, from its last checkpoint."""
-        student, teacher = self._cut(job), self._dense()[0]
+        student = self._cut(job)
         learner = quick_copy(student) if self.mixed else student
         model = learner
         if job.options["distilled"]:
-            teacher = quick_copy(teacher) if self.mixed else teacher
-            model = tfprune.distill(learner, teacher, temperature=4.0, alpha=0.7)
+            pupil, teacher = with_known_teacher(learner)
+            model = tfprune.distill(pupil, teacher, temperature=4.0, alpha=0.7)
         spent = self._train(model, job, job.options["epochs"], job.options["learning_rate"])
         if self.mixed:
             bring_back(learner, student)
@@ -125,8 +128,7 @@ class Experiment:
         name = job.options["choice"]
         key, choice = (name, job.seed), CHOICES[name]
         options = {"macs": 1 - job.sparsity, **choice.options()}
-        code = self._made_by()["code"]
-        file = self.folder / f"{self.images.name}-scores-{name}-{job.seed}-{code}.npy"
+        file = self.folder / f"{self.images.name}-scores-{name}-{job.seed}-{self._of_dense()}.npy"
         if key not in self._kept and file.exists():
             self._kept[key] = Known(np.load(file))
         if key in self._kept:
@@ -137,39 +139,26 @@ class Experiment:
             plan = channels.plan(model, scorer=choice.scorer(job.seed), seed=job.seed, **options)
             self._kept[key] = Known.of(plan)
             if choice.examples:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with replacing(file, name="--checkpoints") as new, open(new, "wb") as opened:
-                    np.save(opened, self._kept[key].scores)
+                _saved(file, self._kept[key].scores)
         return channels.prune(model, plan)
 
     def _train(self, model: keras.Model, job: Job, epochs: int, rate: float) -> dict[str, float]:
         """Train a model for so many epochs, from its last checkpoint; return what that took."""
-        size, images, seed = self.preset.batch_size, self.images, job.seed
-        steps = len(images.x_train) // size
+        steps = len(self.images.x_train) // job.options["batch_size"]
         part = max(n for n in range(1, min(self.preset.part, steps) + 1) if steps % n == 0)
-        keras.utils.set_random_seed(seed)
+        keras.utils.set_random_seed(job.seed)
         optimizer = _optimizer(rate, epochs * steps)
         # XLA is slower than TensorFlow on a CPU, and all that JAX has.
         model.compile(optimizer, _loss(), jit_compile=keras.backend.backend() != "tensorflow")
-        file = self.folder / f"{images.name}-{job.method}-{job.sparsity:g}-{seed}.npz"
+        file = self.folder / f"{self.images.name}-{job.method}-{job.sparsity:g}-{job.seed}.npz"
         settings = {**job.key, **job.options, "steps": epochs * steps}
         checkpoint = Checkpoint(file, settings, self._made_by(), changed=self.changed)
         done = checkpoint.restore(model)
         if done < epochs * steps:
-            batches = training_batches(
-                images.x_train,
-                images.y_train,
-                size,
-                epochs=epochs,
-                first_epoch=done // steps,
-                first_step=done % steps,
-                crop=4,
-                flip=True,
-                seed=seed,
-            )
+            batches = self._batches(job, first_epoch=done // steps, epochs=epochs)
             many_steps.fit(
                 model,
-                ((normalize(x), y) for x, y in batches),
+                itertools.islice(batches, done % steps, None),
                 epochs=epochs * steps // part,
                 initial_epoch=done // part,
                 steps_per_epoch=part,
@@ -177,11 +166,53 @@ class Experiment:
             )
         return checkpoint.spent()
 
+    def _batches(self, job: Job, first_epoch: int, epochs: int) -> Iterator[tuple[Any, np.ndarray]]:
+        """Return what a training sees from an epoch on: images and labels.
+
+        With a teacher, what it makes of the images stands beside them.
+        """
+        size, x, y = job.options["batch_size"], self.images.x_train, self.images.y_train
+
+        def of(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            options = {"first_epoch": epoch, "epochs": epoch + 1, "seed": job.seed}
+            given = training_batches(x, y, size, **options, crop=4, flip=True)
+            return ((normalize(images), labels) for images, labels in given)
+
+        left = range(first_epoch, epochs)
+        if not job.options.get("distilled"):
+            return itertools.chain.from_iterable(map(of, left))
+        known = [self._taught(f"{job.seed}-{epoch}-{size}", of(epoch)) for epoch in left]
+        return (
+            ((images, outputs), labels)
+            for epoch, taught in zip(left, known)
+            for (images, labels), outputs in zip(of(epoch), taught)
+        )
+
+    def _taught(self, name: str, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Return what the dense network makes of batches, from its file if there is one."""
+        precision = "mixed-" * self.mixed
+        file = self.folder / f"{self.images.name}-taught-{precision}{name}-{self._of_dense()}.npy"
+        if file.exists():
+            return np.load(file)
+        if "teacher" not in self._kept:
+            dense = self._dense()[0]
+            self._kept["teacher"] = quick_copy(dense) if self.mixed else dense
+        teacher = self._kept["teacher"]
+        outputs = [teacher.predict_on_batch(images) for images, _ in batches]
+        return _saved(file, np.stack(outputs))
+
     def _made_by(self) -> dict[str, str]:
         if "made_by" not in self._kept:
             data = fingerprints.of_data(self.images.x_test, self.images.y_train)
             self._kept["made_by"] = {"code": fingerprints.of_code(_SOURCES), "data": data}
         return self._kept["made_by"]
+
+    def _of_dense(self) -> str:
+        """Return what tells files that follow from the dense network and the code from others."""
+        if "of_dense" not in self._kept:
+            weights = fingerprints.of_data(*self._dense()[0].get_weights())
+            self._kept["of_dense"] = f"{weights}-{self._made_by()['code']}"
+        return self._kept["of_dense"]
 
     def _examples(self, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return training images, cropped and flipped, and their labels."""
@@ -198,6 +229,14 @@ class Experiment:
         reading = read(model)
         cost = Costs(reading, reading.book.ledger.settle()).of(np.zeros(0, int))
         return dataclasses.asdict(cost)
+
+
+def _saved(file: Path, array: np.ndarray) -> np.ndarray:
+    """Write an array in the folder of checkpoints, and return it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, name="--checkpoints") as new, open(new, "wb") as opened:
+        np.save(opened, array)
+    return array
 
 
 def _optimizer(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:

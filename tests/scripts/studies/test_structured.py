@@ -64,21 +64,26 @@ def test_every_choice_is_removed_at_once_to_every_budget():
     ]
 
 
-def test_choices_are_trained_alike_with_a_teacher_and_without():
-    jobs = command.recoveries(PRESETS["resnet20"], [0, 1], ["taylor", L1])
+@pytest.mark.parametrize(
+    "made, epochs, taught",
+    [(command.recoveries, 2, (True, False)), (command.long_recoveries, 12, (True,))],
+)
+def test_choices_are_trained_alike_with_a_teacher_and_without(made, epochs, taught):
+    jobs = made(PRESETS["resnet20"], [0, 1], ["taylor", L1])
     stages = [(job.seed, job.sparsity, *vars(stage_of(job.method)).values()) for job in jobs]
     assert sorted(stages) == sorted(
-        (seed, 1 - macs, name, distilled, 12)
+        (seed, 1 - macs, name, distilled, epochs)
         for seed in (0, 1)
         for macs in BUDGETS
         for name in ("taylor", L1)
-        for distilled in (True, False)
+        for distilled in taught
     )
+    assert all(job.options["epochs"] == epochs for job in jobs)
 
 
 def test_the_best_choice_and_l1_are_repeated_with_the_other_seeds(images, tmp_path, monkeypatch):
     def measured(self, job):
-        accuracy = {"taylor": 0.9, L1: 0.95}.get(job.options.get("choice"), 0.5)
+        accuracy = {"fisher": 0.9, L1: 0.95}.get(job.options.get("choice"), 0.5)
         names = ("accuracy",) if "epochs" in job.options else ("accuracy_before", "accuracy_after")
         names = ("accuracy",) if job.method == "dense" else names
         return {**dict.fromkeys(names, accuracy), "parameters": 1, "multiply_adds": 1}
@@ -89,14 +94,17 @@ def test_the_best_choice_and_l1_are_repeated_with_the_other_seeds(images, tmp_pa
     records = content(tmp_path)["records"]
     assert {r["options"]["choice"] for r in records if r["seed"] == 3} == {*CHOICES}
     repeated = [r["options"]["choice"] for r in records if r["seed"] == 4]
-    assert {*repeated} == {"taylor", L1} and len(repeated) == 2 * len(BUDGETS) * 3
+    assert {*repeated} == {"fisher", L1} and len(repeated) == 2 * len(BUDGETS) * 4
+    long = [r["options"]["choice"] for r in records if r["options"].get("epochs") == 2]
+    assert {*long} == {"fisher", L1} and len(long) == 2 * len(BUDGETS) * 2
 
 
 def test_records_hold_accuracies_and_the_multiply_adds_that_were_asked_for(finished):
     found = content(finished)
     methods = [record["method"] for record in found["records"]]
-    trained = [f"{name}-{how}-2" for name in TRAINED for how in ("distilled", "tuned")]
-    assert methods == ["dense", *TRAINED, *trained]
+    trained = [f"{name}-{how}-1" for name in TRAINED for how in ("distilled", "tuned")]
+    long = [f"{name}-distilled-2" for name in reversed(TRAINED)]
+    assert methods == ["dense", *TRAINED, *trained, *long]
     dense, *others = found["records"]
     for record in others:
         assert record["multiply_adds"] == pytest.approx(0.5 * dense["multiply_adds"], rel=0.03)
@@ -109,7 +117,7 @@ def test_tables_of_the_run_can_be_made(finished):
     run = content(finished)
     headings, rows, about = channels_tables.accuracy(run)
     assert headings == ["channels chosen by", "50 %"] and f"`{run['command']}`" in about
-    assert ["L1 norm, 2 epochs"] == [row[0] for row in rows if row[0] == "L1 norm, 2 epochs"]
+    assert ["L1 norm, 1 epoch"] == [row[0] for row in rows if row[0] == "L1 norm, 1 epoch"]
     headings, rows, _ = channels_tables.recovery(run)
     assert headings[1:] == ["batch normalization's scale, 50 % left", "L1 norm, 50 % left"]
     assert rows[-1][0] == "then 2 epochs with the dense network as teacher" and all(rows[-1])
@@ -132,7 +140,7 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
 ):
     dense, long = "cifar10-dense-0-0.npz", "cifar10-bn_scale-distilled-2-0.5-0.npz"
     shutil.copy(finished / "checkpoints" / "tiny" / dense, tmp_path)
-    taught = (j for j in command.recoveries(TINY, [0], ["bn_scale"]) if j.options["distilled"])
+    taught = command.long_recoveries(TINY, [0], ["bn_scale"])
     job = next(job for job in taught if job.sparsity == 0.5)
     write, written = runs.Checkpoint.on_epoch_end, []
 
