@@ -17,9 +17,9 @@ from models.images.resnet import normalize
 from scripts.lab import fingerprints, many_steps, measuring
 from scripts.lab.checkpoints import Checkpoint
 from scripts.lab.folders import ROOT
-from scripts.lab.known_outputs import with_known_teacher
 from scripts.lab.quick_copies import bring_back, quick_copy
 from scripts.lab.results_file import Job
+from scripts.studies.structured.known_outputs import with_known_teacher
 from scripts.studies.structured.presets import CHOICES, DENSE, Preset
 from tfprune import channels
 from tfprune.channels.coupling.ledger import Settled

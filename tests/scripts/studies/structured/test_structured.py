@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -187,6 +188,25 @@ def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_p
     for model in (computed, later._cut(jobs[1])):
         for mine, own in zip(known.get_weights(), model.get_weights()):
             np.testing.assert_array_equal(mine, own)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_what_the_teacher_makes_is_computed_once_and_stands_beside_the_images(
+    images, tmp_path, monkeypatch, first
+):
+    job = next(j for j in command.recoveries(TINY, [3], [L1]) if j.options["distilled"])
+    experiment = runs.Experiment(TINY, images, None, tmp_path)
+    dense = experiment._dense()[0]
+    batches = list(experiment._batches(job, first_epoch=first, epochs=first + 2))
+    assert len(batches) == 2 * 64 // TINY.batch_size
+    for (x, outputs), labels in batches:
+        np.testing.assert_allclose(outputs, dense.predict_on_batch(x), rtol=1e-4, atol=1e-5)
+        assert len(labels) == TINY.batch_size
+    monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nothing is computed from here on
+    later = runs.Experiment(TINY, images, None, tmp_path)
+    for mine, own in zip(later._batches(job, first, first + 2), batches, strict=True):
+        for part, same in zip(keras.tree.flatten(mine), keras.tree.flatten(own)):
+            np.testing.assert_array_equal(part, same)
 
 
 def test_only_choices_that_say_so_take_channels_of_the_residual_streams(images, tmp_path):
