@@ -39,39 +39,42 @@ def write(results: dict[str, Any], file: Path) -> None:
         ValueError: if the file cannot be written.
     """
     dense, *trained = results["trained"]
-    count = len(PANELS) + bool(trained)
-    figure = Figure(figsize=(4.2 * count, 4.4), dpi=120, layout="constrained")
+    lengths = sorted({stage_of(row["method"]).epochs for row in trained})
+    count = len(PANELS) + len(lengths)
+    figure = Figure(figsize=(3.9 * count, 4.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, count, sharex=True)
     for axes, (measure, title) in zip(panels, PANELS.items()):
         for name, label in results["labels"].items():
             rows = [row for row in results["rows"] if row["method"] == name]
             _line(axes, dense, rows, measure, label=label, color=COLOURS[name], marker="o")
         axes.set_title(title)
+        axes.set_ylim(0, 1)
+    for axes, epochs in zip(panels[len(PANELS) :], lengths):
+        rows = [row for row in trained if stage_of(row["method"]).epochs == epochs]
+        _trained(axes, dense, rows)
+        axes.set_title(f"Trained on for {epochs} epoch{'s' * (epochs > 1)}")
     if trained:
-        _trained(panels[-1], results, dense)
+        lowest = min(row["accuracy"]["mean"] for row in trained)
+        for axes in panels[len(PANELS) :]:
+            axes.set_ylim(lowest - 0.02, dense["accuracy"]["mean"] + 0.01)
         how = {"-": "the dense network teaches", "--": "no teacher"}
         lines = [Line2D([], [], color="black", linestyle=style) for style in how]
         panels[-1].legend(lines, how.values(), frameon=False, fontsize=8, loc="lower right")
     for axes in panels:
         _finish(axes, dense)
-    for axes in panels[: len(PANELS)]:
-        axes.set_ylim(0, 1)
     panels[0].set_ylabel("test accuracy")
     panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
     with replacing(file, name="--out") as new:
         figure.savefig(new, metadata={"Software": None})
 
 
-def _trained(axes: Axes, results: dict[str, Any], dense: dict[str, Any]) -> None:
-    epochs = {stage_of(row["method"]).epochs for row in results["trained"] if row is not dense}
-    axes.set_title(f"Trained on for {' or '.join(map(str, sorted(epochs)))} epochs")
-    for name in dict.fromkeys(row["method"] for row in results["trained"] if row is not dense):
-        rows = [row for row in results["trained"] if row["method"] == name]
+def _trained(axes: Axes, dense: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    for name in dict.fromkeys(row["method"] for row in rows):
         stage = stage_of(name)
         _line(
             axes,
             dense,
-            rows,
+            [row for row in rows if row["method"] == name],
             "accuracy",
             color=COLOURS[stage.choice],
             marker="o",

@@ -5,10 +5,10 @@
 Every choice of channels is measured at once, with batch normalization estimated again on images
 that the seed chooses, and after the same few epochs of training, with the dense network as teacher
 and without. The choice that does best then, L1 aside, and L1 are repeated with other seeds, and
-trained for longer. What the teacher makes of the images is computed once for all students. A run
-that was stopped goes on from its last checkpoint. Writes a JSON file and, beside it, a PNG plot.
-`KERAS_BACKEND=jax` trains on an accelerator, without TensorFlow; `--mixed` takes half the time on
-a CPU with AMX.
+trained for longer with the first one. What the teacher makes of the images is computed once for
+all students. A run that was stopped goes on from its last checkpoint. Writes a JSON file and,
+beside it, a PNG plot. `KERAS_BACKEND=jax` trains on an accelerator, without TensorFlow; `--mixed`
+takes half the time on a CPU with AMX.
 """
 
 import argparse
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         best = best_choice(results.records)
         repeated = (best, STREAM_L1 if CHOICES[best].streams else L1)
         jobs = [*removals(others, repeated), *recoveries(preset, others, repeated)]
-        jobs += long_recoveries(preset, args.seeds, repeated)
+        jobs += long_recoveries(preset, [first], repeated)
         experiments.run_all(jobs, results, experiment.run)
         plot = out.with_suffix(".png")
         accuracy_plot.write(summarize(settings, results.records), plot)

@@ -95,9 +95,9 @@ def test_the_best_choice_and_l1_are_repeated_with_the_other_seeds(images, tmp_pa
     records = content(tmp_path)["records"]
     assert {r["options"]["choice"] for r in records if r["seed"] == 3} == {*CHOICES}
     repeated = [r["options"]["choice"] for r in records if r["seed"] == 4]
-    assert {*repeated} == {"fisher", L1} and len(repeated) == 2 * len(BUDGETS) * 4
+    assert {*repeated} == {"fisher", L1} and len(repeated) == 2 * len(BUDGETS) * 3
     long = [r["options"]["choice"] for r in records if r["options"].get("epochs") == 2]
-    assert {*long} == {"fisher", L1} and len(long) == 2 * len(BUDGETS) * 2
+    assert {*long} == {"fisher", L1} and len(long) == 2 * len(BUDGETS)
 
 
 def test_records_hold_accuracies_and_the_multiply_adds_that_were_asked_for(finished):
@@ -190,21 +190,20 @@ def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_p
             np.testing.assert_array_equal(mine, own)
 
 
-@pytest.mark.parametrize("first", [0, 2])
 def test_what_the_teacher_makes_is_computed_once_and_stands_beside_the_images(
-    images, tmp_path, monkeypatch, first
+    images, tmp_path, monkeypatch
 ):
     job = next(j for j in command.recoveries(TINY, [3], [L1]) if j.options["distilled"])
     experiment = runs.Experiment(TINY, images, None, tmp_path)
     dense = experiment._dense()[0]
-    batches = list(experiment._batches(job, first_epoch=first, epochs=first + 2))
+    batches = list(experiment._batches(job, first_epoch=1, epochs=3))
     assert len(batches) == 2 * 64 // TINY.batch_size
     for (x, outputs), labels in batches:
         np.testing.assert_allclose(outputs, dense.predict_on_batch(x), rtol=1e-4, atol=1e-5)
         assert len(labels) == TINY.batch_size
     monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nothing is computed from here on
     later = runs.Experiment(TINY, images, None, tmp_path)
-    for mine, own in zip(later._batches(job, first, first + 2), batches, strict=True):
+    for mine, own in zip(later._batches(job, 1, 3), batches, strict=True):
         for part, same in zip(keras.tree.flatten(mine), keras.tree.flatten(own)):
             np.testing.assert_array_equal(part, same)
 
