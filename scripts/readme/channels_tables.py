@@ -97,26 +97,16 @@ def files(run: Row) -> Table:
 def accuracy(run: Row) -> Table:
     """The table of the study of channels: every choice at once, then what was trained on."""
     left = sorted({row["sparsity"] for row in run["rows"]})
+    parts = [(title, run["rows"], measure) for measure, title in _STEPS.items()]
+    parts += [(f"then {label}", found, "accuracy") for label, found in _stages(run)]
     rows = []
-    for measure, title in _STEPS.items():
+    for title, measured, measure in parts:
         rows.append([f"*{title}*", *[""] * len(left)])
-        best = {
-            s: max(row[measure]["mean"] for row in run["rows"] if row["sparsity"] == s)
-            for s in left
-        }
         for name, label in run["labels"].items():
-            found = {row["sparsity"]: row for row in run["rows"] if row["method"] == name}
+            found = {row["sparsity"]: row for row in measured if _choice(row) == name}
             if found:
-                cells = [_marked(found.get(s), measure, best[s]) for s in left]
+                cells = [_marked(found.get(s), measure, measured) for s in left]
                 rows.append([label, *cells])
-    stages = dict.fromkeys(r["method"] for r in run["trained"] if r["method"] != DENSE)
-    if stages:
-        rows.append(["*trained on*", *[""] * len(left)])
-    for name in stages:
-        stage = stage_of(name)
-        found = {row["sparsity"]: row for row in run["trained"] if row["method"] == name}
-        cells = [_marked(found.get(s), "accuracy", 2.0) for s in left]
-        rows.append([f"{run['labels'][stage.choice]}, {stage.label}", *cells])
     published = run["published"]
     rows.append([f"*{published['network']}, as Torch-Pruning publishes it*", *[""] * len(left)])
     rows.append(["dense", f"{percent(published['base'])}", *[""] * (len(left) - 1)])
@@ -135,6 +125,20 @@ def accuracy(run: Row) -> Table:
     return ["channels chosen by", *(heading(1 - s) for s in left)], rows, about
 
 
+def _stages(run: Row) -> list[tuple[str, list[Row]]]:
+    """Return what every length of training, without and with a teacher, brought."""
+    found: dict[str, list[Row]] = {}
+    trained = [(stage_of(row["method"]), row) for row in run["trained"] if row["method"] != DENSE]
+    for stage, row in sorted(trained, key=lambda each: (each[0].epochs, each[0].distilled)):
+        found.setdefault(stage.label, []).append(row)
+    return [*found.items()]
+
+
+def _choice(row: Row) -> str:
+    method = row["method"]
+    return stage_of(method).choice if "-" in method else method
+
+
 def _recipe(run: Row) -> str:
     """How what is left was trained; nothing where it was not."""
     used = [r["options"] for r in run["records"] if "distilled" in r["options"]]
@@ -149,22 +153,14 @@ def _recipe(run: Row) -> str:
 
 def recovery(run: Row) -> Table:
     """What each step brings back: the best choice, which is trained on, beside L1."""
-    trained = [row for row in run["trained"] if row["method"] != DENSE]
     left = sorted({row["sparsity"] for row in run["rows"]})
     columns = [(name, s) for s in left for name in (best_choice(run["records"]), L1)]
     rows = []
     for measure, title in _STEPS.items():
         found = {(row["method"], row["sparsity"]): row[measure] for row in run["rows"]}
         rows.append([title, *(with_deviation(found[column]) for column in columns)])
-    stages = sorted(
-        {(s.epochs, s.distilled, s.label) for s in (stage_of(row["method"]) for row in trained)}
-    )
-    for epochs, distilled, label in stages:
-        found = {
-            (stage_of(row["method"]).choice, row["sparsity"]): row["accuracy"]
-            for row in trained
-            if stage_of(row["method"]).label == label
-        }
+    for label, trained in _stages(run):
+        found = {(_choice(row), row["sparsity"]): row["accuracy"] for row in trained}
         cells = [with_deviation(found[c]) if c in found else "" for c in columns]
         rows.append([f"then {label}", *cells])
     dense = next(row for row in run["trained"] if row["method"] == DENSE)
@@ -205,10 +201,12 @@ def mobilenet(run: Row) -> Table:
     return ["channels chosen by", "step", "as the original", "top-1"], rows, about
 
 
-def _marked(row: Row | None, measure: str, best: float) -> str:
+def _marked(row: Row | None, measure: str, others: list[Row]) -> str:
+    """The cell of a row, in bold where it is the best of several with as much left."""
     if row is None:
         return ""
-    mark = "**" if row[measure]["mean"] == best else ""
+    rivals = [other[measure]["mean"] for other in others if other["sparsity"] == row["sparsity"]]
+    mark = "**" if len(rivals) > 1 and row[measure]["mean"] == max(rivals) else ""
     return f"{mark}{with_deviation(row[measure])}{mark}"
 
 

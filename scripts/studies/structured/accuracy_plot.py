@@ -63,7 +63,8 @@ def write(results: dict[str, Any], file: Path) -> None:
     for axes in panels:
         _finish(axes, dense)
     panels[0].set_ylabel("test accuracy")
-    panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.9))
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, fontsize=8, loc="outside lower center", ncols=5)
     with replacing(file, name="--out") as new:
         figure.savefig(new, metadata={"Software": None})
 

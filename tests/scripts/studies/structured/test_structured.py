@@ -118,7 +118,10 @@ def test_tables_of_the_run_can_be_made(finished):
     run = content(finished)
     headings, rows, about = channels_tables.accuracy(run)
     assert headings == ["channels chosen by", "50 %"] and f"`{run['command']}`" in about
-    assert ["L1 norm, 1 epoch"] == [row[0] for row in rows if row[0] == "L1 norm, 1 epoch"]
+    steps = [row[0].strip("*") for row in rows if row[0].startswith("*")]
+    stages = [stage_of(f"{L1}-{name}").label for name in ("tuned-1", "distilled-1", "distilled-2")]
+    assert steps[2:-1] == [f"then {label}" for label in stages]
+    assert [row[0] for row in rows].count("L1 norm") == 2 + len(stages)
     headings, rows, _ = channels_tables.recovery(run)
     assert headings[1:] == ["batch normalization's scale, 50 % left", "L1 norm, 50 % left"]
     assert rows[-1][0] == "then 2 epochs with the dense network as teacher" and all(rows[-1])
