@@ -1,4 +1,4 @@
-"""scripts/studies/structured/known_outputs.py: outputs that are known teach as their teacher does."""
+"""Outputs of a teacher that are known teach as the teacher does."""
 
 import keras
 import numpy as np
