@@ -1,6 +1,7 @@
 """translation_models: translation models trained, pruned, interrupted and measured."""
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -95,23 +96,14 @@ def test_the_paper_preset_has_the_published_hyper_parameters():
     assert float(rates(170_001)) == 0.5 and float(rates(339_999)) == 0.5**10
 
 
-def test_a_pruned_run_that_was_interrupted_ends_as_one_that_was_not(folder, tmp_path):
-    uninterrupted = train(pruned_job(), "tiny", 0, None, data_dir=folder)
-    steps = translation_models.read(TINY, folder).steps
-    with pytest.raises(KeyboardInterrupt):
-        stop = StopAfter(2 * steps + 1)
-        train(pruned_job(), "tiny", 0, tmp_path, data_dir=folder, callbacks=[stop])
+def test_a_pruned_model_is_trained_and_measured_and_other_data_are_refused(folder, tmp_path):
+    found = train(pruned_job(), "tiny", 0, tmp_path, data_dir=folder)
     assert [file.name for file in tmp_path.iterdir()] == ["nmt-tiny-pruned-16-0.5-0.npz"]
-    resumed = train(pruned_job(), "tiny", 0, tmp_path, data_dir=folder)
-    times = ("seconds", "cpu_seconds")
-    for name in uninterrupted.keys() - times:
-        assert resumed[name] == uninterrupted[name], name
-
-    assert 0.45 < 1 - resumed["nonzeros"] / resumed["parameters"] < 0.5  # biases stay
-    assert resumed["bitmask_bytes"] < resumed["dense_bytes"]
-    assert resumed["sentences"] == 3 * 96
-    assert resumed["loss"] < np.log(TINY.vocabulary) and 0 <= resumed["bleu"] <= 100
-    assert "tok:13a" in resumed["signature"]
+    assert 0.45 < 1 - found["nonzeros"] / found["parameters"] < 0.5  # biases stay
+    assert found["bitmask_bytes"] < found["dense_bytes"]
+    assert found["sentences"] == 3 * 96
+    assert found["loss"] < np.log(TINY.vocabulary) and 0 <= found["bleu"] <= 100
+    assert "tok:13a" in found["signature"]
 
     other = dataclasses.replace(TINY, vocabulary=38)
     nmt_presets.PRESETS["tiny"] = other
@@ -133,14 +125,31 @@ class Losses(keras.callbacks.Callback):
         self.losses.append(translation_models.token_loss(self.model, batches))
 
 
-def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_path):
-    dense, pruned = jobs("continued", 0)
+@pytest.fixture(scope="module")
+def dense_run(folder, tmp_path_factory):
+    """The folder of a dense model's checkpoint, its record, and its losses of every epoch."""
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(nmt_presets.PRESETS, "continued", CONTINUED)
+        keras.utils.set_random_seed(0)
+        watch = Losses(translation_models.read(CONTINUED, folder))
+        dense, options = jobs("continued", 0)[0], {"data_dir": folder, "callbacks": [watch]}
+        record = train(dense, "continued", 0, checkpoints, **options)
+    return checkpoints, record, watch.losses
+
+
+def test_the_best_epoch_of_a_dense_run_counts(dense_run):
+    _, found, losses = dense_run
+    assert found["valid_loss"] == pytest.approx(min(losses), rel=1e-5)
+    assert found["sentences"] == 3 * 96
+
+
+def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_path, dense_run):
+    pruned = jobs("continued", 0)[1]
     with pytest.raises(ValueError, match="dense-8 at 0, seed 0 must be trained first: pruned-8 at"):
         train(pruned, "continued", 0, tmp_path, data_dir=folder)
-    watch = Losses(translation_models.read(CONTINUED, folder))
-    found = train(dense, "continued", 0, tmp_path, data_dir=folder, callbacks=[watch])
-    assert found["valid_loss"] == pytest.approx(min(watch.losses), rel=1e-5)
-    assert found["sentences"] == 3 * 96
+    checkpoints, found, _ = dense_run
+    shutil.copytree(checkpoints, tmp_path, dirs_exist_ok=True)
 
     class First(Losses):
         def on_train_batch_begin(self, batch, logs=None):
@@ -164,11 +173,11 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_p
     assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
 
 
-def test_a_finished_model_is_exported_for_sentences_of_one_length(folder, tmp_path, monkeypatch):
+def test_a_finished_model_is_exported_for_sentences_of_one_length(folder, monkeypatch, dense_run):
     monkeypatch.setattr(translation_models, "EXPORTED_TOKENS", 20)
+    checkpoints, found, _ = dense_run
     dense = jobs("continued", 0)[0]
-    found = train(dense, "continued", 0, tmp_path, data_dir=folder)
-    model = translation_models.PROTOCOL.exported(dense, "continued", tmp_path, data_dir=folder)
+    model = translation_models.PROTOCOL.exported(dense, "continued", checkpoints, data_dir=folder)
     assert model.input_shape == [(None, 20), (None, 20)]
     texts = translation_models.read(CONTINUED, folder)
     padded = translation_batches.batches(texts.valid, batch_size=8, max_length=20, bucket=20)

@@ -58,6 +58,13 @@ def finished(images, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def begun(finished, tmp_path):
+    """A folder with the trained dense network alone."""
+    shutil.copy(finished / "checkpoints" / "tiny" / "cifar10-dense-0-0.npz", tmp_path)
+    return tmp_path
+
+
 def test_every_choice_is_removed_at_once_to_every_budget():
     jobs = command.removals([3, 4], [*CHOICES])
     assert [(job.seed, job.method, job.sparsity) for job in jobs] == [
@@ -140,10 +147,9 @@ def test_a_finished_run_started_again_computes_nothing(finished, images, monkeyp
 
 
 def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
-    finished, images, monkeypatch, tmp_path
+    finished, images, monkeypatch, begun
 ):
-    dense, long = "cifar10-dense-0-0.npz", "cifar10-bn_scale-distilled-2-0.5-0.npz"
-    shutil.copy(finished / "checkpoints" / "tiny" / dense, tmp_path)
+    long = "cifar10-bn_scale-distilled-2-0.5-0.npz"
     taught = command.long_recoveries(TINY, [0], ["bn_scale"])
     job = next(job for job in taught if job.sparsity == 0.5)
     write, written = runs.Checkpoint.on_epoch_end, []
@@ -156,35 +162,34 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
 
     monkeypatch.setattr(runs.Checkpoint, "on_epoch_end", stop_once)
     with pytest.raises(KeyboardInterrupt):
-        runs.Experiment(TINY, images, None, tmp_path).run(job)
-    runs.Experiment(TINY, images, None, tmp_path).run(job)
+        runs.Experiment(TINY, images, None, begun).run(job)
+    runs.Experiment(TINY, images, None, begun).run(job)
     assert written == [0, 1, 2, 3]
-    with np.load(tmp_path / long) as mine, np.load(finished / "checkpoints" / "tiny" / long) as own:
+    with np.load(begun / long) as mine, np.load(finished / "checkpoints" / "tiny" / long) as own:
         assert mine.files == own.files
         for name in {*mine.files} - {"spent"}:
             np.testing.assert_array_equal(mine[name], own[name])
 
 
-def test_mixed_precision_trains_the_same_network_and_says_so(finished, images, tmp_path):
-    dense = "cifar10-dense-0-0.npz"
-    shutil.copy(finished / "checkpoints" / "tiny" / dense, tmp_path)
-    experiment = runs.Experiment(TINY, images, None, tmp_path, mixed=True)
-    jobs = [job for job in command.recoveries(TINY, [0], ["bn_scale"]) if job.sparsity == 0.5]
-    usual = {record["method"]: record for record in content(finished)["records"]}
-    for job in jobs:
-        record = experiment.run(job)
-        assert record["on"].endswith("in mixed precision")
-        assert {*record} == {*usual[job.method]} - {"method", "sparsity", "seed", "options"}
-        assert abs(record["accuracy"] - usual[job.method]["accuracy"]) <= 0.5
+def test_mixed_precision_trains_the_same_network_and_says_so(finished, images, begun):
+    experiment = runs.Experiment(TINY, images, None, begun, mixed=True)
+    job = next(job for job in command.recoveries(TINY, [0], ["bn_scale"]) if job.sparsity == 0.5)
+    assert job.options["distilled"]
+    record = experiment.run(job)
+    usual = next(each for each in content(finished)["records"] if each["method"] == job.method)
+    assert record["on"].endswith("in mixed precision")
+    assert {*record} == {*usual} - {"method", "sparsity", "seed", "options"}
+    assert abs(record["accuracy"] - usual["accuracy"]) <= 0.5
     removed = next(job for job in command.removals([0], ["bn_scale"]) if job.sparsity == 0.5)
     assert "mixed" not in experiment.run(removed)["on"]
 
 
-def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_path, monkeypatch):
+def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, begun, monkeypatch):
     options = {"choice": "fisher", **CHOICES["fisher"].describe()}
     jobs = [Job("fisher", 1 - macs, 0, options) for macs in (0.75, 0.5)]
+    shutil.copytree(begun, begun / "other")
     first, other, later = (
-        runs.Experiment(TINY, images, None, tmp_path / name) for name in ("one", "two", "one")
+        runs.Experiment(TINY, images, None, begun / name) for name in (".", "other", ".")
     )
     known, computed = [first._cut(job) for job in jobs][1], other._cut(jobs[1])
     monkeypatch.setattr(Fisher, "__call__", None)  # no scores are computed from here on
@@ -194,10 +199,10 @@ def test_scores_of_an_earlier_plan_or_run_choose_the_same_channels(images, tmp_p
 
 
 def test_what_the_teacher_makes_is_computed_once_and_stands_beside_the_images(
-    images, tmp_path, monkeypatch
+    images, begun, monkeypatch
 ):
     job = next(j for j in command.recoveries(TINY, [3], [L1]) if j.options["distilled"])
-    experiment = runs.Experiment(TINY, images, None, tmp_path)
+    experiment = runs.Experiment(TINY, images, None, begun)
     dense = experiment._dense()[0]
     batches = list(experiment._batches(job, first_epoch=1, epochs=3))
     assert len(batches) == 2 * 64 // TINY.batch_size
@@ -205,14 +210,14 @@ def test_what_the_teacher_makes_is_computed_once_and_stands_beside_the_images(
         np.testing.assert_allclose(outputs, dense.predict_on_batch(x), rtol=1e-4, atol=1e-5)
         assert len(labels) == TINY.batch_size
     monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nothing is computed from here on
-    later = runs.Experiment(TINY, images, None, tmp_path)
+    later = runs.Experiment(TINY, images, None, begun)
     for mine, own in zip(later._batches(job, 1, 3), batches, strict=True):
         for part, same in zip(keras.tree.flatten(mine), keras.tree.flatten(own)):
             np.testing.assert_array_equal(part, same)
 
 
-def test_only_choices_that_say_so_take_channels_of_the_residual_streams(images, tmp_path):
-    experiment = runs.Experiment(TINY, images, None, tmp_path)
+def test_only_choices_that_say_so_take_channels_of_the_residual_streams(images, begun):
+    experiment = runs.Experiment(TINY, images, None, begun)
     jobs = [job for job in command.removals([0], [L1, STREAM_L1]) if job.sparsity == 0.5]
     kept, cut = (experiment._cut(job).get_layer("layer3_0_conv2").filters for job in jobs)
     assert cut < kept == 16
