@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfprune.compression.budget_search.compression_plan import CompressionPlan
     from tfprune.compression.clustering.clustering import cluster
     from tfprune.compression.compact_filters.compacting import compact_filters
-    from tfprune.compression.distillation import distill
+    from tfprune.compression.distillation.distilling import distill
     from tfprune.compression.few_values.transforming import binarize, ternarize
     from tfprune.compression.folding import fold_batch_norm
     from tfprune.compression.low_rank.factorizing import factorize
@@ -104,7 +104,7 @@ _NAMES = {
     "compression.budget_search.compression_plan": ["CompressionPlan"],
     "compression.clustering.clustering": ["cluster"],
     "compression.compact_filters.compacting": ["compact_filters"],
-    "compression.distillation": ["distill"],
+    "compression.distillation.distilling": ["distill"],
     "compression.few_values.transforming": ["binarize", "ternarize"],
     "compression.folding": ["fold_batch_norm"],
     "compression.low_rank.factorizing": ["factorize"],

@@ -111,6 +111,7 @@ def test_calls_join_each_other_by_their_tensors_which_know_their_makers():
     assert one.output_tensors[0] is two.input_tensors[0]
     assert two.output_tensors[0] is model.outputs[0]
     assert private_keras.maker_of(one.output_tensors[0]) is first
+    assert private_keras.call_behind(model.outputs[0]) == (two, 0)
 
 
 def test_calls_are_those_of_the_model_and_not_of_another_with_the_same_layer():

@@ -57,6 +57,12 @@ def maker_of(tensor: Any) -> Operation:
     return tensor._keras_history.operation
 
 
+def call_behind(tensor: Any) -> tuple[Node, int]:
+    """Return the call that made a symbolic tensor, and the tensor's place among its outputs."""
+    operation, node, place = tensor._keras_history
+    return operation._inbound_nodes[node], place
+
+
 def arguments_of(node: Any) -> dict[str, Any]:
     """Return name -> what a node's operation was called with, symbolic tensors as they are."""
     given = node.arguments

@@ -67,7 +67,7 @@ class Experiment:
         spent = {}
         if "alpha" in job.options:
             teaching = {name: job.options[name] for name in ("alpha", "temperature")}
-            learner = tfprune.distill(small, dense, **teaching)
+            learner = tfprune.distill(small, dense, **teaching, compare="classes")
             spent = self._train(learner, job, small, dense)
         elif "passes" in job.options:
             spent = self._train(small, job)

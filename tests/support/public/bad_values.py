@@ -59,6 +59,7 @@ TAKEN: dict[str, set[str]] = {
     "block_pooling_type": _NOTHING,
     "block_size": _NOTHING,
     "budget": _NOTHING,
+    "compare": {"None"},
     "completed": _WHOLE | _OR_NONE,
     "blocks": _COUNT,
     "config": {"{}"},

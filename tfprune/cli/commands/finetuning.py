@@ -10,7 +10,7 @@ import keras
 from tfprune.cli.commands import models
 from tfprune.cli.data.sources import Data
 from tfprune.cli.data.task import Task
-from tfprune.compression.distillation import distill
+from tfprune.compression.distillation.distilling import distill
 from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning

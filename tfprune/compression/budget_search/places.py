@@ -152,8 +152,9 @@ def places_of(
         forms = forms_of(model, "spatial")
     factored = ByIdentity((form.weight, form) for form in forms.values() if isinstance(form, Form))
     multiplied: ByIdentity[keras.Variable, int] = ByIdentity()
-    for weight, places in read(model).book.products if is_graph(model) else ():
-        multiplied[weight] = multiplied.get(weight, 0) + places
+    for product in read(model).book.products if is_graph(model) else ():
+        if product.kernel is not None:
+            multiplied[product.kernel] = multiplied.get(product.kernel, 0) + product.places
     wanted: ByIdentity[keras.Variable, Structure | None] = ByIdentity()
     if "pruning" in methods:
         wanted.update(zip(prunable_weights(model), structures.assign(model), strict=True))

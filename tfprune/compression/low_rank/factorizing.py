@@ -122,8 +122,9 @@ def factorize(
         )
     fresh = _names(known)
     products: ByIdentity[keras.Variable, int] = ByIdentity()
-    for weight, places in reading.book.products:
-        products[weight] = products.get(weight, 0) + places
+    for product in reading.book.products:
+        if product.kernel is not None:
+            products[product.kernel] = products.get(product.kernel, 0) + product.places
     chains: dict[keras.layers.Layer, Chain] = {}
     rows = []
     for layer in found:

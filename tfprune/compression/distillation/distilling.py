@@ -3,8 +3,10 @@
     loss = (1 - alpha) task(y, student) + alpha (T^2 KL(softmax(t / T) || softmax(s / T)) + hints)
 
 with the logits t and s of teacher and student and the temperature T; T^2 keeps gradients at one
-scale. Both parts weigh examples by `sample_weight` (and so by `class_weight`), and what layers add
-(regularizers, `add_loss`) counts in full.
+scale. Labels that each hold or not are two classes each, and outputs that are neither are compared
+by mean squared error. Both parts weigh examples and places by `sample_weight` (and so by
+`class_weight`) and masks, and outputs by `loss_weights`; what layers add (regularizers, `add_loss`)
+counts in full.
 
 Sources: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
 Hints: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550. Attention:
@@ -25,14 +27,21 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfprune.compression.teaching import (
+from tfprune.compression.distillation.checks import compared_as, pairs_of, require_alike
+from tfprune.compression.distillation.distances import (
     attention_map,
-    ends_of,
-    is_regression,
     logits_of,
     mean_square,
+    of_examples,
     weighted_mean,
     weights_of,
+)
+from tfprune.compression.distillation.outputs import (
+    Compare,
+    Output,
+    ends_of,
+    for_each_output,
+    outputs_of,
 )
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
@@ -49,6 +58,7 @@ def distill(
     alpha: float = 0.5,
     hints: Pairs = (),
     attention: Pairs = (),
+    compare: Compare | Sequence[Compare | None] | None = None,
 ) -> "Distilled":
     """Return a model that trains the student on its targets and on what the teacher makes of them.
 
@@ -66,16 +76,20 @@ def distill(
             models must have a graph.
         attention: pairs of layers whose attention maps, the normalized sums of squares over
             channels, are to be the same.
+        compare: what outputs are: "classes" of which one holds, "labels" that each hold or not, or
+            "values" that are compared as they are; a list where they differ. None takes it from
+            each output's loss, or from a softmax or sigmoid at the end where that is none of
+            Keras's.
 
     Returns:
         A model to compile and fit. Where outputs are probabilities (a softmax or a sigmoid at the
-        end), logits are taken from them; where the loss is one of regression, outputs are compared
-        as they are, by mean squared error.
+        end, or a loss without `from_logits`), logits are taken from them.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if a number is out of its range, the models differ in inputs or outputs, a layer
-            does not exist, or the places of a pair of layers differ.
+            does not exist, the places of a pair of layers differ, or `compare` is none of these;
+            in `fit`, before anything is trained, if it is None and nothing else says it.
 
     Example:
         >>> student, teacher = (
@@ -95,10 +109,11 @@ def distill(
     options = _Options(
         require_number("temperature", temperature, above=0.0),
         require_number("alpha", alpha, minimum=0.0, maximum=1.0),
-        _pairs("hints", hints, student, teacher),
-        _pairs("attention", attention, student, teacher),
+        pairs_of("hints", hints, student, teacher),
+        pairs_of("attention", attention, student, teacher),
+        compared_as(compare, student),
     )
-    _require_alike(student, teacher)
+    require_alike(student, teacher)
     return Distilled(student, teacher, options)
 
 
@@ -108,6 +123,7 @@ class _Options:
     alpha: float
     hints: tuple[tuple[str, str], ...]
     attention: tuple[tuple[str, str], ...]
+    compare: Compare | tuple[Compare | None, ...] | None
 
 
 class Distilled(keras.Model):
@@ -131,7 +147,22 @@ class Distilled(keras.Model):
             for mine, own in options.hints
         ]
         self._seen: Any = None
+        object.__setattr__(self, "_loss_weights", None)
+        if names := getattr(student, "output_names", None):
+            self.output_names = names
         self.built = True
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        *others: Any,
+        **options: Any,
+    ) -> None:
+        """Configure training as `keras.Model.compile` does; losses are those of the student."""
+        super().compile(optimizer, loss, loss_weights, *others, **options)
+        object.__setattr__(self, "_loss_weights", loss_weights)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return what the student predicts."""
@@ -154,7 +185,7 @@ class Distilled(keras.Model):
         if not training:
             return own
         alpha = self._options.alpha
-        added = sum((ops.cast(loss, own.dtype) for loss in self.losses), ops.zeros((), own.dtype))
+        added = sum((ops.sum(ops.cast(loss, own.dtype)) for loss in self.losses), 0.0)
         taught = self._taught(x, y_pred, sample_weight)
         return (1.0 - alpha) * (own - added) + added + alpha * ops.cast(taught, own.dtype)
 
@@ -165,39 +196,47 @@ class Distilled(keras.Model):
         found = (teacher if watched is None else watched)(x, training=False)
         wanted, theirs = (found, []) if watched is None else found
         total = ops.zeros(())
-        pairs = zip(
-            keras.tree.flatten(y_pred),
-            keras.tree.flatten(wanted),
-            ends_of(teacher),
-            ends_of(self.student),
-            weights_of(sample_weight, len(keras.tree.flatten(y_pred))),
-        )
-        regression = is_regression(self.loss)
-        for mine, own, its_end, my_end, weight in pairs:
-            own = ops.stop_gradient(own)
-            if regression:
-                each = mean_square(mine, own)
-            else:
-                each = self._divergence(logits_of(mine, my_end), logits_of(own, its_end), its_end)
-            total += weighted_mean(each, weight)
+        mine, own = keras.tree.flatten(y_pred), keras.tree.flatten(wanted)
+        weights = weights_of(sample_weight, len(mine))
+        outputs = self._outputs(y_pred, teacher)
+        for student, taught, weight, output in zip(mine, own, weights, outputs, strict=True):
+            taught = ops.stop_gradient(taught)
+            each = self._compared(student, taught, output)
+            mask = getattr(student, "_keras_mask", None)
+            total += output.weight * weighted_mean(each, weight, mask)
         return total + self._inside(theirs, sample_weight)
 
-    def _divergence(self, mine: Any, own: Any, end: str) -> Any:
-        """Return T^2 KL(teacher || student) of every example (and place)."""
-        mine, own = (
-            ops.cast(value, "float32") / self._options.temperature for value in (mine, own)
+    def _outputs(self, y_pred: Any, teacher: keras.Model) -> list[Output]:
+        """Return how every output is compared."""
+        names = getattr(self.student, "output_names", None)
+        count = len(keras.tree.flatten(y_pred))
+        losses, weights, compare = (
+            for_each_output(given, y_pred, names)
+            for given in (self.loss, getattr(self, "_loss_weights"), self._options.compare)
         )
-        if end == "sigmoid" or own.shape[-1] == 1:
-            # Two classes, with logits 0 and z.
+        ends = ends_of(self.student, count), ends_of(teacher, count)
+        return outputs_of(ends, losses, weights, compare)
+
+    def _compared(self, mine: Any, own: Any, output: Output) -> Any:
+        """Return how far an output of every example (and place) is from the teacher's."""
+        if output.compare == "values":
+            return mean_square(mine, own)
+        mine, own = (
+            ops.cast(logits_of(value, end), "float32") / self._options.temperature
+            for value, end in ((mine, output.mine), (own, output.own))
+        )
+        labels = output.compare == "labels"
+        if labels:  # each two classes, with logits 0 and z
             mine, own = (ops.stack([ops.zeros_like(z), z], -1) for z in (mine, own))
         likely = ops.softmax(own)
         each = ops.sum(likely * (ops.log_softmax(own) - ops.log_softmax(mine)), axis=-1)
+        each = ops.mean(each, axis=-1) if labels else each
         return self._options.temperature**2 * each
 
     def _inside(self, theirs: Sequence[Any], sample_weight: Any) -> Any:
         """Return how far layers inside are from those of the teacher."""
         total = ops.zeros(())
-        weight = weights_of(sample_weight, 1)[0]
+        weight = of_examples(weights_of(sample_weight, 1)[0])
         count = len(self._options.hints)
         for at, (mine, own) in enumerate(zip(self._seen or (), theirs)):
             own = ops.stop_gradient(own)
@@ -208,62 +247,6 @@ class Distilled(keras.Model):
                 each = mean_square(attention_map(mine), attention_map(own))
             total += weighted_mean(each, weight)
         return total
-
-
-def _pairs(
-    name: str, pairs: Any, student: keras.Model, teacher: keras.Model
-) -> tuple[tuple[str, str], ...]:
-    """Return the pairs once both layers of each are there and see the same places."""
-    if isinstance(pairs, str) or not isinstance(pairs, Sequence):
-        raise TypeError(
-            f"`{name}` must be a list of (student's layer, teacher's layer). Received: {pairs!r}."
-        )
-    for pair in pairs:
-        if not (isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str)):
-            raise TypeError(
-                f"`{name}` must have pairs (student's layer, teacher's layer). Received: {pair!r}."
-            )
-        shapes = []
-        for model, layer in zip((student, teacher), pair):
-            if graph_of(model) is None:
-                raise ValueError(
-                    f"`{name}` needs Sequential or Functional models, whose graphs show what "
-                    f"layers make. Received: {pair!r} for model '{model.name}' "
-                    f"(of type {type(model).__name__})."
-                )
-            known = [found.name for found in model.layers]
-            if layer not in known:
-                raise ValueError(
-                    f"`{name}` must name layers of both models. Received: {layer!r}, which is no "
-                    f"layer of '{model.name}'; it has {', '.join(known[:8])}."
-                )
-            made = model.get_layer(layer).output
-            if not isinstance(made, keras.KerasTensor):
-                raise ValueError(
-                    f"`{name}` must name layers with one output. Received: {layer!r} of "
-                    f"'{model.name}', which has several."
-                )
-            shapes.append(tuple(made.shape))
-        if len(shapes[0]) != len(shapes[1]) or shapes[0][1:-1] != shapes[1][1:-1]:
-            raise ValueError(
-                f"`{name}` must pair layers whose outputs differ in their last axis at most. "
-                f"Received: {pair!r}, of shapes {shapes[0]} and {shapes[1]}."
-            )
-    return tuple((str(mine), str(own)) for mine, own in pairs)
-
-
-def _require_alike(student: keras.Model, teacher: keras.Model) -> None:
-    """Raise ValueError where both models have graphs that take or return other shapes."""
-    for side in ("inputs", "outputs"):
-        shapes = [
-            [tuple(tensor.shape)[1:] for tensor in getattr(model, side, None) or ()]
-            for model in (student, teacher)
-        ]
-        if all(shapes) and shapes[0] != shapes[1]:
-            raise ValueError(
-                f"`teacher` must have the {side} of the student. Received: {side} of shapes "
-                f"{shapes[1]} and {shapes[0]}."
-            )
 
 
 def _watched(model: keras.Model, names: list[str]) -> keras.Model | None:
