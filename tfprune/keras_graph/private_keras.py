@@ -57,10 +57,20 @@ def maker_of(tensor: Any) -> Operation:
     return tensor._keras_history.operation
 
 
+def readers_of(operation: Any) -> list[Operation]:
+    """Return what was called with an output of an operation, one entry a call, in any model."""
+    return [node.operation for node in operation._outbound_nodes]
+
+
 def call_behind(tensor: Any) -> tuple[Node, int]:
     """Return the call that made a symbolic tensor, and the tensor's place among its outputs."""
     operation, node, place = tensor._keras_history
     return operation._inbound_nodes[node], place
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that a layer has given its output; None for none."""
+    return getattr(tensor, "_keras_mask", None)
 
 
 def arguments_of(node: Any) -> dict[str, Any]:
