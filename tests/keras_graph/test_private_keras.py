@@ -115,12 +115,6 @@ def test_calls_join_each_other_by_their_tensors_which_know_their_makers():
     assert (private_keras.readers_of(first), private_keras.readers_of(second)) == ([second], [])
 
 
-def test_masks_go_with_what_layers_make():
-    masked = keras.layers.Embedding(5, 2, mask_zero=True)(np.array([[3, 0]]))
-    np.testing.assert_array_equal(np.asarray(private_keras.mask_of(masked)), [[True, False]])
-    assert private_keras.mask_of(keras.layers.Dense(2)(np.ones((1, 3)))) is None
-
-
 def test_calls_are_those_of_the_model_and_not_of_another_with_the_same_layer():
     (shared,) = dense(4)
     inputs, others = keras.Input((4,)), keras.Input((4,))

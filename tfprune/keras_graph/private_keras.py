@@ -68,11 +68,6 @@ def call_behind(tensor: Any) -> tuple[Node, int]:
     return operation._inbound_nodes[node], place
 
 
-def mask_of(tensor: Any) -> Any:
-    """Return the mask that a layer has given its output; None for none."""
-    return getattr(tensor, "_keras_mask", None)
-
-
 def arguments_of(node: Any) -> dict[str, Any]:
     """Return name -> what a node's operation was called with, symbolic tensors as they are."""
     given = node.arguments

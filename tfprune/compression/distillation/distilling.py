@@ -44,7 +44,11 @@ from tfprune.compression.distillation.outputs import (
     outputs_of,
 )
 from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import mask_of, structures_of
+from tfprune.keras_graph.private_keras import (
+    compiled_loss_weights,
+    structures_of,
+    timestep_mask,
+)
 from tfprune.support.validation import require_model, require_number
 
 Pairs = Sequence[tuple[str, str]]
@@ -147,22 +151,9 @@ class Distilled(keras.Model):
             for mine, own in options.hints
         ]
         self._seen: Any = None
-        object.__setattr__(self, "given_loss_weights", None)
         if names := getattr(student, "output_names", None):
             self.output_names = names
         self.built = True
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        *others: Any,
-        **options: Any,
-    ) -> None:
-        """Configure training as `keras.Model.compile` does; losses are those of the student."""
-        super().compile(optimizer, loss, loss_weights, *others, **options)
-        object.__setattr__(self, "given_loss_weights", loss_weights)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return what the student predicts."""
@@ -202,7 +193,7 @@ class Distilled(keras.Model):
         for student, taught, weight, output in zip(mine, own, weights, outputs, strict=True):
             taught = ops.stop_gradient(taught)
             each = self._compared(student, taught, output)
-            mask = mask_of(student)
+            mask = timestep_mask(student)
             total += output.weight * weighted_mean(each, weight, mask)
         return total + self._inside(theirs, sample_weight)
 
@@ -212,7 +203,7 @@ class Distilled(keras.Model):
         count = len(keras.tree.flatten(y_pred))
         losses, weights, compare = (
             for_each_output(given, y_pred, names)
-            for given in (self.loss, getattr(self, "given_loss_weights"), self._options.compare)
+            for given in (self.loss, compiled_loss_weights(self), self._options.compare)
         )
         ends = ends_of(self.student, count), ends_of(teacher, count)
         return outputs_of(ends, losses, weights, compare)
