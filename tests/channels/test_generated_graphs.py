@@ -39,6 +39,10 @@ def grouped(x):
     return layers.Conv2D(WIDTH, 3, padding="same", groups=2)(x)
 
 
+def one_by_one(x):
+    return layers.Conv2D(2 * x.shape[-1], 3, padding="same", groups=x.shape[-1])(x)
+
+
 def pooled(x):
     return layers.MaxPooling2D(2, strides=1, padding="same")(x)
 
@@ -52,7 +56,7 @@ def separable(x):
     return layers.SeparableConv2D(WIDTH, 3, padding="same")(x)
 
 
-BLOCKS = [conv, normalized, skip, joined, depthwise, grouped, pooled, gated, separable]
+BLOCKS = [conv, normalized, skip, joined, depthwise, grouped, one_by_one, pooled, gated, separable]
 
 
 def build(blocks, flat):

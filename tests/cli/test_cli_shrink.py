@@ -6,7 +6,7 @@ import pytest
 from tests.support.cli_runner import json_of
 from tfprune import channels, cli
 from tfprune.channels import planning
-from tfprune.cli.commands import finetuning
+from tfprune.cli.commands import finetuning, shrink
 from tfprune.cli.data.sources import load
 
 
@@ -93,6 +93,18 @@ def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):
     options = ["--latency-ms", "0.25", "--no-latency", "-o", str(folder / "fast.keras")]
     found = json_of(capsys, "shrink", str(folder / "model.keras"), *options)
     assert found["latency"]["after_ms"] == 0.25 and found["latency"]["how"] == "by hand"
+
+
+@pytest.mark.parametrize("difference", [0.5, float("inf"), float("nan")])
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_a_model_that_disagrees_is_not_written(folder, capsys, monkeypatch, options, difference):
+    monkeypatch.setattr(shrink, "verify", lambda *models: difference)
+    output = folder / "wrong.keras"
+    options = ["--macs", "0.5", "--no-latency", "-o", str(output), *options]
+    assert cli.main(["shrink", str(folder / "model.keras"), *options]) == 2
+    shown = capsys.readouterr()
+    assert f"a difference of {difference:.2g} of the largest output" in shown.out + shown.err
+    assert not output.exists()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from keras import layers
 
 import tfprune
 from tests.support.helpers import NamedByCount
-from tfprune.keras_graph.copying import also_known
+from tfprune.keras_graph.copying import also_known, copy_layer
 from tfprune.keras_graph.rebuilding import rebuild
 
 STEADY = tfprune.ConstantSparsity(0.5, 0)
@@ -174,3 +174,12 @@ def test_a_copy_keeps_paths_that_keras_counts_and_so_does_its_training():
     copy.compile("adam", "mse")
     copy.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
     assert [weight.path for weight in copy.weights] == paths
+
+
+def test_an_operation_with_arrays_is_copied_with_them():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.ops.clip(inputs, 0.0, np.array([1.0, 2.0], "float32")))
+    clip = model.operations[-1]
+    copy = copy_layer(clip)
+    assert type(copy) is type(clip) and copy is not clip and copy.name == clip.name
+    assert np.array_equal(copy(np.array([[3.0, 3.0]], "float32")), [[1.0, 2.0]])

@@ -73,6 +73,7 @@ class ChannelPlan:
             kernels makes, and whose own bias cannot take it over.
         unknown: layers with weights that are not understood and keep all channels -> why.
         latency: what was measured of the exported files of both, with a budget of latency.
+        uncounted: layers among the unknown ones whose multiply-adds are in neither cost.
     """
 
     model: str
@@ -84,6 +85,7 @@ class ChannelPlan:
     left_behind: tuple[str, ...] = ()
     unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
     latency: Latency | None = None
+    uncounted: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -109,7 +111,9 @@ class ChannelPlan:
                 f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
                 "leave behind, beside padding or without a bias to take it over"
             )
-        lines += [f"kept as it is: '{name}', since {why}" for name, why in self.unknown.items()]
+        for name, why in self.unknown.items():
+            left_out = "; its multiply-adds are not counted" * (name in self.uncounted)
+            lines.append(f"kept as it is: '{name}', since {why}{left_out}")
         return lines
 
     def to_html(self, path: str | pathlib.Path) -> None:
@@ -206,4 +210,5 @@ def made_plan(
         constants(reading, Kept(settled, removed)).inexact,
         reading.book.unknown,
         latency,
+        tuple(dict.fromkeys(reading.book.uncounted)),
     )

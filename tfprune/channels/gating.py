@@ -52,7 +52,7 @@ def gated(
         if lies.reads and not (stays := kept.mask(lies.labels)).all():
             value = changed.get(lies.weight, host_array(lies.weight.value))
             shape = [-1 if axis == lies.axis else 1 for axis in range(value.ndim)]
-            changed[lies.weight] = value * stays.reshape(shape).astype(value.dtype)
+            changed[lies.weight] = np.where(stays.reshape(shape), value, 0).astype(value.dtype)
     mapping = [
         (weight, keras.ops.convert_to_tensor(changed[weight], dtype=weight.dtype))
         for weight in reading.model.weights
@@ -102,6 +102,7 @@ def _zeroed(value: Tensor, labels: Labels, kept: Kept) -> Tensor:
     stays = kept.mask(labels)
     if stays.all():
         return value
-    zeroed = value * keras.ops.cast(stays[np.newaxis], value.dtype)
+    # A product would keep what has no value at zero, such as 0 / 0 of channels that are gone.
+    zeroed = keras.ops.where(stays[np.newaxis], value, keras.ops.zeros_like(value))
     set_timestep_mask(zeroed, timestep_mask(value))
     return zeroed

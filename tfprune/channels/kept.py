@@ -61,9 +61,9 @@ class Costs:
         for lies in reading.book.weights:
             if lies.labels.any():
                 self._axes.setdefault(lies.weight, {})[lies.axis] = settled.of(lies.labels)
-        self._products = reading.book.products
-        self._contractions = [
-            (settled.of(labels), each) for labels, each in reading.book.contractions
+        self._products = [
+            (product.kernel, settled.of(product.labels), product.each)
+            for product in reading.book.products
         ]
         self._size = settled.roots.size
 
@@ -76,8 +76,8 @@ class Costs:
             for axis, roots in axes.items():
                 shapes[weight][axis] = int(np.count_nonzero(kept[roots]))
         sizes = ByIdentity((weight, math.prod(shape)) for weight, shape in shapes.items())
-        products = sum(sizes[kernel] * places for kernel, places in self._products)
-        compared = sum(
-            int(np.count_nonzero(kept[roots])) * each for roots, each in self._contractions
+        products = sum(
+            (1 if kernel is None else sizes[kernel]) * each * int(np.count_nonzero(kept[roots]))
+            for kernel, roots, each in self._products
         )
-        return Cost(sum(sizes.values()), products + compared)
+        return Cost(sum(sizes.values()), products)

@@ -6,7 +6,7 @@ import numpy as np
 from tfprune import scorers
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
-from tfprune.channels.choosing.budgets import Choice, budget_of, require_one_given
+from tfprune.channels.choosing.budgets import TOLD, Choice, budget_of, require_one_given
 from tfprune.channels.choosing.latency import Latency, meet_latency
 from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
 from tfprune.channels.choosing.selection import Candidates, Limits
@@ -29,8 +29,6 @@ from tfprune.support.validation import (
     require_one_of,
     require_seed,
 )
-
-_TOLD = 3  # reasons in an error
 
 
 def plan(
@@ -141,19 +139,18 @@ def plan(
         text = f"latency_ms={latency_ms!r}" if budget is None else budget.text
         raise ValueError(
             f"The plan must remove at least one channel. Received: {text}, which leaves every "
-            f"channel of '{model.name}': {_why(groups, reading, choice)}."
+            f"channel of '{model.name}': {_why(reading, choice)}."
         )
     parts = list(map(GroupPlan, groups, scores, removed))
     return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency)
 
 
-def _why(groups: list[Group], reading: Reading, choice: Choice) -> str:
+def _why(reading: Reading, choice: Choice) -> str:
     """Return why all channels stay: too little is asked for, or at most three reasons."""
     if choice.most:
         return f"of {choice.most} that may go, less than one would"
-    reasons = [reason for group in groups for reason in group.frozen if reason]
-    reasons += [f"'{name}': {why}" for name, why in reading.book.unknown.items()]
-    return "; ".join(list(dict.fromkeys(reasons))[:_TOLD]) or "it makes none that could go"
+    reasons = choice.reasons + [f"'{name}': {why}" for name, why in reading.book.unknown.items()]
+    return "; ".join(reasons[:TOLD]) or "it makes none that could go"
 
 
 def _timed(

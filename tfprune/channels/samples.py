@@ -13,7 +13,7 @@ _LENGTH = 8  # where the model leaves one open
 def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Nest:
     """Return a batch in the nest that the model takes: normal numbers, integers 0 and 1.
 
-    It has `size` examples, or as many as the model asks for.
+    It has `size` examples, or as many as the model asks for. Text is the word 0 or 1.
 
     Example:
         >>> random_inputs(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)])).shape
@@ -26,7 +26,8 @@ def random_inputs(model: keras.Model, size: int = 2, seed: int = 0) -> Nest:
         shape = (number, *(_LENGTH if length is None else length for length in tensor.shape[1:]))
         if keras.backend.is_float_dtype(tensor.dtype):
             return draws.normal(size=shape).astype(tensor.dtype)
-        return draws.integers(0, 2, shape).astype(tensor.dtype)
+        whole = draws.integers(0, 2, shape)
+        return whole.astype(str if tensor.dtype == "string" else tensor.dtype)
 
     graph = graph_of(model)
     assert graph is not None

@@ -49,8 +49,9 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
 def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Nest = None) -> float:
     """Return how far the smaller model is from the original with the removed channels at zero.
 
-    Both are run on a batch of random inputs, and on those given. A channel whose kernels are zero
-    already keeps what its bias and normalization leave behind.
+    Both are run on a batch of random inputs, and on those given; of a model of text, whose words
+    may have to be known to it, on those given alone. A channel whose kernels are zero already keeps
+    what its bias and normalization leave behind.
 
     Args:
         model: the original.
@@ -59,11 +60,12 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
         inputs: a batch for the model, or None.
 
     Returns:
-        Largest difference of any output, as a fraction of the largest output.
+        Largest difference of any output, as a fraction of the largest finite output; inf where one
+        model gives infinity or no number and the other something else.
 
     Raises:
-        ValueError: if the plan was made for another model, the outputs differ in shape, or the
-            inputs do not fit.
+        ValueError: if the plan was made for another model, the outputs differ in shape, the inputs
+            do not fit, or there are none and the model does not take random words.
 
     Example:
         >>> from tfprune.channels import plan, prune
@@ -75,9 +77,20 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
-    batches = [random_inputs(model)] + ([] if inputs is None else [_fit(model, inputs)])
+    batches = [] if inputs is None else [_fit(model, inputs)]
+    texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
+    if not (texts and batches):
+        batches.append(random_inputs(model))
     values = constants(reading, kept).values
-    wanted = [gated(reading, kept, batch, values) for batch in batches]
+    try:
+        wanted = [gated(reading, kept, batch, values) for batch in batches]
+    except Exception as error:  # whatever the backend raises of words that it does not know
+        if texts and inputs is None:
+            raise ValueError(
+                "`inputs` must be given where a model knows few words. Received: inputs=None, and "
+                f"'{model.name}' fails with random words for {texts}: {error}"
+            ) from error
+        raise
     return max(_difference(outputs, small, batch) for outputs, batch in zip(wanted, batches))
 
 
@@ -86,17 +99,23 @@ def _fit(model: keras.Model, inputs: Nest) -> Nest:
     arrays = [np.asarray(array) for array in keras.tree.flatten(inputs)]
     wanted = [tuple(tensor.shape) for tensor in model.inputs]
     fits = len(arrays) == len(wanted) and all(
-        array.dtype.kind in "biuf"
+        array.dtype.kind in ("OSU" if _is_text(tensor) else "biuf")
         and len(array.shape) == len(shape)
         and all(size in (None, given) for size, given in zip(shape[1:], array.shape[1:]))
-        for array, shape in zip(arrays, wanted)
+        for array, tensor, shape in zip(arrays, model.inputs, wanted)
     )
     if not fits:
+        kinds = ["text" if _is_text(tensor) else "numbers" for tensor in model.inputs]
         raise ValueError(
-            f"`inputs` must be a batch of numbers of the shapes {wanted}. Received: inputs of "
-            f"type {type(inputs).__name__}, shapes {[array.shape for array in arrays]}."
+            f"`inputs` must be a batch of {' and '.join(dict.fromkeys(kinds))} of the shapes "
+            f"{wanted}. Received: inputs of type {type(inputs).__name__}, shapes "
+            f"{[array.shape for array in arrays]}, dtypes {[str(array.dtype) for array in arrays]}."
         )
     return inputs
+
+
+def _is_text(tensor: keras.KerasTensor) -> bool:
+    return bool(tensor.dtype == "string")
 
 
 def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
@@ -126,6 +145,14 @@ def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> f
             "`small` must be the smaller model of this plan. Received: a model with outputs "
             f"{[value.shape for value in got]} in place of {[value.shape for value in wanted]}."
         )
-    scale = max(float(np.abs(value).max()) for value in wanted)
-    worst = max(float(np.abs(a - b).max()) for a, b in zip(got, wanted))
+    scale = max(float(np.abs(value).max(where=np.isfinite(value), initial=0)) for value in wanted)
+    worst = max(map(_farthest, got, wanted))
     return worst / scale if scale else worst
+
+
+def _farthest(got: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the largest distance; inf where something is not finite, and not the same in both."""
+    apart = (got != wanted) & ~(np.isnan(got) & np.isnan(wanted))
+    first, second = got[apart].astype(float), wanted[apart].astype(float)
+    distances = np.abs(first - second)
+    return float(np.where(np.isnan(distances), np.inf, distances).max(initial=0))

@@ -78,10 +78,22 @@ def copy_layer(
                 trainable=layer.trainable,
             )
         with _functions_by_name(layer) as functions:
-            config = layer.get_config()
+            config = _config_of(layer)
             change(layer, config)
             with also_known(functions):
                 return type(layer).from_config(config)
+
+
+def _config_of(layer: keras.layers.Layer) -> Config:
+    """Return the config of a layer; of an operation with arrays its arguments as they are."""
+    try:
+        return layer.get_config()
+    except NotImplementedError:
+        if isinstance(layer, keras.layers.Layer):
+            raise
+        # Keras writes no arrays, such as the bounds of `clip`; operations keep what they are given.
+        names = list(inspect.signature(type(layer).__init__).parameters)[1:]
+        return {name: getattr(layer, name) for name in names}
 
 
 def copy_values(

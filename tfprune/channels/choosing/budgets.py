@@ -18,6 +18,8 @@ from tfprune.channels.coupling.groups import Group
 from tfprune.channels.kept import Costs
 from tfprune.support.validation import require_number, require_sparsity
 
+TOLD = 3  # reasons in an error
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -51,6 +53,12 @@ class Choice:
         """How many channels may go by the common choice."""
         free = [part for part in self.candidates if part.share is None]
         return sum(int(part.removable.sum()) for part in free)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why channels stay whatever is asked for, each reason once."""
+        found = (reason for group in self.groups for reason in group.frozen if reason)
+        return list(dict.fromkeys(found))
 
     def widths(self, number: int) -> list[int]:
         """Return how many channels of each group are kept if about `number` go."""
@@ -120,10 +128,11 @@ class Budget:
         if abs(reached - target) > self.slack(target):
             least = self.cost(choice, choice.widths(choice.most))
             share = 1 - least / whole if whole else 0.0
+            why = f": {'; '.join(choice.reasons[:TOLD])}" if choice.reasons else ""
             raise ValueError(
                 f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
                 f"Received: {self.text} for '{choice.model}', of which at most {share:.1%} can go"
-                + ("." if least > target else f"; near it, {1 - reached / whole:.1%}.")
+                + (f"{why}." if least > target else f"; near it, {1 - reached / whole:.1%}.")
             )
         return widths
 

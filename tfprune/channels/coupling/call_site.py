@@ -7,113 +7,21 @@ transpose, concatenate) is done with the labels themselves.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.ledger import Labels, Ledger
+from tfprune.channels.coupling.book import Book, Keeping, Multiplication, Resize, WeightLabels
+from tfprune.channels.coupling.ledger import Labels
 from tfprune.keras_graph.private_keras import Operation
 from tfprune.layer_classes.axes import OwnWeight, own_weights
-from tfprune.support.by_identity import ByIdentity
 
 Shape = tuple[int | None, ...]
 
 
 class Opaque(Exception):
     """What a call does with channels is not known. The message is a clause that says why."""
-
-
-class Keeping(Protocol):
-    """What is kept of the channels."""
-
-    def mask(self, labels: Labels) -> np.ndarray:
-        """Return whether each label is of a kept channel."""
-
-    def count(self, labels: Labels) -> int:
-        """Return the number of labels of kept channels."""
-
-
-Resize = Callable[[dict[str, object], Keeping], None]
-"""Write the sizes that are left into the config of a layer."""
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightLabels:
-    """Whose channels lie along one axis of a weight.
-
-    Attributes:
-        layer: that owns the weight.
-        weight: the variable.
-        axis: of it.
-        labels: one for each place along the axis.
-        makes: whether the weight makes these channels; it reads or scales them otherwise.
-        reads: whether the weight reads them: a product sums over the axis.
-    """
-
-    layer: Operation
-    weight: keras.Variable
-    axis: int
-    labels: Labels
-    makes: bool = False
-    reads: bool = False
-
-
-@dataclasses.dataclass
-class Book:
-    """All that is found out about a model.
-
-    Attributes:
-        ledger: which channels there are.
-        weights: where they lie, one entry a call and axis.
-        resizes: layer -> how its config follows what is kept.
-        opaque: weights of layers that are not understood, with the layers' names.
-        products: kernels, and at how many places each call multiplies by them.
-        unknown: layers with weights that are not understood -> why, as a clause.
-        contractions: labels of channels that are multiplied with each other (attention), and the
-            multiply-adds for each.
-    """
-
-    ledger: Ledger = dataclasses.field(default_factory=Ledger)
-    weights: list[WeightLabels] = dataclasses.field(default_factory=list)
-    resizes: dict[Operation, Resize] = dataclasses.field(default_factory=dict)
-    opaque: list[tuple[keras.Variable, str]] = dataclasses.field(default_factory=list)
-    products: list[tuple[keras.Variable, int]] = dataclasses.field(default_factory=list)
-    unknown: dict[str, str] = dataclasses.field(default_factory=dict)
-    contractions: list[tuple[Labels, int]] = dataclasses.field(default_factory=list)
-    _own: dict[tuple[Operation, object], Labels] = dataclasses.field(default_factory=dict)
-
-    def own(self, layer: Operation, key: object, size: int) -> Labels:
-        """Return the labels of channels that a layer makes, the same at every call of it."""
-        if (layer, key) not in self._own:
-            self._own[layer, key] = self.ledger.make(size)
-        return self._own[layer, key]
-
-    def mark(self) -> tuple[tuple[int, int, int, int], int, int, int]:
-        """Return where the book ends now, for `back_to`."""
-        return self.ledger.mark(), len(self.weights), len(self.resizes), len(self._own)
-
-    def back_to(self, mark: tuple[tuple[int, int, int, int], int, int, int]) -> None:
-        """Forget what was written since `mark`."""
-        ledger, weights, resizes, own = mark
-        self.ledger.back_to(ledger)
-        del self.weights[weights:]
-        for table, length in ((self.resizes, resizes), (self._own, own)):
-            while len(table) > length:
-                table.popitem()
-
-    def tie_weights(self) -> None:
-        """Tie what several calls or layers find along the same axis of one weight."""
-        first: ByIdentity[keras.Variable, dict[int, WeightLabels]] = ByIdentity()
-        for lies in self.weights:
-            known = first.setdefault(lies.weight, {}).setdefault(lies.axis, lies)
-            self.ledger.tie(known.labels, lies.labels, lies.layer.name)
-        users = ByIdentity(self.opaque)
-        for lies in self.weights:
-            if lies.weight in users:
-                reason = f"'{users[lies.weight]}' uses '{lies.weight.path}' in a way not known"
-                self.ledger.freeze(lies.labels, reason)
 
 
 @dataclasses.dataclass
@@ -128,6 +36,7 @@ class Site:
         tensors: the input tensors.
         arguments: name -> what `call` was called with; tensors among it are those of `tensors`.
         book: where facts go.
+        times: that a wrapper makes the call, at every step.
     """
 
     operation: Operation
@@ -137,6 +46,7 @@ class Site:
     tensors: Sequence[object]
     arguments: Mapping[str, object]
     book: Book
+    times: int = 1
 
     @property
     def name(self) -> str:
@@ -145,8 +55,7 @@ class Site:
     @property
     def kind(self) -> str:
         """Name of the class, or of the class of Keras that it is derived from."""
-        classes = type(self.operation).__mro__
-        return next(kind for kind in classes if kind.__module__.startswith("keras.")).__name__
+        return kind_of(self.operation)
 
     @property
     def labelled(self) -> bool:
@@ -182,7 +91,8 @@ class Site:
         self.book.ledger.tie(first, second, self.name)
 
     def note_unknown(self, why: Opaque) -> None:
-        """Write down that the layer is not understood, if it has weights."""
+        """Write down that the call is not understood, and the layer, if it has weights."""
+        self.book.note_misread(self.operation)
         if getattr(self.operation, "weights", ()):
             self.book.unknown.setdefault(self.name, str(why))
 
@@ -205,6 +115,10 @@ class Site:
     def own(self, key: object, size: int) -> Labels:
         return self.book.own(self.operation, key, size)
 
+    def share(self, key: object, labels: Labels) -> None:
+        """Tie the labels of what a number in the config counts with those of other calls."""
+        self.book.share(self.operation, key, labels)
+
     def resize(self, change: Resize) -> None:
         """Say how the config of the layer follows what is kept."""
         self.book.resizes[self.operation] = change
@@ -225,12 +139,21 @@ class Site:
             WeightLabels(self.operation, weight, axis, labels, makes=makes, reads=reads)
         )
 
-    def multiply(self, kernel: keras.Variable, places: Shape) -> None:
+    def multiply(
+        self, kernel: keras.Variable | None, places: Shape, labels: Labels | None = None
+    ) -> None:
         """Say that the call multiplies by a kernel at as many places as a tensor of this shape has.
 
         Lengths that are not known count as 1.
+
+        Args:
+            kernel: None for places of a product of tensors.
+            places: for each of the labels.
+            labels: of channels that it multiplies at, each apart; None where there are none.
         """
-        self.book.products.append((kernel, math.prod(size or 1 for size in places)))
+        labels = np.zeros(1, int) if labels is None else labels
+        each = self.times * math.prod(size or 1 for size in places)
+        self.book.products.append(Multiplication(kernel, labels, each))
 
     def at(self, operation: Operation, inputs: list[Labels], drop: int) -> "Site":
         """Return the call of an inner layer on parts of this one's inputs.
@@ -246,6 +169,7 @@ class Site:
             inputs=inputs,
             shapes=[shape[drop:] for shape in self.shapes],
             out_shapes=[shape[drop:] for shape in self.out_shapes],
+            times=self.times * math.prod(size or 1 for size in self.shapes[0][:drop]),
         )
 
 
@@ -264,6 +188,12 @@ def place(vector: Labels, rank: int, axis: int) -> Labels:
 def unlabelled(shape: Shape) -> Labels:
     """Return the labels of a tensor of which no channel is followed."""
     return np.zeros((1,) * len(shape), int)
+
+
+def kind_of(operation: Operation) -> str:
+    """Return the name of an operation's class, or of the class of Keras that it is derived from."""
+    classes = type(operation).__mro__
+    return next(kind for kind in classes if kind.__module__.startswith("keras.")).__name__
 
 
 def channel_axis(operation: Operation) -> int:

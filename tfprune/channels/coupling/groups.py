@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tfprune.channels.coupling.call_site import WeightLabels
+from tfprune.channels.coupling.book import WeightLabels
 from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
 
@@ -103,12 +103,16 @@ def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Grou
     channels = np.unique(np.concatenate([found for _, found in members]))
     first, found = members[0]
     reasons = tuple(settled.reasons.get(root, "") for root in channels.tolist())
+    width = max(1, int(np.count_nonzero(settled.of(first.labels) == found[0])))
+    if channels.size == 1 < width:
+        alone = f"'{first.layer.name}' has {width} channels that only go all at once"
+        reasons = (reasons[0] or alone,)
     blurred = [settled.blurred[root] for root in channels.tolist() if root in settled.blurred]
     return Group(
         first.layer.name,
         tuple(dict.fromkeys(lies.layer.name for lies, _ in members)),
         channels,
-        max(1, int(np.count_nonzero(settled.of(first.labels) == found[0]))),
+        width,
         reasons,
         blurred[0] if blurred else "",
         tuple(found for _, found in members if found.size < channels.size),

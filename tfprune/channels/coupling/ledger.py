@@ -89,6 +89,12 @@ class Ledger:
         """Return where the book ends now, for `back_to`."""
         return self.count, len(self._ties), len(self.frozen), len(self.inexact)
 
+    def written(self, mark: tuple[int, int, int, int]) -> list[Labels]:
+        """Return the labels that what was written since `mark` is about."""
+        ties = [labels for tie in self._ties[mark[1] :] for labels in tie]
+        stay = self.frozen[mark[2] :] + self.inexact[mark[3] :]
+        return ties + [entry.labels for entry in stay]
+
     def back_to(self, mark: tuple[int, int, int, int]) -> None:
         """Forget what was written since `mark`."""
         self.count = mark[0]

@@ -97,7 +97,7 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
         {},
         book,
     )
-    mark = book.mark()
+    mark, multiplied = book.mark(), len(book.products)
     try:
         site.arguments = arguments_of(node)
         found = rules.apply(site)
@@ -105,7 +105,9 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
             raise Opaque("it returns tensors without a batch")
     except Opaque as unknown:
         book.back_to(mark)
+        del book.products[multiplied:]
         site.note_unknown(unknown)
+        rules.count(site)
         for labels in inputs:
             book.ledger.freeze(labels, f"'{site.name}' reads it, and {unknown}")
         for weight in getattr(node.operation, "weights", ()):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.call_site import WeightLabels
+from tfprune.channels.coupling.book import WeightLabels
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.keras_graph.coupling import batch_norm_of
@@ -77,7 +77,8 @@ def find_gates(reading: Reading, settled: Settled) -> Gates:
         ['gamma', 'beta', 'kernel', 'bias']
     """
     norms = batch_norm_of(reading.model)
-    products = each_once(kernel for kernel, _ in reading.book.products)
+    kernels = [product.kernel for product in reading.book.products]
+    products = each_once(kernel for kernel in kernels if kernel is not None)
     norm_of: dict[object, keras.layers.BatchNormalization | None] = {}
     for lies in reading.book.weights:
         if lies.makes:

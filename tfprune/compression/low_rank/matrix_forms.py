@@ -78,7 +78,8 @@ def einsum_dense(
 
         return [first, copy_layer(layer, change)]
 
-    places = sum(_product(call.outputs[0].shape[1:]) // columns for call in calls)
+    # Of the inputs: `output_shape` may leave lengths open that they have.
+    places = sum(_product(call.inputs[0].shape[1:]) // rows for call in calls)
     return Form(
         layer,
         kernel,
@@ -168,12 +169,15 @@ def _before(
 
 
 def _sizes(equation: Equation, calls: Sequence[Call]) -> dict[str, int | None]:
-    """Return how long the axis of each label of the output is, None where open or calls differ."""
-    labels = equation.output.replace("...", "")
+    """Return how long the axis of each label of the input is, None where open or calls differ.
+
+    The output has them, too, but `output_shape` may leave them open there.
+    """
+    labels = equation.inputs.replace("...", "")
     found: dict[str, int | None] = {}
     for call in calls:
-        shape = call.outputs[0].shape
-        known = shape[-len(labels) :] if equation.output.startswith("...") else shape
+        shape = call.inputs[0].shape
+        known = shape[-len(labels) :] if equation.inputs.startswith("...") else shape
         for label, size in zip(labels, known):
             found[label] = size if found.get(label, size) == size else None
     return found

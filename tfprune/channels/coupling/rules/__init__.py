@@ -2,14 +2,19 @@
 
 A rule takes a `Site` and returns the labels of the outputs. What it finds out goes into the book:
 which channels are tied, whose the axes of weights are, how the config of the layer shrinks. It
-raises `Opaque` where it does not know; the channels that come in then stay.
+raises `Opaque` where it does not know; the channels that come in then stay. So do those of masks,
+and those of which a rule neither says anything nor returns them.
 """
 
-from collections.abc import Callable
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
-from tfprune.channels.coupling.call_site import Opaque, Site, unlabelled
+from tfprune.channels.coupling.book import Book, Multiplication
+from tfprune.channels.coupling.call_site import Opaque, Shape, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules import attention, elementwise, products, recurrent, shapes
 from tfprune.support.validation import require_callable
@@ -25,12 +30,45 @@ def apply(site: Site) -> list[Labels]:
     """
     rule = _rule(site)
     if rule is not None:
-        return rule(site)
+        before = site.book.mark()
+        _keep_masks(site)
+        found = rule(site)
+        _keep_unread(site, found + site.book.written(before))
+        return found
     unknown = Opaque(f"what {type(site.operation).__name__} does with channels is not known")
     if site.labelled:
         raise unknown
     site.note_unknown(unknown)
+    count(site)
     return [unlabelled(shape) for shape in site.out_shapes]
+
+
+def count(site: Site) -> None:
+    """Write down the multiply-adds of a call whose channels stay, by the rule of its Keras class.
+
+    Weights in another form (quantized, LoRA) count as plain ones.
+    """
+    if not getattr(site.operation, "weights", ()):
+        return
+    book, rule = Book(), _RULES.get(site.kind)
+    labels = [unlabelled(shape) for shape in site.shapes]
+    layer = _plain(site.operation, site.shapes)
+    try:
+        if rule is None:
+            raise Opaque("its class has no rule")
+        rule(dataclasses.replace(site, operation=layer, inputs=labels, book=book))
+    except (AttributeError, Opaque):  # a class of one's own may lack what that of Keras has
+        book.uncounted.append(site.name)
+    if book.uncounted:
+        site.book.uncounted.append(site.name)
+        return
+    for product in book.products:
+        stay = np.zeros_like(product.labels)  # they are of another book
+        kernel, each = product.kernel, product.each
+        if kernel is not None and layer is not site.operation:  # nor is this one the model's
+            each *= math.prod(kernel.shape)
+            kernel = None
+        site.book.products.append(Multiplication(kernel, stay, each))
 
 
 def register(layer_class: type, rule: Rule) -> None:
@@ -70,6 +108,39 @@ def _rule(site: Site) -> Rule | None:
         if _CHANGING & vars(kind).keys():
             return None  # a class of the user's, which may do anything
     return None
+
+
+def _plain(layer: keras.layers.Layer, shapes: Sequence[Shape]) -> keras.layers.Layer:
+    """Return a quantized layer of Keras, or one with LoRA, in plain float32; others as they are."""
+    changed = getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False)
+    if not changed or not type(layer).__module__.startswith("keras."):
+        return layer
+    config = {
+        key: "zeros" if key.endswith("_initializer") else value
+        for key, value in layer.get_config().items()
+        if not key.startswith(("lora_", "quantization_", "gptq_"))
+    }
+    plain = type(layer).from_config(config | {"dtype": "float32"})
+    plain.build((None, *shapes[0]))
+    return plain
+
+
+def _keep_masks(site: Site) -> None:
+    """Freeze the channels of tensors that are masks, whose shapes are those of other tensors."""
+    for name in site.arguments:
+        if name == "mask" or name.endswith("_mask") or name == "attention_bias":
+            for labels, _ in site.argument(name):
+                site.book.ledger.freeze(labels, f"'{site.name}' reads it as a mask")
+
+
+def _keep_unread(site: Site, known: list[Labels]) -> None:
+    """Freeze the channels that come in, and of which nothing is known behind the call."""
+    coming = np.concatenate([labels.ravel() for labels in site.inputs] or [np.zeros(0, int)])
+    if coming.any():
+        known_labels = np.concatenate([labels.ravel() for labels in known])
+        unread = np.setdiff1d(coming, known_labels)
+        reason = f"'{site.name}' reads it, and what it does with it is not known"
+        site.book.ledger.freeze(unread, reason)
 
 
 def _time_distributed(site: Site) -> list[Labels]:

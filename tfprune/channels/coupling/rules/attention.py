@@ -19,9 +19,9 @@ def _multi_head(site: Site) -> list[Labels]:
     heads = site.own("heads", shared)
     by_query = np.repeat(heads, queries // shared)
     query, key, value, output = attention_projections(layer)
-    total = sum(part.count_params() for part in (query, key, value, output))
-    if total != layer.count_params():
-        raise Opaque("it has weights beside its four projections")
+    owned = [own for part in (query, key, value, output) for own in own_weights(part)]
+    if sum(math.prod(own.weight.shape) for own in owned) != layer.count_params():
+        raise Opaque("it has weights beside its four projections, or they are in another form")
     sides = {name: site.argument(name) for name in ("query", "value", "key")}
     if not sides["query"] or not sides["value"]:
         raise Opaque("its query or value is no tensor of the graph")
@@ -33,10 +33,18 @@ def _multi_head(site: Site) -> list[Labels]:
     size = site.out_shapes[0][-1]
     assert size is not None
     channels = site.own("channels", size)
-    _project(site, output, site.out_shapes[0], by_query, (2, channels))
-    tokens = [math.prod(size or 1 for size in sides[name][0][1][:-1]) for name in ("query", "key")]
+    last = len(output.kernel.shape) - 1
+    _project(site, output, sides["query"][0][1], by_query, (last, channels))
+    tokens = {name: sides[name][0][1][:-1] for name in ("query", "key")}
+    axes = layer.get_config().get("attention_axes")
+    rank = len(tokens["key"]) + 2
+    compared = [
+        size
+        for axis, size in enumerate(tokens["key"], 1)
+        if axes is None or axis in axes or axis - rank in axes
+    ]
     width = sum(part.kernel.shape[-1] for part in (key, value))
-    site.book.contractions.append((by_query, width * math.prod(tokens)))
+    site.multiply(None, (width, *tokens["query"], *compared), by_query)
     if len(site.out_shapes) > 1:
         site.book.ledger.freeze(heads, f"'{site.name}' returns the scores of its heads")
     for name in ("attention_mask", "attention_bias"):
@@ -54,7 +62,8 @@ def _multi_head(site: Site) -> list[Labels]:
             config["num_query_heads"] = keeping.count(by_query)
         else:
             config["num_heads"] = keeping.count(heads)
-            config["output_shape"] = (keeping.count(channels),)
+            others = keras.tree.flatten(config["output_shape"])[:-1]
+            config["output_shape"] = (*others, keeping.count(channels))
 
     site.resize(change)
     rank = len(site.out_shapes[0])
@@ -69,14 +78,16 @@ def _project(
     Args:
         site: the call.
         part: the projection, an EinsumDense.
-        shape: of what it is applied to, or makes: tokens first.
+        shape: of the tokens that it is applied to, channels last.
         read: labels along the first axis of the kernel.
         made: the axis of what is made, and its labels.
     """
     axis, labels = made
+    rank = len(part.kernel.shape)
     for own in own_weights(part):
         if own.axes.product is None:
-            site.weigh(own.weight, 0, labels)  # a bias (heads, size) or (channels,)
+            # A bias (heads, size) or (..., channels) has the last axes of the kernel.
+            site.weigh(own.weight, axis - rank + len(own.weight.shape), labels)
             continue
         site.multiply(own.weight, shape[:-1])
         site.weigh(own.weight, 0, read, reads=True)
@@ -92,8 +103,9 @@ def _dot_product(site: Site) -> list[Labels]:
     for weight in site.operation.weights:
         if len(weight.shape):
             site.weigh(weight, 0, query, reads=True)
-    tokens = math.prod(size or 1 for shape in site.shapes[:2] for size in shape[:-1])
-    site.book.contractions.extend((labels, tokens) for labels in (query, value))
+    tokens = [size for shape in site.shapes[:2] for size in shape[:-1]]
+    for labels in (query, value):
+        site.multiply(None, tuple(tokens), labels)
     rest = [unlabelled(shape) for shape in site.out_shapes[1:]]
     return [place(value, len(site.out_shapes[0]), -1), *rest]
 

@@ -27,6 +27,7 @@ _MERGING = """
     Add Subtract Multiply Average Maximum Minimum Divide TrueDivide DivideNoNan Power Mod
     Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr Where
     """.split()
+KEEPING_PLACES = frozenset([*_UNARY, *_MERGING, "Activation"])  # what is computed place by place
 _SPATIAL = [
     f"{name}{rank}D"
     for name in ("MaxPooling", "AveragePooling", "ZeroPadding", "Cropping", "UpSampling")
@@ -47,6 +48,10 @@ def require_elementwise(site: Site, labels: Labels, function: object) -> None:
 
 
 def _unary(site: Site) -> list[Labels]:
+    if site.labelled and not isinstance(site.operation, keras.layers.Layer):
+        for name, value in vars(site.operation).items():  # such as the bounds of `clip`
+            if not name.startswith("_") and any(size != 1 for size in np.shape(value)):
+                raise Opaque("it combines channels with a constant array")
     return [site.inputs[0]]
 
 
@@ -62,7 +67,7 @@ def _softmax(site: Site) -> list[Labels]:
         behind = axis - 1 if axis > 0 else axis
         if axis == 0 or site.inputs[0].shape[behind % rank] > 1:
             raise Opaque("it computes over channels")
-    return [site.inputs[0]]
+    return merge(site)  # with its mask
 
 
 def _rescaling(site: Site) -> list[Labels]:

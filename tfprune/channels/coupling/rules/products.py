@@ -14,6 +14,7 @@ from tfprune.channels.coupling.call_site import (
 )
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules.elementwise import require_elementwise
+from tfprune.layer_classes.equations import Equation
 
 _SIZES = {  # class -> entry of its config that counts the channels it makes
     "Dense": "units",
@@ -32,12 +33,23 @@ def _mixing(site: Site) -> list[Labels]:
     axis = -1 if site.kind in ("Dense", "Embedding") else channel_axis(layer)
     if site.kind == "Dense" and site.inputs[0].shape[-1] == 1 and site.inputs[0].size > 1:
         # Its channels lie on other axes, and each has outputs of its own.
+        held = site.inputs[0].shape[:-1]
+        places = tuple(1 if many > 1 else n for many, n in zip(held, site.shapes[0]))
+        for own in owned:
+            if own.axes.product is not None:
+                site.multiply(own.weight, places, site.inputs[0])
+            for at in (*own.axes.inputs, *own.axes.outputs):
+                site.weigh(own.weight, at, np.zeros(own.weight.shape[at], int))
         return [site.inputs[0]]
     size = site.out_shapes[0][axis]
     assert size is not None
-    made = site.own("channels", size)
     parts = getattr(layer, "groups", 1)
     read = None if site.kind == "Embedding" else site.along(0, axis)
+    if read is not None and 1 < parts == read.size:
+        site.share("groups", read)
+        if read.any():
+            return _one_by_one(site, read, np.repeat(read, size // parts))
+    made = site.own("channels", size)
     if read is not None and parts > 1:
         read = _alike(site, read, parts)
         _alike(site, made, parts)
@@ -58,6 +70,23 @@ def _mixing(site: Site) -> list[Labels]:
                 site.weigh(own.weight, at, read if between is None else between, reads=True)
     require_elementwise(site, made, getattr(layer, "activation", None))
     site.resize(writes(_SIZES[site.kind], made))
+    return [place(made, len(site.out_shapes[0]), axis)]
+
+
+def _one_by_one(site: Site, read: Labels, made: Labels) -> list[Labels]:
+    """A convolution with a group for each channel: what it makes of a channel goes with it."""
+    axis = channel_axis(site.operation)
+    for own in site.owned(site.operation):
+        for at in own.axes.outputs:
+            site.weigh(own.weight, at, made)
+        if own.axes.product is not None:
+            site.multiply(own.weight, _places(site.out_shapes[0], axis))
+    require_elementwise(site, made, site.operation.activation)
+
+    def change(config: dict[str, object], keeping: Keeping) -> None:
+        config["groups"], config["filters"] = keeping.count(read), keeping.count(made)
+
+    site.resize(change)
     return [place(made, len(site.out_shapes[0]), axis)]
 
 
@@ -111,15 +140,17 @@ def _einsum(site: Site) -> list[Labels]:
     rank = len(site.out_shapes[0]) + 1
     new = [(own, at % rank - 1) for own, at in kernel.axes.writes if own in kernel.axes.outputs]
     read_axes = {at % (len(site.shapes[0]) + 1) - 1 for _, at in kernel.axes.reads}
-    written = {at % rank - 1 for _, at in kernel.axes.writes}
-    places = [size for at, size in enumerate(site.out_shapes[0]) if at not in written]
-    site.multiply(kernel.weight, tuple(places))
+    site.multiply(kernel.weight, _outer_places(site))
     labels = site.inputs[0]
     if any(size > 1 and axis not in read_axes for axis, size in enumerate(labels.shape)):
         raise Opaque("its input has channels on an axis that its kernel does not have")
     through: dict[int, Labels] = {}
     for own, at in kernel.axes.reads:
-        vector = site.along(0, at % (len(site.shapes[0]) + 1) - 1)
+        place_in = at % (len(site.shapes[0]) + 1) - 1
+        if labels.shape[place_in] == 1 < labels.size:  # they lie on other axes
+            vector = np.zeros(kernel.weight.shape[own], int)
+        else:
+            vector = site.along(0, place_in)
         site.weigh(kernel.weight, own, vector, reads=own in kernel.axes.inputs)
         for mine, out in kernel.axes.writes:
             if mine == own and vector.any():
@@ -129,6 +160,8 @@ def _einsum(site: Site) -> list[Labels]:
         if len(through) > 1:
             raise Opaque("channels go through it on several axes")
         ((axis, made),) = through.items()
+    elif not new:
+        return [unlabelled(site.out_shapes[0])]
     else:
         axis = max(at for _, at in new)
         size = site.out_shapes[0][axis]
@@ -140,14 +173,30 @@ def _einsum(site: Site) -> list[Labels]:
                 site.weigh(weight.weight, own, made, makes=weight is kernel)
     require_elementwise(site, made, site.operation.activation)
 
+    dotted = site.operation.equation.startswith("...")
+
     def change(config: dict[str, object], keeping: Keeping) -> None:
         shape = config["output_shape"]
         sizes = list(shape) if isinstance(shape, tuple | list) else [shape]
-        sizes[axis] = keeping.count(made)
+        # The batch and what the dots stand for are not among them.
+        dots = rank - 1 - len(sizes) if dotted else 0
+        sizes[axis - dots] = keeping.count(made)
         config["output_shape"] = sizes
 
     site.resize(change)
     return [place(made, len(site.out_shapes[0]), axis)]
+
+
+def _outer_places(site: Site) -> Shape:
+    """Return the sizes of the axes that an EinsumDense leaves as they are: none of its kernel's.
+
+    They are those of the input: `output_shape` may leave them open.
+    """
+    equation = Equation.parse(site.operation.equation)
+    dots = len(site.shapes[0]) + 1 - len(equation.inputs.replace("...", ""))
+    letters = equation.inputs.replace("...", "." * dots)[1:]
+    outer = set(equation.output) - set(equation.kernel)
+    return tuple(size for letter, size in zip(letters, site.shapes[0]) if letter in outer)
 
 
 def _apart(site: Site) -> list[Labels]:

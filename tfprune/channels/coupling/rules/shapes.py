@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.channels.coupling.call_site import Keeping, Opaque, Shape, Site, place, unlabelled
 from tfprune.channels.coupling.ledger import Labels
+from tfprune.channels.coupling.rules.readers import reads_last_axis
 
 _REDUCTIONS = "Mean Sum Max Min Amax Amin Prod Var Std Any All Logsumexp CountNonzero".split()
 
@@ -21,6 +22,10 @@ def _reshape(site: Site) -> list[Labels]:
     labels = _reshaped(site, site.inputs[0], site.shapes[0])
     out, is_layer = site.out_shapes[0], hasattr(site.operation, "target_shape")
     key = "target_shape" if is_layer else "newshape"
+    given = getattr(site.operation, key)[0 if is_layer else 1 :]
+    for axis, (size, length) in enumerate(zip(given, out)):
+        if size != -1 and length is not None:  # a number in the config, the same at every call
+            site.share(("sizes", axis), np.broadcast_to(_along(labels, axis), (length,)))
     if labels.any():
         if not is_layer and len(site.operation.newshape) != len(out) + 1:
             raise Opaque("it reshapes the batch")
@@ -32,12 +37,16 @@ def _reshape(site: Site) -> list[Labels]:
             for axis, size in enumerate(labels.shape):
                 place_in = axis if is_layer else axis + 1
                 if size > 1 and sizes[place_in] != -1:
-                    vector = np.moveaxis(labels, axis, -1).reshape(-1, size)[0]
-                    sizes[place_in] = keeping.count(vector)
+                    sizes[place_in] = keeping.count(_along(labels, axis))
             config[key] = tuple(sizes)
 
         site.resize(change)
     return [labels]
+
+
+def _along(labels: Labels, axis: int) -> Labels:
+    """Return the labels along an axis, where they are the same along all others."""
+    return np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])[0]
 
 
 def _reshaped(site: Site, labels: Labels, shape: Shape) -> Labels:
@@ -56,10 +65,12 @@ def _reshaped(site: Site, labels: Labels, shape: Shape) -> Labels:
     axes = [axis for axis, size in enumerate(found.shape) if size > 1]
     if len(axes) < 2:
         return found
-    # An axis is split in two, as channels into heads: what is split off goes together.
-    rows = np.moveaxis(found, axes[0], 0).reshape(found.shape[axes[0]], -1)
+    # An axis is split in two, as channels into heads: what is split off goes together. Into
+    # positions and channels, such as before a convolution: all positions of a channel do.
+    axis = axes[-1] if axes[-1] == len(out) - 1 and reads_last_axis(site.operation) else axes[0]
+    rows = np.moveaxis(found, axis, 0).reshape(found.shape[axis], -1)
     site.tie(rows[:, :1], rows[:, 1:])
-    return place(rows[:, 0], len(out), axes[0])
+    return place(rows[:, 0], len(out), axis)
 
 
 def _narrowed(labels: Labels) -> Labels:
