@@ -62,9 +62,16 @@ MASKED = {
         x, mask=steps_of(i)
     ),
     "Softmax": lambda x, i: layers.Softmax(axis=1, name="x")(x, mask=mask_of(i, 8)),
+    "a model": lambda x, i: nested(x, layers.LSTM(8))(x, mask=steps_of(i)),
 }
 
 
+def nested(x, layer):
+    inputs = keras.Input(x.shape[1:])
+    return keras.Model(inputs, layer(inputs), name="x")
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'x' .* was passed an input with a mask")
 @pytest.mark.parametrize("name", MASKED)
 def test_channels_that_a_layer_reads_as_a_mask_stay_with_the_reason(name):
     inputs = keras.Input((6, 8))

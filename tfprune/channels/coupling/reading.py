@@ -84,9 +84,12 @@ def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Lab
 
 
 def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
-    if graph_of(node.operation) is not None:
-        return _run(reading, node.operation, inputs)
-    book = reading.book
+    book, graph = reading.book, graph_of(node.operation)
+    if graph is not None:
+        taken = len(graph.inputs)
+        for labels in inputs[taken:]:
+            book.ledger.freeze(labels, f"'{node.operation.name}' reads it as a mask")
+        return _run(reading, node.operation, inputs[:taken])
     out_shapes = [tuple(tensor.shape[1:]) for tensor in node.output_tensors]
     site = Site(
         node.operation,
