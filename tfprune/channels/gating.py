@@ -11,6 +11,7 @@ from tfprune.channels.kept import Kept
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
+    arguments_of,
     called_again,
     calls_of,
     set_timestep_mask,
@@ -89,13 +90,27 @@ def _run(
         if see is not None:
             see(node, taken)
         if graph_of(node.operation) is not None:
-            found = _run(reading, kept, node.operation, taken, see)
+            found = _run(reading, kept, node.operation, _masked(node, taken, values), see)
         else:
             found = called_again(node, node.operation, values)
             labels = reading.outputs[node]
             found = [_zeroed(value, own, kept) for value, own in zip(found, labels)]
         values.update(zip(node.output_tensors, found))
     return [values[tensor] for tensor in graph.outputs]
+
+
+def _masked(
+    node: Node, taken: list[Tensor], values: Mapping[keras.KerasTensor, Tensor]
+) -> list[Tensor]:
+    """Return what a nested model is called with, with the timestep masks that it is given."""
+    masks = keras.tree.flatten(arguments_of(node).get("mask"))
+    if all(mask is None for mask in masks):
+        return taken
+    inputs = [keras.ops.copy(value) for value in taken[: len(masks)]]
+    for value, before, mask in zip(inputs, taken, masks):
+        given = values[mask] if isinstance(mask, keras.KerasTensor) else mask
+        set_timestep_mask(value, timestep_mask(before) if given is None else given)
+    return inputs
 
 
 def _zeroed(value: Tensor, labels: Labels, kept: Kept) -> Tensor:
