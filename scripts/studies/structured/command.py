@@ -12,7 +12,6 @@ takes half the time on a CPU with AMX.
 """
 
 import argparse
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,20 +94,24 @@ def _options(name: str) -> dict[str, Any]:
 def best_choice(records: Sequence[Record]) -> str:
     """Return the choice, L1 aside, that does best after the shortest training with its teacher.
 
+    Budgets that all of them have been trained for count alike.
+
     Example:
-        >>> best_choice([{"method": f"{name}-distilled-2", "seed": 0, "accuracy": value}
+        >>> shared = {"sparsity": 0.5, "seed": 0}
+        >>> best_choice([{"method": f"{name}-distilled-2", "accuracy": value, **shared}
         ...     for name, value in (("l1", 0.9), ("taylor", 0.8), ("random", 0.5))])
         'taylor'
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[float, float]] = {}
     trained = [record for record in records if "accuracy" in record and record["method"] != DENSE]
     shortest = min(stage_of(record["method"]).epochs for record in trained)
     for record in trained:
         stage = stage_of(record["method"])
         counts = stage.distilled and stage.epochs == shortest and stage.choice not in L1S
         if counts and record["seed"] == trained[0]["seed"]:
-            found.setdefault(stage.choice, []).append(record["accuracy"])
-    return max(found, key=lambda name: statistics.mean(found[name]))
+            found.setdefault(stage.choice, {})[record["sparsity"]] = record["accuracy"]
+    shared = set.intersection(*map(set, found.values()))
+    return max(found, key=lambda name: sum(found[name][sparsity] for sparsity in shared))
 
 
 def summarize(settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
