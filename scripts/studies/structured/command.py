@@ -60,24 +60,24 @@ def removals(seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
     ]
 
 
-def recoveries(preset: Preset, seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
-    """Return the trainings that follow the removals, with a teacher and without."""
+def recoveries(
+    preset: Preset, seeds: Sequence[int], names: Sequence[str], *, long: bool = False
+) -> list[Job]:
+    """Return the trainings that follow the removals.
+
+    Args:
+        preset: says how long they are.
+        seeds: of the trainings, too.
+        names: of the choices of channels.
+        long: the longer ones, all with a teacher; the others are with one and without.
+    """
+    epochs = preset.long_epochs if long else preset.epochs
     return [
-        _recovery(preset, Stage(name, distilled, preset.epochs), 1 - macs, seed)
+        _recovery(preset, Stage(name, distilled, epochs), 1 - macs, seed)
         for seed in seeds
         for macs in BUDGETS
         for name in names
-        for distilled in (True, False)
-    ]
-
-
-def long_recoveries(preset: Preset, seeds: Sequence[int], names: Sequence[str]) -> list[Job]:
-    """Return longer trainings, all with a teacher."""
-    return [
-        _recovery(preset, Stage(name, True, preset.long_epochs), 1 - macs, seed)
-        for seed in seeds
-        for macs in BUDGETS
-        for name in names
+        for distilled in ((True,) if long else (True, False))
     ]
 
 
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str], load: Callable[..., Dataset] = arrays.load) -
         best = best_choice(results.records)
         repeated = (best, STREAM_L1 if CHOICES[best].streams else L1)
         jobs = [*removals(others, repeated), *recoveries(preset, others, repeated)]
-        jobs += long_recoveries(preset, [first], repeated)
+        jobs += recoveries(preset, [first], repeated, long=True)
         experiments.run_all(jobs, results, experiment.run)
         plot = out.with_suffix(".png")
         accuracy_plot.write(summarize(settings, results.records), plot)

@@ -73,11 +73,10 @@ def test_every_choice_is_removed_at_once_to_every_budget():
 
 
 @pytest.mark.parametrize(
-    "made, epochs, taught",
-    [(command.recoveries, 2, (True, False)), (command.long_recoveries, 12, (True,))],
+    "long, epochs, taught", [(False, 2, (True, False)), (True, 12, (True,))]
 )
-def test_choices_are_trained_alike_with_a_teacher_and_without(made, epochs, taught):
-    jobs = made(PRESETS["resnet20"], [0, 1], ["taylor", L1])
+def test_choices_are_trained_alike_with_a_teacher_and_without(long, epochs, taught):
+    jobs = command.recoveries(PRESETS["resnet20"], [0, 1], ["taylor", L1], long=long)
     stages = [(job.seed, job.sparsity, *vars(stage_of(job.method)).values()) for job in jobs]
     assert sorted(stages) == sorted(
         (seed, 1 - macs, name, distilled, epochs)
@@ -150,7 +149,7 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
     finished, images, monkeypatch, begun
 ):
     long = "cifar10-bn_scale-distilled-2-0.5-0.npz"
-    taught = command.long_recoveries(TINY, [0], ["bn_scale"])
+    taught = command.recoveries(TINY, [0], ["bn_scale"], long=True)
     job = next(job for job in taught if job.sparsity == 0.5)
     write, written = runs.Checkpoint.on_epoch_end, []
 
