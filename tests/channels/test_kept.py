@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from tests.support.channel_models import MODELS, unsettle
 from tfprune import channels
@@ -89,6 +89,36 @@ CASES = {
 def test_multiply_adds_are_those_by_hand(name):
     shape, layer, by_hand = CASES[name]
     assert counted(shape, layer()) == by_hand
+
+
+@pytest.mark.parametrize(
+    "product, by_hand",
+    [
+        (lambda q, k: ops.matmul(q, ops.transpose(k, (0, 2, 1))), 6 * 9 * 4),
+        (lambda q, k: ops.einsum("bqc,bkc->bqk", q, k), 6 * 9 * 4),
+        (lambda q, k: ops.einsum("...qc,...kc->...qk", q, k), 6 * 9 * 4),
+        (lambda q, k: layers.Dot(axes=(2, 2))([q, k]), 6 * 9 * 4),
+        (lambda q, k: layers.Dot(axes=-1)([q, k]), 6 * 9 * 4),
+        (lambda q, k: ops.matmul(q, np.ones((4, 7), "float32")), 6 * 4 * 7),
+        (lambda q, k: ops.dot(q, np.ones((4, 7), "float32")), 6 * 4 * 7),
+    ],
+)
+def test_products_of_tensors_count_whether_channels_come_in_or_not(product, by_hand):
+    query, key = keras.Input((6, 4)), keras.Input((9, 4))
+    assert cost(keras.Model([query, key], product(query, key))).multiply_adds == by_hand
+    made = layers.Dense(4)(query), layers.Dense(4)(key)
+    whole = cost(keras.Model([query, key], product(*made))).multiply_adds
+    whole -= cost(keras.Model([query, key], made)).multiply_adds
+    assert whole in (by_hand, by_hand - 9 * 4 * 4)  # a key that is not read is no part of a model
+
+
+def test_a_product_that_does_not_show_what_it_sums_over_is_named():
+    query, weights = keras.Input((6, 4)), np.ones((4, 7), "float32")
+    made = ops.einsum("bqc,cd->bqd", layers.Dense(4)(query), weights)
+    model = keras.Model(query, layers.Dense(2)(layers.Dense(8)(layers.Flatten()(made))))
+    plan = channels.plan(model, 0.5)
+    (name,) = plan.uncounted
+    assert f"not counted: the multiply-adds of '{name}'" in str(plan)
 
 
 def test_attention_counts_its_projections_its_scores_and_what_they_weigh():

@@ -73,7 +73,7 @@ class ChannelPlan:
             kernels makes, and whose own bias cannot take it over.
         unknown: layers with weights that are not understood and keep all channels -> why.
         latency: what was measured of the exported files of both, with a budget of latency.
-        uncounted: layers among the unknown ones whose multiply-adds are in neither cost.
+        uncounted: layers and operations whose multiply-adds are in neither cost.
     """
 
     model: str
@@ -114,6 +114,9 @@ class ChannelPlan:
         for name, why in self.unknown.items():
             left_out = "; its multiply-adds are not counted" * (name in self.uncounted)
             lines.append(f"kept as it is: '{name}', since {why}{left_out}")
+        for name in self.uncounted:
+            if name not in self.unknown:
+                lines.append(f"not counted: the multiply-adds of '{name}'")
         return lines
 
     def to_html(self, path: str | pathlib.Path) -> None:

@@ -16,7 +16,14 @@ import numpy as np
 from tfprune.channels.coupling.book import Book, Multiplication
 from tfprune.channels.coupling.call_site import Opaque, Shape, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
-from tfprune.channels.coupling.rules import attention, elementwise, products, recurrent, shapes
+from tfprune.channels.coupling.rules import (
+    attention,
+    elementwise,
+    products,
+    recurrent,
+    shapes,
+    tensor_products,
+)
 from tfprune.support.validation import require_callable
 
 Rule = Callable[[Site], list[Labels]]
@@ -48,7 +55,7 @@ def count(site: Site) -> None:
 
     Weights in another form (quantized, LoRA) count as plain ones.
     """
-    if not getattr(site.operation, "weights", ()):
+    if tensor_products.count(site) or not getattr(site.operation, "weights", ()):
         return
     book, rule = Book(), _RULES.get(site.kind)
     labels = [unlabelled(shape) for shape in site.shapes]
