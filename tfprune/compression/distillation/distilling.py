@@ -245,7 +245,7 @@ def _watched(model: keras.Model, names: list[str]) -> keras.Model | None:
     if not names:
         return None
     graph = graph_of(model)
-    assert graph is not None  # `_pairs` has found layers with outputs
+    assert graph is not None  # `pairs_of` has found layers with outputs
     taken, returned = structures_of(graph)
     return keras.Model(taken, [returned, [model.get_layer(name).output for name in names]])
 
