@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from scripts.studies.structured.presets import BUDGETS, stage_of
+from scripts.studies.structured.presets import BUDGETS, in_words, stage_of
 from tfprune.support.files import replacing
 
 PANELS = {
@@ -52,7 +52,7 @@ def write(results: dict[str, Any], file: Path) -> None:
     for axes, epochs in zip(panels[len(PANELS) :], lengths):
         rows = [row for row in trained if stage_of(row["method"]).epochs == epochs]
         _trained(axes, dense, rows)
-        axes.set_title(f"Trained on for {epochs} epoch{'s' * (epochs > 1)}")
+        axes.set_title(f"Trained on for {in_words(epochs)}")
     if trained:
         lowest = min(row["accuracy"]["mean"] for row in trained)
         for axes in panels[len(PANELS) :]:

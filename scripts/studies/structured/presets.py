@@ -155,6 +155,16 @@ PRESETS = {
 }
 
 
+def in_words(epochs: int) -> str:
+    """Return a number of epochs as tables and plots write it.
+
+    Example:
+        >>> in_words(1), in_words(12)
+        ('1 epoch', '12 epochs')
+    """
+    return f"{epochs} epoch{'s' * (epochs > 1)}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """What follows a removal.
@@ -187,7 +197,7 @@ class Stage:
             >>> Stage("taylor", True, 2).label
             '2 epochs with the dense network as teacher'
         """
-        epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
+        epochs = in_words(self.epochs)
         return f"{epochs} with the dense network as teacher" if self.distilled else epochs
 
 

@@ -155,10 +155,9 @@ class Experiment:
         checkpoint = Checkpoint(file, settings, self._made_by(), changed=self.changed)
         done = checkpoint.restore(model)
         if done < epochs * steps:
-            batches = self._batches(job, first_epoch=done // steps, epochs=epochs)
             many_steps.fit(
                 model,
-                itertools.islice(batches, done % steps, None),
+                self._batches(job, done // steps, epochs, first_step=done % steps),
                 epochs=epochs * steps // part,
                 initial_epoch=done // part,
                 steps_per_epoch=part,
@@ -166,27 +165,29 @@ class Experiment:
             )
         return checkpoint.spent()
 
-    def _batches(self, job: Job, first_epoch: int, epochs: int) -> Iterator[tuple[Any, np.ndarray]]:
-        """Return what a training sees from an epoch on: images and labels.
+    def _batches(
+        self, job: Job, first_epoch: int, epochs: int, first_step: int = 0
+    ) -> Iterator[tuple[Any, np.ndarray]]:
+        """Return what a training sees from a step of an epoch on: images and labels.
 
         With a teacher, what it makes of the images stands beside them.
         """
         size, x, y = job.options["batch_size"], self.images.x_train, self.images.y_train
 
-        def of(epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            options = {"first_epoch": epoch, "epochs": epoch + 1, "seed": job.seed}
+        def of(first: int, end: int, step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            options = {"first_epoch": first, "epochs": end, "first_step": step, "seed": job.seed}
             given = training_batches(x, y, size, **options, crop=4, flip=True)
             return ((normalize(images), labels) for images, labels in given)
 
-        left = range(first_epoch, epochs)
+        batches = of(first_epoch, epochs, first_step)
         if not job.options.get("distilled"):
-            return itertools.chain.from_iterable(map(of, left))
-        known = [self._taught(f"{job.seed}-{epoch}-{size}", of(epoch)) for epoch in left]
-        return (
-            ((images, outputs), labels)
-            for epoch, taught in zip(left, known)
-            for (images, labels), outputs in zip(of(epoch), taught)
-        )
+            return batches
+        known = [
+            self._taught(f"{job.seed}-{epoch}-{size}", of(epoch, epoch + 1))
+            for epoch in range(first_epoch, epochs)
+        ]
+        taught = itertools.islice(itertools.chain.from_iterable(known), first_step, None)
+        return (((images, outputs), labels) for (images, labels), outputs in zip(batches, taught))
 
     def _taught(self, name: str, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Return what the dense network makes of batches, from its file if there is one."""

@@ -79,7 +79,7 @@ class Book:
         opaque: weights of layers that are not understood, with the layers' names.
         products: what each call multiplies.
         unknown: layers with weights that are not understood -> why, as a clause.
-        uncounted: those of them whose multiply-adds are not known.
+        uncounted: layers and operations whose multiply-adds are not known.
     """
 
     ledger: Ledger = dataclasses.field(default_factory=Ledger)
