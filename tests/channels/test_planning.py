@@ -77,6 +77,22 @@ def test_a_scorer_of_values_alone_needs_no_copy_and_has_the_scores_of_one_that_s
         np.testing.assert_array_equal(first.scores, second.scores)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_what_a_scorer_never_lets_go_stays_and_the_others_are_compared_as_before(normalize):
+    def keeping_one(weights, evidence):
+        scores = {path: abs(values) for path, values in weights.items()}
+        scores[next(path for path in scores if "last" in path)][..., 5] = np.inf
+        return scores
+
+    model = residual()
+    usual, found = (
+        parts(channels.plan(model, 0.5, scorer=scorer, normalize=normalize))
+        for scorer in ("magnitude", keeping_one)
+    )
+    assert not found["last"].removed[5]
+    assert abs(found["last"].kept - usual["last"].kept) <= 1
+
+
 @pytest.mark.parametrize("budget", ["sparsity", "macs", "parameters"])
 @pytest.mark.parametrize("value", [0.3, 0.5, 0.7])
 def test_budgets_are_met_within_three_percent(budget, value):

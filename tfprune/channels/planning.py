@@ -169,5 +169,7 @@ def _timed(
 
 
 def _normalized(scores: np.ndarray, group: Group) -> np.ndarray:
-    mean = float(np.mean(np.abs(scores[group.removable]))) if group.removable.any() else 0.0
+    """Return scores divided by their mean; infinite ones, of what is never to go, are not in it."""
+    known = np.abs(scores[group.removable & np.isfinite(scores)])
+    mean = float(np.mean(known)) if known.size else 0.0
     return scores / mean if mean > 0 else scores
