@@ -160,7 +160,7 @@ def gates_of(
 ) -> dict[str, keras.layers.BatchNormalization]:
     """Return the batch normalization behind each kernel, by the names of the statistics."""
     norms = batch_norm_of(model)
-    return {name: norms[kernel.path] for name, kernel in found.passes.weights.items()}
+    return {name: norms[kernel] for name, kernel in found.passes.weights.items()}
 
 
 def oracle(

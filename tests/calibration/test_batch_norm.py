@@ -81,3 +81,74 @@ def test_several_inputs_are_all_inputs_whatever_holds_them(kind, count):
     assert tfprune.refresh_batch_norm(model, data) == 8
     means = model.get_layer("norm").moving_mean.numpy()
     assert np.allclose(means, np.repeat(5.0 + np.arange(count), 3))
+
+
+def shifted(*means):
+    """A batch of 200 rows of 4 channels around each of these means."""
+    random = np.random.default_rng(0)
+    return [(mean + random.normal(size=(200, 4))).astype("float32") for mean in means]
+
+
+@pytest.mark.parametrize("batch_size", [256, 30])
+def test_a_shared_layer_has_the_statistics_of_all_its_calls(batch_size):
+    inputs, norm = [keras.Input((4,)), keras.Input((4,))], keras.layers.BatchNormalization()
+    model = keras.Model(inputs, keras.layers.add([norm(tensor) for tensor in inputs]))
+    arrays = shifted(0.0, 10.0)
+    assert tfprune.refresh_batch_norm(model, arrays, batch_size=batch_size) == 200
+    seen = np.concatenate(arrays).astype(float)  # mean 5, variance 25 + 1
+    assert np.allclose(norm.moving_mean, seen.mean(axis=0), atol=1e-4)
+    assert np.allclose(norm.moving_variance, seen.var(axis=0), rtol=1e-4)
+
+
+def test_calls_count_by_the_entries_that_they_see():
+    row, rows = keras.Input((1, 4)), keras.Input((3, 4))
+    norm = keras.layers.BatchNormalization()
+    model = keras.Model([row, rows], [norm(row), norm(rows)])
+    one, *others = shifted(0.0, 8.0, 8.0, 8.0)
+    tfprune.refresh_batch_norm(model, [one[:, np.newaxis], np.stack(others, axis=1)])
+    assert np.allclose(norm.moving_mean, 6.0, atol=0.2)
+
+
+def test_a_layer_in_time_distributed_has_the_statistics_of_all_steps():
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((3, 4)), keras.layers.TimeDistributed(norm)])
+    x = np.stack(shifted(0.0, 5.0, 10.0), axis=1)
+    tfprune.refresh_batch_norm(model, x, batch_size=64)
+    assert np.allclose(norm.moving_mean, x.mean(axis=(0, 1), dtype=float), atol=1e-4)
+    assert np.allclose(norm.moving_variance, x.var(axis=(0, 1), dtype=float), rtol=1e-4)
+
+
+def test_calls_in_inference_mode_do_not_count():
+    norm, kept = keras.layers.BatchNormalization(), keras.layers.BatchNormalization(name="kept")
+
+    class Both(keras.layers.Layer):
+        def call(self, inputs):
+            return norm(inputs) + norm(inputs + 9.0, training=False) + kept(inputs, training=False)
+
+    layer = Both()
+    layer.norm, layer.kept = norm, kept
+    (x,) = shifted(3.0)
+    tfprune.refresh_batch_norm(keras.Sequential([keras.Input((4,)), layer]), x)
+    assert np.allclose(norm.moving_mean, x.mean(axis=0), atol=1e-4)
+    assert np.array_equal(kept.moving_mean, np.zeros(4))
+
+
+@pytest.mark.parametrize("batch_size", [256, 30])
+def test_what_a_mask_hides_does_not_count(batch_size):
+    norm = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((3, 4)), keras.layers.Masking(), norm])
+    x = np.stack(shifted(1.0, 5.0, 9.0), axis=1)
+    x[:150, 2] = 0.0  # of some batches more than of others
+    tfprune.refresh_batch_norm(model, x, batch_size=batch_size)
+    seen = x[(x != 0).any(axis=-1)].astype(float)
+    assert np.allclose(norm.moving_mean, seen.mean(axis=0), atol=1e-4)
+    assert np.allclose(norm.moving_variance, seen.var(axis=0), rtol=1e-4)
+
+
+def test_batch_renormalization_goes_on_from_the_refreshed_statistics(data):
+    norm = keras.layers.BatchNormalization(renorm=True)
+    model = keras.Sequential([keras.Input(data[0].shape[1:]), norm])
+    x = 3.0 + 2.0 * data[0]
+    tfprune.refresh_batch_norm(model, x)
+    assert np.allclose(norm.moving_variance, x.var(axis=0, dtype=float), rtol=1e-4)
+    assert np.allclose(norm.moving_stddev**2, norm.moving_variance + norm.epsilon, rtol=1e-5)

@@ -192,6 +192,21 @@ def test_gate_derivatives_are_those_of_a_scaled_channel(data):
         assert second[0, channel] == pytest.approx(bend, abs=2e-2)
 
 
+def test_gates_of_kernels_of_one_path_are_told_apart(data):
+    def block(inputs, units):
+        return keras.layers.BatchNormalization()(keras.layers.Dense(units, name="a")(inputs))
+
+    inner, inputs = keras.Input((5,)), keras.Input((6,))
+    back = keras.Model(inner, block(inner, 3), name="back")
+    model = keras.Model(inputs, back(block(inputs, 5)))
+    evidence = evidence_of(tfprune.prune(model, tfprune.OneShot(0.5)), data, "mse")
+    found = next(evidence.gates(64))
+    assert sorted((name, values.shape[1:]) for name, values in found.items()) == [
+        ("a/kernel", (5,)),
+        ("a/kernel#2", (3,)),
+    ]
+
+
 def test_gates_without_batch_normalization_are_refused_by_name(mlp, data):
     evidence = evidence_of(tfprune.prune(mlp, tfprune.OneShot(0.5)), data, "mse")
     with pytest.raises(ValueError, match="Gates need a BatchNormalization.*hidden/kernel"):

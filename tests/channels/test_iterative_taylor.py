@@ -37,11 +37,42 @@ def test_scores_are_the_squared_gradients_of_gates_added_up_over_a_group():
     assert np.allclose(found["last"].scores, np.mean(last, axis=0), rtol=1e-3, atol=1e-9)
 
 
+def test_a_normalization_further_on_has_a_second_gate():
+    stem, norm = layers.Conv2D(6, 3), layers.BatchNormalization(gamma_initializer="random_normal")
+    block, last = layers.Conv2D(6, 3, padding="same"), layers.BatchNormalization()
+    head, pool = layers.Dense(4, name="head"), layers.GlobalAveragePooling2D()
+    inputs = keras.Input((8, 8, 3))
+    x = stem(inputs)
+    x = x + block(layers.ReLU()(norm(x)))
+    model = keras.Model(inputs, head(pool(layers.ReLU()(last(x)))))
+    gate = tf.Variable(tf.ones(6))
+    with tf.GradientTape() as tape:
+        x = stem(X) * gate
+        x = x + block(tf.nn.relu(norm(x, training=True) * gate)) * gate
+        loss = LOSS(Y, head(pool(tf.nn.relu(last(x, training=True) * gate))))
+    wanted = tape.gradient(loss, gate).numpy() ** 2
+    taylor = IterativeTaylor(model, 0.5, frequency=1, per_update=1, rules=OTHERS)
+    fit(model, taylor, 1, keras.optimizers.SGD(0.0), batch_size=64)
+    assert np.allclose(taylor.plan.groups[0].scores, wanted, rtol=1e-3, atol=1e-9)
+
+
+def test_channels_whose_size_is_divided_out_stay_with_the_reason():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(scale=False, name="norm")(layers.Conv2D(6, 3)(inputs))
+    model = keras.Model(inputs, layers.Dense(4)(layers.Dense(6)(layers.Flatten()(x))))
+    taylor = IterativeTaylor(model, 0.5, frequency=1)
+    assert taylor.plan.groups[0].reasons == {"'norm' divides by its size, and has no scale": 6}
+    with pytest.raises(ValueError, match="at most 0.0% can go: 'norm' divides by its size, and"):
+        IterativeTaylor(model, 0.5, rules=[("dense.*", None)])
+    model.get_layer("norm").trainable = False  # it multiplies by what it knows
+    assert IterativeTaylor(model, 0.5).plan.groups[0].reasons == {}
+
+
 def test_the_lowest_running_averages_go_at_every_update(monkeypatch):
     model = residual()
     taylor = IterativeTaylor(model, 0.5, frequency=4, per_update=2, momentum=0.75, rules=OTHERS)
     taken, watch = [], taylor._watch.take
-    monkeypatch.setattr(taylor._watch, "take", lambda: taken.append(watch()) or taken[-1])
+    monkeypatch.setattr(taylor._watch, "take", lambda n: taken.append(watch(n)) or taken[-1])
     fit(model, taylor)  # 16 batches
     assert len(taken) == 4
     channels_of = np.concatenate([part.group.channels for part in taylor.plan.groups[:2]])
@@ -89,11 +120,12 @@ def test_channels_that_have_gone_stay_zero_in_training():
 def test_widths_are_rounded_and_never_fall_below_the_least():
     model = residual()
     taylor = IterativeTaylor(
-        model, parameters=0.5, frequency=1, per_update=1, round_to=4, min_kept=4
+        model, parameters=0.44, frequency=1, per_update=1, round_to=4, min_kept=4
     )
     fit(model, taylor, 4)
     widths = [part.kept for part in taylor.plan.groups]
     assert all(width % 4 == 0 for width in widths) and sum(widths) < 24
+    assert taylor.plan.after.parameters / taylor.plan.before.parameters == pytest.approx(0.44, 0.03)
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
@@ -130,9 +162,22 @@ def test_a_backup_of_other_weights_or_another_model_is_refused(tmp_path):
     other = keras.Model(inputs, layers.Dense(4)(hidden))
     with pytest.raises(ValueError, match="`backup` must be of this model, with"):
         fit(other, IterativeTaylor(other, 0.5, **options))
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="`backup` must be a file that IterativeTaylor wrote"):
-        fit(fresh, IterativeTaylor(fresh, 0.5, **options))
+    for broken in (b"nothing of the kind", path.read_bytes()[:-40]):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="`backup` must be a file that IterativeTaylor wrote"):
+            fit(fresh, IterativeTaylor(fresh, 0.5, **options))
+
+
+def test_a_backup_serves_other_targets_and_refuses_other_limits(tmp_path):
+    options = {"frequency": 1, "per_update": 2, "backup": tmp_path / "taylor.npz"}
+    model = residual()
+    fit(model, IterativeTaylor(model, 0.25, **options))
+    rounded = IterativeTaylor(model, 0.4, round_to=4, **options)
+    with pytest.raises(ValueError, match="gone and are to stay in 'functional.* by the options"):
+        fit(model, rounded)
+    further = IterativeTaylor(model, 0.5, **options)
+    fit(model, further)
+    assert further.plan.removed.size == 10
 
 
 def test_a_fit_that_ends_before_the_target_says_so_once_with_numbers():
@@ -178,6 +223,35 @@ def test_bad_input_is_refused_in_one_line(options, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")) as error:
         IterativeTaylor(residual(), **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("widths", "options", "message"),
+    [
+        ([64], {"sparsity": 0.25, "round_to": 32}, "at most 50.0% can go; near it, 50.0%"),
+        ([12], {"sparsity": 0.02}, "at least one channel go. Received: sparsity=0.02"),
+        ([12], {"macs": 0.98}, "at least one channel go. Received: macs=0.98"),
+    ],
+)
+def test_targets_that_whole_channels_miss_are_refused(widths, options, message):
+    inner = [layers.Dense(width) for width in widths]
+    model = keras.Sequential([keras.Input((8,)), *inner, layers.Dense(2)])
+    with pytest.raises(ValueError, match=message):
+        IterativeTaylor(model, **options)
+
+
+def test_targets_that_some_scores_meet_are_taken_and_told_if_missed(monkeypatch):
+    # Of the first layer one unit is a twentieth of the model, of the next a hundredth.
+    inner = [layers.Dense(2), layers.Dense(64), layers.Dense(64)]
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Reshape((192,)), *inner])
+    model.add(layers.Dense(4))
+    taylor = IterativeTaylor(model, macs=0.985, frequency=1)
+    first = taylor.plan.groups[0].group.channels
+    scores = np.ones(taylor._stepwise.size)
+    scores[first] = 0.0
+    monkeypatch.setattr(taylor._watch, "take", lambda n: scores)
+    with pytest.warns(UserWarning, match="Less sparse than asked: asked macs=0.985, 100.0% of"):
+        fit(model, taylor, 1)
 
 
 def test_models_that_cannot_be_cut_or_are_others_are_refused():

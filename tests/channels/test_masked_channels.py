@@ -57,6 +57,19 @@ def test_one_shot_pruning_takes_the_same_channels_too():
     assert np.array_equal(*zero) and zero[0].sum() == 4
 
 
+def test_layers_of_one_name_in_a_nested_model_and_outside_are_told_apart():
+    inputs = keras.Input((8,))
+    back = keras.Model(inputs, layers.Dense(8, name="a")(inputs), name="back")
+    inputs = keras.Input((4,))
+    x = layers.add([layers.Dense(8, name="a")(inputs), layers.Dense(8, name="b")(inputs)])
+    model = keras.Model(inputs, layers.Dense(2, name="h")(back(x)))
+    options = {"structure": tfprune.Channel(), "rules": [("h/.*", None)]}
+    pruned = tfprune.prune(model, tfprune.OneShot(0.5), **options)
+    small = tfprune.strip_pruning(pruned, shrink=True)
+    widths = [found.get_layer("a").units for found in (small, small.get_layer("back"))]
+    assert [*widths, small.get_layer("b").units] == [4, 4, 4]
+
+
 def test_masked_channels_are_removed_at_the_end_and_outputs_stay():
     pruned = trained(residual())
     plain = tfprune.strip_pruning(pruned)

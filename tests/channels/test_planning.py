@@ -84,11 +84,9 @@ def test_what_a_scorer_never_lets_go_stays_and_the_others_are_compared_as_before
         scores[next(path for path in scores if "last" in path)][..., 5] = np.inf
         return scores
 
-    model = residual()
-    usual, found = (
-        parts(channels.plan(model, 0.5, scorer=scorer, normalize=normalize))
-        for scorer in ("magnitude", keeping_one)
-    )
+    model, options = residual(), {"normalize": normalize}
+    usual = parts(channels.plan(model, 0.5, **options))
+    found = parts(channels.plan(model, 0.5, scorer=keeping_one, **options))
     assert not found["last"].removed[5]
     assert abs(found["last"].kept - usual["last"].kept) <= 1
 

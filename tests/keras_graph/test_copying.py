@@ -183,3 +183,17 @@ def test_an_operation_with_arrays_is_copied_with_them():
     copy = copy_layer(clip)
     assert type(copy) is type(clip) and copy is not clip and copy.name == clip.name
     assert np.array_equal(copy(np.array([[3.0, 3.0]], "float32")), [[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("subclassed", [False, True])
+def test_a_frozen_model_inside_stays_frozen(subclassed):
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(8, name="a")], name="inner")
+    if subclassed:
+        inner = NamedByCount(name="inner")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(inner(inputs)))
+    inner.trainable = False
+    pruned = tfprune.prune(model, STEADY)
+    for copy in (pruned, tfprune.strip_pruning(pruned)):
+        assert [layer.trainable for layer in copy.layers[1:]] == [False, True]
+        assert len(copy.trainable_variables) == 2

@@ -6,17 +6,19 @@ from keras import layers
 
 import tfprune
 from models.images.residual import small_resnet
-from tfprune.keras_graph.coupling import batch_norm_of, coupled_kernels
+from tfprune.keras_graph.coupling import batch_norm_of, coupled_among, coupled_kernels
+from tfprune.support.by_identity import each_once
 
 
 def named(model):
     """Names of layers in place of the objects that `batch_norm_of` returns."""
-    return {path.split("/")[-2]: norm.name for path, norm in batch_norm_of(model).items()}
+    found = batch_norm_of(model)
+    return {kernel.path.split("/")[-2]: norm.name for kernel, norm in found.items()}
 
 
 def coupled(model):
     groups = coupled_kernels(model)
-    return sorted(sorted(path.split("/")[-2] for path in group) for group in groups)
+    return sorted(sorted(kernel.path.split("/")[-2] for kernel in group) for group in groups)
 
 
 def conv(name, channels=4, **options):
@@ -115,8 +117,8 @@ def test_channels_first_kernels_have_norms_over_axis_one():
 )
 def test_every_layer_with_output_channels_last_in_its_kernel_is_found(layer):
     model = chain(layer, norm("bn"))
-    (path,) = batch_norm_of(model)
-    kernel = next(v for v in layer.weights if v.path == path)
+    (kernel,) = batch_norm_of(model)
+    assert any(kernel is variable for variable in layer.weights)
     gates = model.get_layer("bn").gamma.shape[0]
     assert gates in (kernel.shape[-1], kernel.shape[-1] * kernel.shape[-2])
 
@@ -193,13 +195,32 @@ def test_nested_models_are_seen_through_at_every_call():
     assert coupled(model) == [["a", "inner"]]
 
 
+def test_kernels_of_one_path_in_nested_models_are_told_apart():
+    inner, inputs = conv("a"), keras.Input((8, 8, 4))  # paths in functional models lack its name
+    back = keras.Model(inputs, norm("inner_bn")(inner(inputs)))
+    inputs, other = image(), conv("b")
+    outer, merged = conv("a"), layers.Add()
+    x = norm("outer_bn")(merged([outer(inputs), other(inputs)]))
+    first = keras.Model(inputs, back(x))
+    assert outer.kernel.path == inner.kernel.path
+    assert batch_norm_of(first).get(outer.kernel) is None  # the sum has the gate
+    assert batch_norm_of(first)[inner.kernel].name == "inner_bn"
+    (group,) = coupled_kernels(first)
+    assert [kernel is layer.kernel for kernel, layer in zip(group, (outer, other))] == [True, True]
+    alone = keras.Model(inputs, back(norm("alone_bn")(outer(inputs))))
+    found = batch_norm_of(alone)
+    assert (found[outer.kernel].name, found[inner.kernel].name) == ("alone_bn", "inner_bn")
+    names = {"outer": outer.kernel, "inner": inner.kernel, "b": other.kernel}
+    assert coupled_among(first, names) == [frozenset({"outer", "b"})]
+
+
 def test_pruned_models_are_read_like_plain_ones():
     model = small_resnet(width=2)
     pruned = tfprune.prune(model, tfprune.OneShot(0.5))
     assert named(pruned) == named(model) and coupled(pruned) == coupled(model)
-    own = {variable.path for layer in pruned.layers for variable in layer.weights}
-    assert set(batch_norm_of(pruned)) <= own
-    assert set().union(*coupled_kernels(pruned)) <= own
+    own = each_once(variable for layer in pruned.layers for variable in layer.weights)
+    assert all(kernel in own for kernel in batch_norm_of(pruned))
+    assert all(kernel in own for group in coupled_kernels(pruned) for kernel in group)
 
 
 def test_subclassed_models_have_neither():
@@ -213,7 +234,7 @@ def test_subclassed_models_have_neither():
 
     model = Subclassed()
     model(keras.ops.zeros((1, 8, 8, 3)))
-    assert batch_norm_of(model) == {} and coupled_kernels(model) == []
+    assert not batch_norm_of(model) and not coupled_kernels(model)
     inputs = image()
     nested = keras.Model(inputs, norm("outer_bn")(conv("outer")(model(inputs))))
     assert named(nested) == {"outer": "outer_bn"}

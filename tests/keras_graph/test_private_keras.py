@@ -110,7 +110,6 @@ def test_calls_join_each_other_by_their_tensors_which_know_their_makers():
     assert source.output_tensors[0] is one.input_tensors[0] is inputs
     assert one.output_tensors[0] is two.input_tensors[0]
     assert two.output_tensors[0] is model.outputs[0]
-    assert private_keras.maker_of(one.output_tensors[0]) is first
     assert private_keras.call_behind(model.outputs[0]) == (two, 0)
     assert (private_keras.readers_of(first), private_keras.readers_of(second)) == ([second], [])
 
@@ -187,13 +186,15 @@ def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives_or_where_it_i
         assert private_keras.timestep_mask(plain) is given
 
 
-def test_compiled_loss_weights_are_those_given_to_compile():
+def test_compiled_loss_weights_are_those_given_to_compile_and_its_optimizer_has_the_weights():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
     assert private_keras.compiled_loss_weights(model) is None
     model.compile("sgd", "mse")
     assert private_keras.compiled_loss_weights(model) is None
     model.compile("sgd", "mse", loss_weights=[0.5])
     assert list(private_keras.compiled_loss_weights(model)) == [0.5]
+    model.optimizer.build(own := model.trainable_variables)
+    assert [*map(id, private_keras.trained_variables(model.optimizer))] == [*map(id, own)]
 
 
 def test_first_input_shape_builds_a_sequential_model():

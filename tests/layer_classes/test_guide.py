@@ -49,8 +49,10 @@ def test_one_entry_tells_everything_about_a_layer(projection):
     kernels = [model.get_layer(name).matrix for name in ("one", "other")]
     paths = [kernel.path for kernel in kernels]
     assert {weight.path for weight in prunable_weights(model)} == set(paths)
-    assert coupled_kernels(model) == [frozenset(paths)]
-    assert {path: norm.name for path, norm in batch_norm_of(model).items()} == {paths[1]: "norm"}
+    (group,) = coupled_kernels(model)
+    assert {kernel.path for kernel in group} == set(paths)
+    norms = batch_norm_of(model)
+    assert {kernel.path: norm.name for kernel, norm in norms.items()} == {paths[1]: "norm"}
     assert channel_axes(model.get_layer("one"), kernels[0]) == (1,)
     x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
     assert np.allclose(watch(model, x)[paths[0]].moments[0], explicit(x))

@@ -282,3 +282,10 @@ def test_without_a_scorer_the_best_that_fits_is_taken_and_named(mlp, data):
     unknown = keras.Sequential([keras.Input((6,)), Scaled(5), keras.layers.Dense(3)])
     assert scorer_of(unknown, data, loss="mse")[1].scorer == "Taylor"
     assert scorer_of(unknown, data[0])[1].scorer == "Magnitude"
+
+
+def test_the_best_scorer_looks_at_every_weight_of_a_path(data):
+    inner, inputs = keras.Input((5,)), keras.Input((6,))
+    back = keras.Model(inner, keras.layers.Dense(3, name="a")(inner))  # could be reconstructed
+    model = keras.Model(inputs, back(Scaled(5, name="a")(inputs)))
+    assert tfprune.one_shot(model, 0.5, data=data, loss="mse")[1].scorer == "Taylor"

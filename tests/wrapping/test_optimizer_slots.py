@@ -62,3 +62,28 @@ def test_two_weights_of_one_path_have_state_of_their_own():
     found = moving_slots(optimizer, weights)
     assert [len(slots) for slots in found.values()] == [1, 1]
     assert found["0"][0] is not found["1"][0]
+
+
+@pytest.mark.parametrize("first", ["frozen", "trained"])
+def test_a_frozen_weight_takes_no_state_from_one_of_its_path_that_is_trained(first):
+    kernels = {}
+    for name in ("frozen", "trained"):
+        layer = keras.layers.Dense(4, name="a", use_bias=False, trainable=name == "trained")
+        layer.build((None, 4))
+        kernels[name] = layer.kernel
+    optimizer = keras.optimizers.Adam()
+    optimizer.build([kernels["trained"]])
+    weights = {name: kernels[name] for name in sorted(kernels, key=lambda name: name != first)}
+    found = moving_slots(optimizer, weights)
+    assert {name: len(slots) for name, slots in found.items()} == {"frozen": 0, "trained": 2}
+
+
+def test_state_follows_the_order_of_training_where_paths_are_the_same():
+    layers = [keras.layers.Dense(4, name="a", use_bias=False) for _ in range(2)]
+    for layer in layers:
+        layer.build((None, 4))
+    optimizer = keras.optimizers.SGD(momentum=0.9)
+    optimizer.build([layer.kernel for layer in layers])
+    found = moving_slots(optimizer, {"1": layers[1].kernel, "0": layers[0].kernel})
+    slots = [slot for slot in optimizer.variables if slot.name.endswith("momentum")]
+    assert found["0"][0] is slots[0] and found["1"][0] is slots[1]

@@ -1,11 +1,19 @@
 """Re-estimating batch-normalization statistics: after pruning they are those of another network."""
 
+import contextlib
+import math
+from collections.abc import Callable
+from typing import cast
+
 import keras
 import numpy as np
 
 from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.spies import replaced
 from tfprune.layer_classes.prunable import flatten
-from tfprune.support.tensors import Data, Tensor
+from tfprune.support.arrays import host_array
+from tfprune.support.by_identity import ByIdentity
+from tfprune.support.tensors import Data, Nest, Tensor
 from tfprune.support.validation import require_integer, require_model
 
 _Layers = list[keras.layers.BatchNormalization]
@@ -17,8 +25,10 @@ def refresh_batch_norm(
     """Set the moving statistics of all batch normalizations to those of the data, in place.
 
     The model runs in training mode, as it did when the statistics were first estimated (dropout is
-    active), and layers see each batch normalized by its own statistics. Means are averaged over
-    batches, variances are pooled. No other state changes, and nothing does before the last batch.
+    active), and layers see each batch normalized by its own statistics. These become the mean and
+    the variance of all that a layer has seen, over all batches and, where it is called several
+    times, all calls; what a mask hides does not count. No other state changes, and nothing does
+    before the last batch.
 
     Args:
         model: built model, pruned or plain.
@@ -72,6 +82,8 @@ def refresh_batch_norm(
     for layer, (mean, variance) in zip(norms, statistics):
         layer.moving_mean.assign(mean)
         layer.moving_variance.assign(variance)
+        if getattr(layer, "renorm", False):  # the variance is derived from it in further training
+            layer.moving_stddev.assign(np.sqrt(variance + layer.epsilon))
     return taken.count
 
 
@@ -81,26 +93,73 @@ def _pooled(
     """Return (mean, variance) of the inputs of each layer: arrays (2, channels)."""
     # Batches of nearly equal size: the last one would otherwise be too small to tell a variance.
     batches = np.array_split(np.arange(taken.count), -(-taken.count // batch_size))
-    first = [np.zeros(layer.moving_mean.shape) for layer in norms]
-    second = [np.zeros(layer.moving_mean.shape) for layer in norms]
+    totals = [_Total(layer) for layer in norms]
     for index in batches:
         x = keras.tree.map_structure(keras.ops.convert_to_tensor, taken.take(index).x)
-        with keras.StatelessScope() as scope:
+        with contextlib.ExitStack() as stack:
+            scope = stack.enter_context(_Noting())
+            for total in totals:
+                stack.enter_context(replaced(total.layer, call=total.added(scope)))
             model(x, training=True)
-        for place, layer in enumerate(norms):
-            mean, variance = (
-                np.asarray(keras.ops.convert_to_numpy(_seen(scope, variable)), np.float64)
-                for variable in (layer.moving_mean, layer.moving_variance)
-            )
-            first[place] += mean * len(index)
-            second[place] += (variance + mean**2) * len(index)
-    means = [total / taken.count for total in first]
-    return [
-        np.stack([mean, np.maximum(total / taken.count - mean**2, 0.0)])
-        for mean, total in zip(means, second)
-    ]
+    return [total.result() for total in totals]
 
 
-def _seen(scope: keras.StatelessScope, variable: keras.Variable) -> Tensor:
-    value = scope.get_current_value(variable)
-    return variable.value if value is None else value  # a layer that did not run keeps its own
+class _Noting(keras.StatelessScope):
+    """Keeps assignments from the variables, and notes what each was given since it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: ByIdentity[keras.Variable, Tensor] = ByIdentity()
+
+    def add_update(self, update: tuple[keras.Variable, Tensor]) -> None:
+        super().add_update(update)
+        variable, value = update
+        self.given[variable] = value
+
+
+class _Total:
+    """The running sums of what one layer sees in training mode, over all its calls.
+
+    Shared layers and those in a `TimeDistributed` are called several times a batch.
+    """
+
+    def __init__(self, layer: keras.layers.BatchNormalization):
+        self.layer = layer
+        size = tuple(layer.moving_mean.shape)
+        self.count, self.first, self.second = (np.zeros(size) for _ in range(3))
+
+    def added(self, scope: _Noting) -> Callable[..., Nest]:
+        """Return the layer's `call`, which adds the statistics that it assigns, too."""
+        original = self.layer.call
+
+        def call(*args: Nest, **kwargs: Nest) -> Nest:
+            outputs = original(*args, **kwargs)
+            mean = scope.given.pop(self.layer.moving_mean, None)
+            variance = scope.given.pop(self.layer.moving_variance, None)
+            if mean is not None and variance is not None:  # as momentum is 0, those of this call
+                inputs = cast(Tensor, args[0] if args else kwargs["inputs"])
+                mask = cast(Tensor | None, kwargs.get("mask"))
+                count = _entries(tuple(inputs.shape), self.layer.axis, mask)
+                mean, variance = (host_array(v).astype(float) for v in (mean, variance))
+                self.count += count
+                self.first += count * mean
+                self.second += count * (variance + mean**2)
+            return outputs
+
+        return call
+
+    def result(self) -> np.ndarray:
+        """Return (mean, variance); the layer's own where it has seen nothing."""
+        seen, count = self.count > 0, np.maximum(self.count, 1)
+        mean = self.first / count
+        variance = np.maximum(self.second / count - mean**2, 0.0)
+        own = (host_array(v) for v in (self.layer.moving_mean, self.layer.moving_variance))
+        return np.stack([np.where(seen, *pair) for pair in zip((mean, variance), own)])
+
+
+def _entries(shape: tuple[int, ...], axis: int, mask: Tensor | None) -> int | np.ndarray:
+    """Return how many entries of each channel count: all that no mask hides."""
+    if mask is None:
+        return math.prod(shape) // max(shape[axis], 1)
+    shown = np.broadcast_to(host_array(mask).astype(bool)[..., np.newaxis], shape)
+    return np.moveaxis(shown, axis, -1).sum(axis=tuple(range(len(shape) - 1)))

@@ -112,8 +112,7 @@ class MeasuredEvidence:
                 advance(by=count)
 
     def channel_groups(self) -> list[frozenset[str]]:
-        name_of = {self.passes.weights[name].path: name for name in self.masks}
-        return coupled_among(self.passes.model, name_of)
+        return coupled_among(self.passes.model, self._own(self.passes.weights))
 
     def _own(self, found: Mapping[str, Result]) -> dict[str, Result]:
         return {name: found[name] for name in self.masks}

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import keras
 import numpy as np
 
+from tfprune.calibration.spies import replaced
 from tfprune.layer_classes.inputs import Arguments, Sight, sights
 from tfprune.layer_classes.prunable import flatten
 from tfprune.scorers.inputs import LayerInputs
@@ -30,7 +31,6 @@ from tfprune.support.tensors import Nest, Tensor
 
 _LARGEST = 1 << 31  # bytes of X^T X of one weight
 _ROWS = 128  # rows of X a coordinate
-_MISSING = object()
 
 Mask = Tensor | list[Tensor] | tuple[Tensor, ...] | None  # of timesteps
 
@@ -229,7 +229,7 @@ def _spied(
                 raise refused[-1] from error
         return original(*args, **kwargs)
 
-    with _replaced(layer, call=call):
+    with replaced(layer, call=call):
         yield
 
 
@@ -254,8 +254,8 @@ def _unrolled(loop: _Loop) -> Iterator[None]:
 
     fused = {"use_cudnn": False} if hasattr(layer, "use_cudnn") else {}
     with (
-        _replaced(layer, inner_loop=inner_loop, unroll=True, **fused),
-        _replaced(cell, call=call),
+        replaced(layer, inner_loop=inner_loop, unroll=True, **fused),
+        replaced(cell, call=call),
     ):
         yield
 
@@ -267,20 +267,3 @@ def _require_eager(arguments: Arguments) -> None:
         raise ValueError(
             "runs inside a compiled function (tf.function, jax.jit), which hides them"
         ) from error
-
-
-@contextlib.contextmanager
-def _replaced(layer: keras.layers.Layer, **values: object) -> Iterator[None]:
-    """Set attributes of the instance behind the back of Keras's tracker, and put them back."""
-    own = vars(layer)
-    before = {name: own.get(name, _MISSING) for name in values}
-    try:
-        for name, value in values.items():
-            object.__setattr__(layer, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            if value is _MISSING:
-                object.__delattr__(layer, name)
-            else:
-                object.__setattr__(layer, name, value)

@@ -86,7 +86,7 @@ class Passes:
         key = tuple(names)
         if key not in self._gates:
             found = batch_norm_of(self.model)
-            layers = {name: found.get(self.weights[name].path) for name in names}
+            layers = {name: found.get(self.weights[name]) for name in names}
             gated = {name: layer for name, layer in layers.items() if layer is not None}
             if not gated:
                 raise ValueError(

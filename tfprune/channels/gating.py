@@ -47,6 +47,9 @@ def gated(
 
     Returns:
         Outputs, flat.
+
+    Raises:
+        ValueError: if nothing is left of the inputs before the end.
     """
     changed = ByIdentity(() if values is None else values.items())
     for lies in reading.book.weights:
@@ -95,6 +98,11 @@ def _run(
             found = called_again(node, node.operation, values)
             labels = reading.outputs[node]
             found = [_zeroed(value, own, kept) for value, own in zip(found, labels)]
+            if any(0 in value.shape for value in found):  # kernels make garbage of it
+                raise ValueError(
+                    f"`inputs` must be long enough for '{model.name}'. Received: inputs of which "
+                    f"'{node.operation.name}' makes {[tuple(value.shape) for value in found]}."
+                )
         values.update(zip(node.output_tensors, found))
     return [values[tensor] for tensor in graph.outputs]
 

@@ -8,7 +8,7 @@ from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import at_rest, gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
-from tfprune.channels.samples import random_inputs
+from tfprune.channels.samples import lengths_to_try, random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.compiling import compile_like
 from tfprune.support.arrays import host_array
@@ -49,9 +49,9 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
 def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Nest = None) -> float:
     """Return how far the smaller model is from the original with the removed channels at zero.
 
-    Both are run on a batch of random inputs, and on those given; of a model of text, whose words
-    may have to be known to it, on those given alone. A channel whose kernels are zero already keeps
-    what its bias and normalization leave behind.
+    Both are run on a batch of random inputs, and on those given; on those given alone where a model
+    may have to know words, or runs at none of the lengths that are tried. A channel whose kernels
+    are zero already keeps what its bias and normalization leave behind.
 
     Args:
         model: the original.
@@ -65,7 +65,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
 
     Raises:
         ValueError: if the plan was made for another model, the outputs differ in shape, the inputs
-            do not fit, or there are none and the model does not take random words.
+            do not fit, or there are none and the model does not take random ones.
 
     Example:
         >>> from tfprune.channels import plan, prune
@@ -77,21 +77,32 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
-    batches = [] if inputs is None else [_fit(model, inputs)]
-    texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
-    if not (texts and batches):
-        batches.append(random_inputs(model))
+    given = [] if inputs is None else [_fit(model, inputs)]
     values = constants(reading, kept).values
-    try:
-        wanted = [gated(reading, kept, batch, values) for batch in batches]
-    except Exception as error:  # whatever the backend raises of words that it does not know
-        if texts and inputs is None:
-            raise ValueError(
-                "`inputs` must be given where a model knows few words. Received: inputs=None, and "
-                f"'{model.name}' fails with random words for {texts}: {error}"
-            ) from error
-        raise
-    return max(_difference(outputs, small, batch) for outputs, batch in zip(wanted, batches))
+
+    def difference(batch: Nest) -> float:
+        return _difference(gated(reading, kept, batch, values), small, batch)
+
+    found = [difference(batch) for batch in given]
+    texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
+    lengths = () if texts and given else lengths_to_try(model)
+    failure: Exception | None = None
+    for length in lengths:
+        batch = random_inputs(model, length=length)
+        try:
+            wanted = gated(reading, kept, batch, values)
+        except Exception as error:  # whatever the backend raises of a length, or of unknown words
+            failure = error
+            continue
+        found.append(_difference(wanted, small, batch))
+        break
+    if not found:
+        kind = f"random words for {texts}" if texts else f"random inputs of lengths {lengths}"
+        raise ValueError(
+            "`inputs` must be given where a model does not take random ones. Received: "
+            f"inputs=None, and '{model.name}' fails with {kind}: {failure}"
+        ) from failure
+    return max(found)
 
 
 def _fit(model: keras.Model, inputs: Nest) -> Nest:

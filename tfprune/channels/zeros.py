@@ -6,15 +6,15 @@ import numpy as np
 from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.coupling.groups import find_groups
 from tfprune.channels.coupling.reading import read
+from tfprune.channels.fixed_channels import zero_channels
 from tfprune.channels.kept import Costs
-from tfprune.channels.left_behind import zero_channels
 from tfprune.support.validation import require_model
 
 
 def plan_zeros(model: keras.Model) -> ChannelPlan:
     """Return the plan that removes every channel whose kernels are zero in all layers that make it.
 
-    At least one channel of every group is kept.
+    At least one channel of every group is kept, and of every layer in it.
 
     Args:
         model: built, plain Sequential or Functional model; it is not changed.
@@ -36,10 +36,10 @@ def plan_zeros(model: keras.Model) -> ChannelPlan:
     zero = zero_channels(reading, settled)
     parts = []
     for group in find_groups(reading, settled):
-        removed = zero[group.channels] & group.removable
+        scores = np.where(zero[group.channels], 0.0, 1.0)
+        removed = zero[group.channels] & group.may_go(scores, 1)
         if removed.all():
             removed[0] = False
-        scores = np.where(zero[group.channels], 0.0, 1.0)
         parts.append(GroupPlan(group, scores, removed))
     if not any(part.removed.any() for part in parts):
         raise ValueError(

@@ -23,6 +23,13 @@ _STRUCTURES = {
     "nofm": ("NofM", ":", 2),
     "channel": ("Channel", ":", 0),
 }
+# Attribute -> option, of the files that commands write and read.
+_WRITTEN = {"output": "--output", "html": "--html", "c_array": "--c-array"}
+_READ = {
+    "model": "MODEL",
+    "teacher": "--teacher",
+    "representative_data": "--representative-data",
+}
 
 
 class Commands(Protocol):
@@ -120,6 +127,23 @@ def settle_files(args: argparse.Namespace, suffix: str, ending: str) -> None:
         raise ValueError(f"`--output` must end in {ending}. Received: {output!r}")
     require_writable(args.output, name="--output")
     args.replaces = os.path.exists(args.output)
+
+
+def require_apart(args: argparse.Namespace) -> None:
+    """Raise ValueError if a file that the command writes is another one that it reads or writes.
+
+    The output alone may be the model, which it replaces then.
+
+    Args:
+        args: as parsed, with the output's name completed; options that the command lacks are none.
+    """
+    given = vars(args)
+    read = {option: given.get(name) for name, option in _READ.items()}
+    for name in ("data", "val"):
+        kind, path = given.get(name) or ("", None)
+        read[f"--{name}"] = path if kind in ("file", "table") else None
+    written = {option: given.get(name) for name, option in _WRITTEN.items()}
+    files.require_apart(written, read, replaced=("--output", "MODEL"))
 
 
 def module(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import zipfile
+from collections.abc import Mapping
 
 MODELS = (".keras", ".h5", ".hdf5")
 _SIGNATURES = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x89HDF\r\n\x1a\n": "HDF5"}
@@ -113,6 +114,45 @@ def require_archive(path: str, kind: str) -> set[str]:
         raise ValueError(f"{path!r} is no {kind} file, or a truncated one: {error}") from error
     require_modest(path, sum(member.file_size for member in members))
     return {member.filename for member in members}
+
+
+def require_apart(
+    written: Mapping[str, str | None],
+    read: Mapping[str, str | None],
+    replaced: tuple[str, str] | None = None,
+) -> None:
+    """Raise ValueError if a file to write is another one of the command, by any of its names.
+
+    Args:
+        written: option -> file that the command writes; None where it was not given.
+        read: the same of files that it reads, which may be one file among themselves.
+        replaced: an option to write and one to read that may be the same file.
+
+    Raises:
+        ValueError: naming the two options.
+
+    Example:
+        >>> require_apart({"--output": "b.keras", "--html": "./b.keras"}, {"MODEL": "a.keras"})
+        Traceback (most recent call last):
+        ValueError: `--html` must be another file than --output. Received: './b.keras' and ...
+    """
+    known = {option: path for option, path in read.items() if path is not None}
+    for option, path in written.items():
+        if path is None:
+            continue
+        for other, taken in known.items():
+            if (option, other) != replaced and _is_same(path, taken):
+                raise ValueError(
+                    f"`{option}` must be another file than {other}. "
+                    f"Received: {path!r} and {taken!r}"
+                )
+        known[option] = path
+
+
+def _is_same(path: str, other: str) -> bool:
+    if os.path.exists(path) and os.path.exists(other):
+        return os.path.samefile(path, other)  # links, and names that differ in case alone
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def names_class(path: str, name: str) -> bool:

@@ -127,6 +127,13 @@ def copy_values(
                 twin_part.load_assets(folder)
 
 
+def frozen_like(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Return the copy of a model, frozen if the model is: the config of a model does not say it."""
+    if not model.trainable:
+        copy.trainable = False
+    return copy
+
+
 @contextlib.contextmanager
 def explaining(layer: keras.layers.Layer) -> Iterator[None]:
     """Turn what a failed copy raises into one error that says what to add to the class."""

@@ -18,6 +18,7 @@ from keras import layers
 
 from tfprune.keras_graph.calls import Call, Value, flat_calls, users_of
 from tfprune.layer_classes.axes import own_weights
+from tfprune.support.by_identity import ByIdentity
 
 # Names of Keras classes, layers and `keras.ops` alike, that compute each channel from that channel.
 _APART = frozenset("""
@@ -42,7 +43,9 @@ _MERGING = frozenset(
 )
 
 
-def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+def batch_norm_of(
+    model: keras.Model,
+) -> ByIdentity[keras.Variable, keras.layers.BatchNormalization]:
     """Return the batch normalization that holds the gates of each kernel.
 
     It must see the output of the kernel's layer and of no other, on its channel axis, directly or
@@ -54,8 +57,8 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
         model: a built model, pruned or not.
 
     Returns:
-        path of the kernel -> layer; kernels without gates are left out, and so is everything in
-        subclassed models, which have no graph.
+        Kernel -> layer; kernels without gates are left out, and so is everything in subclassed
+        models, which have no graph.
 
     Example:
         >>> norm = layers.BatchNormalization()
@@ -65,24 +68,24 @@ def batch_norm_of(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
     """
     calls, returned = flat_calls(model)
     users = users_of(calls, returned)
-    found: dict[str, list[layers.BatchNormalization | None]] = {}
+    found: ByIdentity[keras.Variable, list[layers.BatchNormalization | None]] = ByIdentity()
     for call in calls:
         kernel = _kernel(call)
         if kernel is not None:
-            found.setdefault(kernel.path, []).append(_norm_behind(call, users))
+            found.setdefault(kernel, []).append(_norm_behind(call, users))
     norms = [c.operation for c in calls if isinstance(c.operation, layers.BatchNormalization)]
-    return {
-        path: behind[0]
-        for path, behind in found.items()
+    return ByIdentity(
+        (kernel, behind[0])
+        for kernel, behind in found.items()
         # Every call of the layer leads to this normalization, and every call of it comes from here.
         if behind[0] is not None
         and all(norm is behind[0] for norm in behind)
         and norms.count(behind[0]) == len(behind)
-    }
+    )
 
 
-def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
-    """Return the sets of kernels whose output channels are the same channels.
+def coupled_kernels(model: keras.Model) -> list[list[keras.Variable]]:
+    """Return which kernels have the same channels as outputs.
 
     Two layers are coupled where their outputs are added or multiplied, directly or behind layers
     that keep channels (activations, normalizations, pooling, padding, depthwise convolutions).
@@ -92,46 +95,50 @@ def coupled_kernels(model: keras.Model) -> list[frozenset[str]]:
         model: a built model, pruned or not.
 
     Returns:
-        Sets of kernel paths, two or more each, disjoint, in the order of the graph; none for
+        Lists of two kernels or more, without one in common, in the order of the graph; none for
         subclassed models, which have no graph.
 
     Example:
         >>> inputs = keras.Input((3,))
         >>> a, b = layers.Dense(2, name="a")(inputs), layers.Dense(2, name="b")(inputs)
-        >>> [sorted(group) for group in coupled_kernels(keras.Model(inputs, a + b))]
-        [['a/kernel', 'b/kernel']]
+        >>> (group,) = coupled_kernels(keras.Model(inputs, a + b))
+        >>> [kernel.path for kernel in group]
+        ['a/kernel', 'b/kernel']
     """
     calls, _ = flat_calls(model)
     spaces: dict[Value, _Space] = {}
-    of_kernel: dict[str, _Space] = {}
+    of_kernel: ByIdentity[keras.Variable, _Space] = ByIdentity()
     for call in calls:
         space = _space_of(call, spaces)
         kernel = _kernel(call)
         if kernel is not None:
             space = space or _Space(_channel_axis(call.operation, call.outputs[0]))
             # A layer that is called twice makes the same channels twice.
-            of_kernel.setdefault(kernel.path, space).join(space)
+            of_kernel.setdefault(kernel, space).join(space)
         if space is not None:
             spaces[call.outputs[0]] = space
-    groups: dict[_Space, list[str]] = {}
-    for path, space in of_kernel.items():
-        groups.setdefault(space.root(), []).append(path)
-    return [frozenset(paths) for paths in groups.values() if len(paths) > 1]
+    groups: dict[_Space, list[keras.Variable]] = {}
+    for kernel, space in of_kernel.items():
+        groups.setdefault(space.root(), []).append(kernel)
+    return [kernels for kernels in groups.values() if len(kernels) > 1]
 
 
-def coupled_among(model: keras.Model, name_of: Mapping[str, str]) -> list[frozenset[str]]:
-    """Return the sets of `coupled_kernels` by other names, as far as they have one.
+def coupled_among(
+    model: keras.Model, weights: Mapping[str, keras.Variable]
+) -> list[frozenset[str]]:
+    """Return what `coupled_kernels` finds by names, as far as it has one.
 
     Args:
         model: a built model, pruned or not.
-        name_of: path of a kernel -> name.
+        weights: name -> weight of the model.
 
     Returns:
         Sets of two names or more.
     """
+    name_of = ByIdentity((weight, name) for name, weight in weights.items())
     found = (
-        frozenset(name_of[path] for path in paths if path in name_of)
-        for paths in coupled_kernels(model)
+        frozenset(name_of[kernel] for kernel in kernels if kernel in name_of)
+        for kernels in coupled_kernels(model)
     )
     return [names for names in found if len(names) > 1]
 

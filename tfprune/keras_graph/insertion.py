@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import keras
 
-from tfprune.keras_graph.private_keras import Node, calls_of, functional_of, maker_of
+from tfprune.keras_graph.private_keras import Node, call_behind, calls_of, functional_of
 from tfprune.support.tensors import Nest
 
 Place = Callable[[keras.layers.Layer], keras.layers.Layer]
@@ -81,7 +81,8 @@ def _sequential(
 ) -> keras.Model:
     functional = functional_of(model)
     tensor = model.inputs[0]
-    first = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=maker_of(tensor).name)
+    name = call_behind(tensor)[0].operation.name
+    first = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
     members: list[object] = [first]
     if insertion is not None:
         members.append(insertion.after_input(model, 0))

@@ -52,11 +52,6 @@ def calls_of(functional: keras.Model) -> Iterator[Node]:
         yield from functional._nodes_by_depth[depth]
 
 
-def maker_of(tensor: Any) -> Operation:
-    """Return the layer or operation that made a symbolic tensor."""
-    return tensor._keras_history.operation
-
-
 def readers_of(operation: Any) -> list[Operation]:
     """Return what was called with an output of an operation, one entry a call, in any model."""
     return [node.operation for node in operation._outbound_nodes]
@@ -221,3 +216,15 @@ def model_in_training(callback: keras.callbacks.Callback) -> keras.Model:
 def train_writer(callback: keras.callbacks.TensorBoard) -> Any:
     """Return the writer of a TensorBoard callback's training summaries."""
     return callback._train_writer
+
+
+def trained_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Return the variables that an optimizer was built for, in the order of its state of them.
+
+    Example:
+        >>> variable, optimizer = keras.Variable(0.0), keras.optimizers.SGD()
+        >>> optimizer.build([variable])
+        >>> trained_variables(optimizer)[0] is variable
+        True
+    """
+    return list(optimizer._trainable_variables)

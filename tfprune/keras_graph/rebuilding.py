@@ -1,8 +1,8 @@
 """Rebuilding a model with other layers in the places of its layers.
 
 Sequential and Functional models are cloned along their graph. A subclassed model is recreated from
-its config, and the layers found in its attributes are replaced there. Values, ties and shared
-layers are carried over; the original is only read.
+its config, and the layers in its attributes are replaced there. Values, ties and shared layers are
+carried over; the original is only read.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from tfprune.keras_graph.copying import (
     copy_values,
     custom_classes,
     explaining,
+    frozen_like,
 )
 from tfprune.keras_graph.insertion import Insertion, cloned_with
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
@@ -149,7 +150,7 @@ class _Rebuilder:
         copy = _copy_subclassed(model)
         self._replace_children(model, copy)
         self.on_subclassed(model, copy)
-        return copy
+        return frozen_like(model, copy)
 
     def _clone_graph(self, model: keras.Model) -> keras.Model:
         inputs = self.resized.inputs(model) if self.resized else None
@@ -172,12 +173,11 @@ class _Rebuilder:
         new.__class__ = plain if type(new) is type(model) else type(new)
         if type(new) is not plain:
             warnings.warn(
-                f"Model '{model.name}' of class {plain.__name__} builds its graph in its "
-                f"constructor; its copy is a {type(new).__name__} with the same graph, without "
-                "the methods of that class.",
+                f"Model '{model.name}' of class {plain.__name__} builds its graph when made: "
+                f"its copy is a {type(new).__name__} of this graph, without that class's methods.",
                 stacklevel=2,
             )
-        return new
+        return frozen_like(model, new)
 
     def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return what stands for `layer` in the new graph, the same object every time."""
@@ -241,11 +241,11 @@ class _Rebuilder:
             twin.assign(keras.ops.copy(source.value))
 
     def _stand_in(self, child: keras.layers.Layer, twin: keras.layers.Layer) -> keras.layers.Layer:
+        if is_graph(child):
+            return self.rebuild(child)
         if isinstance(child, keras.Model):
-            if is_graph(child):
-                return self.rebuild(child)
             self._replace_children(child, twin)
-            return twin
+            return frozen_like(child, twin)
         source, copy = (unwrapped(each, self._wrappers) for each in (child, twin))
         self.pairs.append((source, copy))
         return self.transform(child, copy)
@@ -275,7 +275,7 @@ def _copy_subclassed(model: keras.Model) -> keras.Model:
             copy.build_from_config(model.get_build_config())
     _paired_variables(model, copy)
     copy.built = True  # so that compiling creates the optimizer's variables, as for graph models
-    return copy
+    return frozen_like(model, copy)
 
 
 def _plain_variables(layer: keras.layers.Layer) -> list[keras.Variable]:

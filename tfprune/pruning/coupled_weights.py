@@ -21,5 +21,5 @@ def coupled_names(model: keras.Model, cohorts: Sequence[Cohort]) -> list[frozens
     kinds = [kind for cohort in cohorts for kind in cohort.structures.values()]
     if not any(isinstance(kind, Channel) for kind in kinds):
         return []
-    name_of = {w.path: name for cohort in cohorts for name, w in cohort.weights.items()}
-    return coupled_among(model, name_of)
+    weights = {name: weight for cohort in cohorts for name, weight in cohort.weights.items()}
+    return coupled_among(model, weights)

@@ -197,7 +197,7 @@ def _best_for(
         return "magnitude", distribution
     prunable = prunable_weights(require_model("model", model))
     try:
-        moment_shapes(model, {weight.path: weight for weight in prunable})
+        moment_shapes(model, {str(number): weight for number, weight in enumerate(prunable)})
     except ValueError:
         loss = options.loss is not None or getattr(model, "loss", None) is not None
         gradients = loss and keras.config.backend() in BACKENDS

@@ -8,11 +8,14 @@ shrinks masked weights as it does all others, so that what stays useless long is
 back.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 
+from tfprune.keras_graph.private_keras import trained_variables
+from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.mask_update import Variables
 
 # Of Adagrad, Ftrl (whose state is the weight), Adadelta, and of `use_ema`.
@@ -24,8 +27,8 @@ def moving_slots(
 ) -> dict[str, list[keras.Variable]]:
     """Return the state variables that move a weight without a gradient, by its name.
 
-    Keras names the state of a variable after its path. Where several weights share one, the first
-    variable of a name is the first weight's.
+    Keras names the state of a variable after its path. Where several variables share one, as they
+    may in nested models, state of the same name is in the order in which they are trained.
 
     Args:
         optimizer: a Keras optimizer, a `LossScaleOptimizer` too; anything else has no state.
@@ -41,19 +44,22 @@ def moving_slots(
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return {name: [] for name in weights}
-    prefixes = {name: w.path.replace("/", "_") + "_" for name, w in weights.items()}
+    name_of = ByIdentity((weight, name) for name, weight in weights.items())
+    owners: dict[str, list[keras.Variable]] = {}
+    for variable in trained_variables(optimizer):
+        owners.setdefault(variable.path.replace("/", "_") + "_", []).append(variable)
     found: dict[str, list[keras.Variable]] = {name: [] for name in weights}
+    seen: Counter[str] = Counter()
     for slot in optimizer.variables:
-        owners = [name for name, prefix in prefixes.items() if slot.name.startswith(prefix)]
-        longest = max((len(prefixes[name]) for name in owners), default=0)
-        for name in owners:
-            kind = slot.name[len(prefixes[name]) :]
-            if len(prefixes[name]) < longest or kind.startswith(_STAYING):
-                continue
-            taken = [other.name for other in found[name]]
-            if slot.shape == weights[name].shape and slot.name not in taken:
-                found[name].append(slot)
-                break
+        prefixes = [prefix for prefix in owners if slot.name.startswith(prefix)]
+        prefix = max(prefixes, key=len, default="")
+        number = seen[slot.name]
+        seen[slot.name] += 1
+        if not prefix or number >= len(owners[prefix]):
+            continue  # of the optimizer as a whole, such as its step
+        owner, kind = owners[prefix][number], slot.name[len(prefix) :]
+        if owner in name_of and slot.shape == owner.shape and not kind.startswith(_STAYING):
+            found[name_of[owner]].append(slot)
     return found
 
 

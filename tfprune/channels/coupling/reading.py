@@ -11,8 +11,8 @@ from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
+    call_behind,
     calls_of,
-    maker_of,
 )
 
 
@@ -31,6 +31,17 @@ class Reading:
     book: Book
     inputs: dict[keras.Model, list[Labels]]
     outputs: dict[Node, list[Labels]]
+
+    def labels_of_tensors(self) -> dict[keras.KerasTensor, Labels]:
+        """Return the labels of every tensor of the graph, those inside of nested models too."""
+        found: dict[keras.KerasTensor, Labels] = {}
+        for model, labels in self.inputs.items():
+            graph = graph_of(model)
+            assert graph is not None
+            found.update(zip(graph.inputs, labels))
+        for node, labels in self.outputs.items():
+            found.update(zip(node.output_tensors, labels))
+        return found
 
 
 def read(model: keras.Model) -> Reading:
@@ -58,9 +69,8 @@ def read(model: keras.Model) -> Reading:
     reading = Reading(model, Book(), {}, {})
     inputs = [unlabelled(tuple(tensor.shape[1:])) for tensor in graph.inputs]
     for labels, tensor in zip(_run(reading, model, inputs), graph.outputs, strict=True):
-        reading.book.ledger.freeze(
-            labels, f"the model returns what '{maker_of(tensor).name}' makes"
-        )
+        maker = call_behind(tensor)[0].operation
+        reading.book.ledger.freeze(labels, f"the model returns what '{maker.name}' makes")
     reading.book.tie_weights()
     return reading
 

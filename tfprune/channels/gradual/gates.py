@@ -3,8 +3,9 @@
 A gate multiplies what a layer makes of a channel. Behind a batch normalization that only this layer
 goes to, its gradient is gamma dL/dgamma + beta dL/dbeta. Where there is none, the gate stands
 behind the layer itself, and its gradient is the sum of w dL/dw over the weights that make the
-channel and its bias. Of channels that several layers make, gradients are added up: they go
-together.
+channel and its bias. That leaves out what goes through a batch normalization further on, behind a
+sum or a concatenation: it divides by the size of the channel, so that the gradient through it is 0.
+A second gate stands behind it, at the same value. All gradients of a channel are added up.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 
 from tfprune.channels.coupling.book import WeightLabels
+from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.keras_graph.coupling import batch_norm_of
@@ -52,12 +54,12 @@ class Gates:
 
     Attributes:
         axes: where channels lie in them.
-        untrained: root -> layer, for channels that something makes which is not trained: they have
-            no gradient, and training cannot hold them at zero.
+        unscored: root -> why the gradients of a channel do not tell what it is worth, or training
+            cannot hold it at zero.
     """
 
     axes: list[ChannelAxis]
-    untrained: dict[int, str]
+    unscored: dict[int, str]
 
 
 def find_gates(reading: Reading, settled: Settled) -> Gates:
@@ -82,23 +84,34 @@ def find_gates(reading: Reading, settled: Settled) -> Gates:
     norm_of: dict[object, keras.layers.BatchNormalization | None] = {}
     for lies in reading.book.weights:
         if lies.makes:
-            norm_of.setdefault(lies.layer, norms.get(lies.weight.path))
+            norm_of.setdefault(lies.layer, norms.get(lies.weight))
     behind = {norm for norm in norm_of.values() if norm is not None}
-    statistics = each_once(w for norm in behind for w in (norm.moving_mean, norm.moving_variance))
+    unscored: dict[int, str] = {}
     found: list[WeightLabels] = []
     for lies in reading.book.weights:
-        bare = lies.layer in norm_of and norm_of[lies.layer] is None
+        layer, why = lies.layer, ""
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        bare = layer in norm_of and norm_of[layer] is None
         own = bare and (lies.makes or not lies.reads and lies.weight not in products)
-        if own or (lies.layer in behind and lies.weight not in statistics):
+        own = own or (layer in behind and not _is_statistic(lies))
+        if own and not lies.weight.trainable:
+            why = f"'{layer.name}' is not trained"
+        elif is_norm and layer.trainable and not layer.scale:
+            why = f"'{layer.name}' divides by its size, and has no scale"
+        if why:
+            unscored |= dict.fromkeys(np.unique(settled.of(lies.labels)).tolist(), why)
+        elif lies.weight.trainable and (own or is_norm):
             found.append(lies)
-    untrained = {
-        int(root): lies.layer.name
-        for lies in found
-        if not lies.weight.trainable
-        for root in np.unique(settled.of(lies.labels))
-    }
-    axes = _each_axis_once([lies for lies in found if lies.weight.trainable], settled)
-    return Gates(axes, untrained)
+    return Gates(_each_axis_once(found, settled), unscored)
+
+
+def with_unscored_frozen(group: Group, gates: Gates) -> Group:
+    """Return the group with those channels frozen that gates say nothing of."""
+    reasons = tuple(
+        reason or gates.unscored.get(root, "")
+        for reason, root in zip(group.frozen, group.channels.tolist())
+    )
+    return dataclasses.replace(group, frozen=reasons)
 
 
 def scaling_axes(reading: Reading, settled: Settled) -> list[ChannelAxis]:
@@ -130,6 +143,13 @@ def gate_gradients(
         return keras.ops.zeros((size,))
     roots = np.concatenate([axis.roots for axis in known])
     return keras.ops.segment_sum(keras.ops.concatenate(sums), roots, num_segments=size)
+
+
+def _is_statistic(lies: WeightLabels) -> bool:
+    norm = lies.layer
+    return isinstance(norm, keras.layers.BatchNormalization) and any(
+        lies.weight is weight for weight in (norm.moving_mean, norm.moving_variance)
+    )
 
 
 def _each_axis_once(found: list[WeightLabels], settled: Settled) -> list[ChannelAxis]:

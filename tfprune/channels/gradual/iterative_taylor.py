@@ -17,9 +17,9 @@ Deviations: the last update removes as many as meet the target, where the paper 
 regularizers add to the gradient of a gate counts.
 """
 
-import dataclasses
+import contextlib
 import os
-import warnings
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -28,11 +28,18 @@ from tfprune.channels.channel_plan import ChannelPlan, GroupPlan, made_plan
 from tfprune.channels.choosing.budgets import budget_of, require_one_given
 from tfprune.channels.choosing.selection import Limits
 from tfprune.channels.choosing.wishes import kept_groups, require_plain
-from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.reading import read
-from tfprune.channels.gradual.gates import Gates, find_gates, scaling_axes
+from tfprune.channels.gradual.gates import find_gates, scaling_axes, with_unscored_frozen
 from tfprune.channels.gradual.progress_file import read_progress, write_progress
-from tfprune.channels.gradual.stepwise import Progress, Stepwise
+from tfprune.channels.gradual.stepwise import Stepwise
+from tfprune.channels.gradual.telling import (
+    require_belonging,
+    require_heard,
+    require_scored,
+    tell_end,
+    tell_held_again,
+    tell_zeros,
+)
 from tfprune.channels.gradual.watching import Watch
 from tfprune.channels.kept import Costs
 from tfprune.sparsity.rules import Rules
@@ -44,7 +51,6 @@ from tfprune.support.validation import (
     require_model,
     require_number,
 )
-from tfprune.wrapping.shortfall import PREFIX
 
 Logs = dict[str, float] | None
 
@@ -56,8 +62,9 @@ class IterativeTaylor(keras.callbacks.Callback):
 
     Channels that have gone are zero in all that makes, shifts and scales them, and stay so; the
     model keeps its shape until `tfprune.channels.prune(model, callback.plan)` makes the smaller
-    one. In a loop of your own, `keras.callbacks.CallbackList([callback], model=model)` will do,
-    with an optimizer step that is compiled after `on_train_begin`.
+    one. What is zero when training begins counts as gone, unless a layer is zero as a whole. In a
+    loop of your own, `keras.callbacks.CallbackList([callback], model=model)` will do, with an
+    optimizer step that is compiled after `on_train_begin`.
 
     Args:
         model: built, plain Sequential or Functional model, of which channels go. It is the one that
@@ -65,7 +72,8 @@ class IterativeTaylor(keras.callbacks.Callback):
         sparsity: fraction of the removable channels that goes in the end, in (0, 1).
         macs: multiply-adds that are left in the end, as a fraction in (0, 1) of the model's.
         parameters: the same of the parameters.
-        frequency: batches from one update to the next, >= 1.
+        frequency: batches from one update to the next, >= 1; updates that are due together, with
+            `steps_per_execution`, are made together, by the mean of all their batches.
         per_update: channels that go at an update, >= 1; None: a hundredth of the removable ones.
         momentum: weight in [0, 1) of the earlier scores in the running average.
         round_to: as in `tfprune.channels.plan`.
@@ -79,12 +87,13 @@ class IterativeTaylor(keras.callbacks.Callback):
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if an argument is out of its range, the backend is not TensorFlow, the model has
-            no graph or is pruned, or the target cannot be reached (the message says how far it can
-            go); when training begins, if the model in training is another one, or the backup does
-            not belong to the model as it is.
+            no graph or is pruned, or the target cannot be reached (the message says what can); in
+            training, if the model is another one, the backup does not belong to the model as it is,
+            or gradients are not seen.
 
     Warns:
-        UserWarning: at the end of a `fit` that ends before the target, with numbers.
+        UserWarning: at the end of a `fit` that ends before the target or far from it, with numbers;
+            if channels count as gone that are zero already; if what was gone had come back.
 
     Example:
         >>> layers = [keras.layers.Dense(8, "relu", name="a"), keras.layers.Dense(2, name="b")]
@@ -140,8 +149,9 @@ class IterativeTaylor(keras.callbacks.Callback):
         self._reading = read(model)
         self._settled = self._reading.book.ledger.settle()
         gates = find_gates(self._reading, self._settled)
+        self._gates = gates.axes
         groups = kept_groups(self._reading, self._settled, rules, inexact=inexact)
-        groups = [_with_untrained_frozen(group, gates) for group in groups]
+        groups = [with_unscored_frozen(group, gates) for group in groups]
         removable = sum(int(group.removable.sum()) for group in groups)
         self._stepwise = Stepwise(
             model.name,
@@ -157,20 +167,25 @@ class IterativeTaylor(keras.callbacks.Callback):
         scaling = scaling_axes(self._reading, self._settled)
         with model.distribute_strategy.scope():  # its replicas add up each their own share
             self._watch = Watch(gates.axes, scaling, self._stepwise.size)
-        self._progress = self._stepwise.begun(self._removed_in_model())
+        self._progress = self._stepwise.begun(self._watch.zero())
         self._backup = backup
-        self._from_backup = False
-        self._begun = False  # whether a batch of this training was seen
+        self._own = self._read = False  # whether progress is of a training with this, or of backup
+        self._begun = self._heard = False  # whether this training had a batch, and its gradients
 
     @property
     def plan(self) -> ChannelPlan:
-        """The plan that removes what has gone until now; its scores are the running averages."""
+        """The plan that removes what has gone until now; its scores are the running averages.
+
+        Outputs of the smaller model are those of the model: what is gone is set to zero again, with
+        a warning, if it was given other weights since.
+        """
+        if self._own:
+            self._hold_again()
+        elif not self._read:
+            self._progress = self._stepwise.begun(self._watch.zero())
+        scores, gone = self._progress.scores, self._progress.gone
         parts = [
-            GroupPlan(
-                group,
-                self._progress.scores[group.channels],
-                self._progress.gone[group.channels],
-            )
+            GroupPlan(group, scores[group.channels], gone[group.channels])
             for group in self._stepwise.groups
         ]
         return made_plan(self._reading, self._settled, parts, self._stepwise.costs, "Taylor gates")
@@ -193,88 +208,93 @@ class IterativeTaylor(keras.callbacks.Callback):
                 f"Model '{self.model.name}' must be compiled before IterativeTaylor sees it "
                 "trained. Received: a model without an optimizer."
             )
-        self._begun = False
-        if self._backup is not None and os.path.exists(self._backup) and not self._was_used():
-            sums, batches, self._progress = read_progress(self._backup, self._stepwise.size)
-            self._watch.restore(sums, batches)
-            self._from_backup = True
-        self._watch.attach(self.model.optimizer, self.model)
+        self._begun = self._heard = False
+        if not self._own:
+            self._read_backup()
+        self._watch.attach(self.model.optimizer)
         self._trace_again()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         # Not before: another callback may have restored the weights in on_train_begin.
         if self._begun:
             return
-        self._begun, zero = True, self._removed_in_model()
-        if self._backup and self._from_backup and (self._progress.gone & ~zero).any():
-            raise ValueError(
-                "`backup` must belong to the model as it is. Received: "
-                f"backup={os.fspath(self._backup)!r}, with channels that are gone and are not "
-                f"zero in '{self._reading.model.name}'; restore the model that was saved with it, "
-                "or delete the file to begin again."
-            )
-        self._from_backup = False
-        self._set(dataclasses.replace(self._progress, gone=self._progress.gone | zero))
+        zero = self._watch.zero()
+        if self._own:
+            self._hold_again()
+        elif self._backup is not None and self._read:
+            with self._letting_go():
+                require_belonging(self._backup, self._stepwise, self._progress.gone, zero)
+        else:
+            self._progress = self._stepwise.begun(zero)
+            tell_zeros(self._stepwise.groups, self._progress.gone)
+        self._begun = self._own = True
+        self._watch.remove(self._progress.gone)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        if self._watch.batches >= self._frequency and not self._progress.finished:
-            self._set(self._stepwise.after(self._progress, self._watch.take()))
+        if self._progress.finished:
+            return
+        due = self._watch.batches // self._frequency  # several with `steps_per_execution`
+        if due:
+            with self._letting_go():
+                require_scored(self._gates, self._stepwise.removable & ~self._watch.scored)
+            found = self._watch.take(due * self._frequency)
+            for _ in range(due):
+                if not self._progress.finished:
+                    self._progress = self._stepwise.after(self._progress, found)
+            self._watch.remove(self._progress.gone)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if not self._was_used() and not self._progress.finished:
-            raise ValueError(
-                "IterativeTaylor must see the gradients of every batch. Received: an epoch "
-                "without any; compile the training step after `on_train_begin`, and have it call "
-                f"`apply` of the optimizer of '{self.model.name}'."
-            )
+        self._require_heard()
+        if self._progress.finished:
+            self._watch.take(self._watch.batches)  # no update does
         self._write_backup()
 
     def on_train_end(self, logs: Logs = None) -> None:
+        self._let_go()
+        if self._own:
+            self._hold_again()  # averages of weights may have taken their place
+        self._write_backup()
+        if self._begun and not self._heard:  # a loop without epochs
+            self._require_heard()
+        tell_end(self._stepwise, self._progress)
+
+    def _require_heard(self) -> None:
+        self._heard = self._watch.heard()
+        with self._letting_go():
+            require_heard(self.model.name, self._heard)
+
+    def _hold_again(self) -> None:
+        """Set what is gone to zero where it has come back, and say so."""
+        back = self._progress.gone & ~self._watch.zero()
+        if back.any():
+            self._watch.hold()
+            if not self._watch.averages:
+                tell_held_again(self._reading.model.name, int(back.sum()))
+
+    @contextlib.contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
         self._watch.detach()
         self._trace_again()
-        self._watch.hold()  # averages of weights may have taken their place
-        self._write_backup()
-        if not self._progress.finished:
-            warnings.warn(f"{PREFIX}: {self._shortfall()}", stacklevel=2)
-
-    def _was_used(self) -> bool:
-        return self._progress.updates > 0 or self._watch.batches > 0
 
     def _trace_again(self) -> None:
         if self.model.compiled:
             self.model.make_train_function(force=True)
 
-    def _set(self, progress: Progress) -> None:
-        self._progress = progress
-        self._watch.remove(progress.gone)
-
-    def _removed_in_model(self) -> np.ndarray:
-        """Return by root whether the channel is zero in the model, and could go."""
-        removable = np.zeros(self._stepwise.size, bool)
-        for group in self._stepwise.groups:
-            removable[group.channels[group.removable]] = True
-        return removable & self._watch.zero()
+    def _read_backup(self) -> None:
+        self._read = self._backup is not None and os.path.exists(self._backup)
+        sums, batches = np.zeros(self._stepwise.size), 0
+        if self._backup is not None and self._read:
+            sums, batches, progress = read_progress(self._backup, self._stepwise.size)
+            self._progress = self._stepwise.resumed(progress)
+        self._watch.restore(sums, batches)
 
     def _write_backup(self) -> None:
         if self._backup is not None:
             write_progress(self._backup, self._progress, self._watch.sums(), self._watch.batches)
-
-    def _shortfall(self) -> str:
-        budget, gone = self._stepwise.budget, self._progress.gone
-        whole = self._stepwise.cost(np.zeros_like(gone))
-        names = {"sparsity": "removable channels", "macs": "multiply-adds"}
-        updates = self._progress.updates
-        return (
-            f"asked {budget.text}, {self._stepwise.cost(gone) / whole:.1%} of the "
-            f"{names.get(budget.of, budget.of)} are left after {updates} "
-            f"update{'s' * (updates != 1)} of {self._stepwise.per_update} each. Train longer "
-            "(another fit goes on from there), or have more go at an update with `per_update`."
-        )
-
-
-def _with_untrained_frozen(group: Group, gates: Gates) -> Group:
-    reasons = tuple(
-        reason or (f"'{gates.untrained[root]}' is not trained" if root in gates.untrained else "")
-        for reason, root in zip(group.frozen, group.channels.tolist())
-    )
-    return dataclasses.replace(group, frozen=reasons)

@@ -1,12 +1,16 @@
 """The file in which `IterativeTaylor` keeps what the model does not: scores and counts."""
 
 import os
+import zipfile
+import zlib
 
 import numpy as np
 
 from tfprune.channels.gradual.stepwise import Progress
 from tfprune.support.files import replacing
 
+_NOT_OURS = (KeyError, TypeError, ValueError, AttributeError)
+_BROKEN = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
 _NUMBERS = ("updates", "asked", "batches")
 
 
@@ -48,11 +52,11 @@ def read_progress(path: str | os.PathLike[str], size: int) -> tuple[np.ndarray, 
         ValueError: if the file is another one, or for another model.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("gone", "scores", "sums")}
             updates, asked, batches = (int(file[name]) for name in _NUMBERS)
             finished = bool(file["finished"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (*_NOT_OURS, *_BROKEN) as error:
         raise ValueError(
             "`backup` must be a file that IterativeTaylor wrote. Received: "
             f"backup={os.fspath(path)!r} ({type(error).__name__}: {error})."

@@ -130,6 +130,7 @@ def check(args: argparse.Namespace) -> None:
             )
         require_writable(args.c_array, name="--c-array")
     data_arguments.settle_data(args)
+    arguments.require_apart(args)
     given = [option for option in (args.data, args.representative_data) if option is not None]
     if len(given) > 1:
         raise ValueError("--data and --representative-data exclude each other")

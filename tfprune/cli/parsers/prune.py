@@ -86,6 +86,7 @@ def check(args: argparse.Namespace) -> None:
     if args.data is not None and args.stages is None:
         args.epochs = args.epochs or GRADUAL_EPOCHS
     training_options.settle_training(args)
+    arguments.require_apart(args)
     for name, value in DEFAULTS.items():
         if getattr(args, name) is None:
             setattr(args, name, value)

@@ -34,10 +34,11 @@ def add_parser(commands: arguments.Commands, common: argparse.ArgumentParser) ->
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raise ValueError if the model is none, or the page cannot be written."""
+    """Raise ValueError if the model is none, or the page cannot be written, or would replace it."""
     if args.html is not None:
         require_writable(args.html, name="--html")
     files.require_model(args.model)
+    arguments.require_apart(args)
 
 
 def run(args: argparse.Namespace) -> "Outcome":

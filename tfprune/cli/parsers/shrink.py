@@ -144,6 +144,7 @@ def check(args: argparse.Namespace) -> None:
     training_options.settle_training(args)
     if args.html is not None:
         require_writable(args.html, name="--html")
+    arguments.require_apart(args)
 
 
 def run(args: argparse.Namespace) -> "Outcome":
