@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import tfprune
 from tests.support.helpers import fit, sparsity
+from tfprune.wrapping.pruned_layer import pruned_layers
 
 
 def scalars(folder):
@@ -36,6 +37,18 @@ def test_pruning_summaries_write_sparsity_and_threshold_of_every_weight(mlp, dat
     own = pruned.layers[0].pruned[0]
     largest = np.abs(own.weight.numpy()[~own.mask.numpy()]).max()
     assert written[f"{path}/threshold"][16] == pytest.approx(largest)
+
+
+def test_weights_of_one_path_have_summaries_of_their_own(data, tmp_path):
+    x, hidden = keras.Input((6,)), keras.Input((8,))
+    inner = keras.Model(hidden, keras.layers.Dense(3, name="a")(hidden))
+    model = keras.Model(x, inner(keras.layers.Dense(8, name="a")(x)))
+    pruned = tfprune.prune(model, tfprune.OneShot(0.5))
+    paths = {own.weight.path for layer in pruned_layers(pruned) for own in layer.pruned}
+    callbacks = [tfprune.PruningSummaries(str(tmp_path)), tfprune.UpdatePruningStep()]
+    fit(pruned, data, callbacks=callbacks)
+    (path,), written = paths, scalars(tmp_path)
+    assert f"{path}/sparsity" in written and f"{path}#2/sparsity" in written
 
 
 def test_pruning_summaries_refuse_a_log_dir_that_is_no_path():
@@ -72,7 +85,7 @@ class OwnGraph(keras.Model):
 def test_a_class_that_builds_its_own_graph_is_pruned_as_a_functional_model_with_a_warning():
     with pytest.warns(UserWarning, match="OwnGraph.*its copy is a Functional"):
         pruned = tfprune.prune(OwnGraph(), tfprune.OneShot(0.5))
-    assert len(tfprune.wrapping.pruned_layer.pruned_layers(pruned)) == 1
+    assert len(pruned_layers(pruned)) == 1
 
 
 def test_class_weights_that_scores_do_not_see_are_told_of_once(mlp, data):

@@ -1,6 +1,5 @@
 """Scores of the weights of a plain model, from any scorer, with the evidence that it needs."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 import keras
@@ -14,7 +13,7 @@ from tfprune.scorers.protocol import Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
-from tfprune.wrapping.cohorts import cohorts_of
+from tfprune.wrapping.cohorts import cohorts_of, unique_name
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
 
 
@@ -82,13 +81,12 @@ def _scores_of_values(
     model: keras.Model, chosen: ByIdentity[keras.Variable, None], scorer: Scorer
 ) -> ByIdentity[keras.Variable, np.ndarray]:
     """Return what a scorer says that looks at nothing but values: no masked copy is needed."""
-    names: dict[str, keras.Variable] = {}
-    times: Counter[str] = Counter()
-    for weight in prunable_weights(model):
-        if weight in chosen:
-            times[weight.path] += 1
-            number = times[weight.path]
-            names[f"{weight.path}#{number}" if number > 1 else weight.path] = weight
+    taken: set[str] = set()
+    names = {
+        unique_name(weight.path, taken): weight
+        for weight in prunable_weights(model)
+        if weight in chosen
+    }
     values = {name: host_array(weight.value) for name, weight in names.items()}
     scores = checked_arrays(scores_of(scorer, values, None), values, "Scores")
     return ByIdentity((names[name], np.asarray(value)) for name, value in scores.items())

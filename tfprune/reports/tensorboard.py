@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.keras_graph.private_keras import train_writer
 from tfprune.support.arrays import host_array
 from tfprune.support.validation import require_integer
+from tfprune.wrapping.cohorts import unique_name
 from tfprune.wrapping.pruned_layer import pruned_layers
 
 Logs = dict[str, float] | None
@@ -50,13 +51,13 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         self._write_pruning()
 
     def _write_pruning(self) -> None:
-        step = int(self.model.optimizer.iterations)
+        step, taken = int(self.model.optimizer.iterations), set[str]()
         with train_writer(self).as_default():
             for layer in pruned_layers(self.model):
                 for own in layer.pruned:
                     removed = ~host_array(own.mask.value)
                     magnitudes = np.abs(host_array(own.weight.value)[removed])
                     threshold = float(magnitudes.max()) if magnitudes.size else 0.0
-                    path = own.weight.path
+                    path = unique_name(own.weight.path, taken)
                     self.summary.scalar(f"{path}/sparsity", float(removed.mean()), step=step)
                     self.summary.scalar(f"{path}/threshold", threshold, step=step)

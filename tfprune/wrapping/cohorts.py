@@ -73,7 +73,7 @@ def cohorts_of(layers: list[PrunedLayer]) -> list[Cohort]:
                 masks_of[own.weight].append(own.mask)
                 continue
             masks_of[own.weight] = [own.mask]
-            name = _unique(plain_path(layer, own.weight.path), names)
+            name = unique_name(plain_path(layer, own.weight.path), names)
             cohort = next((c for c in cohorts if _belongs(c, layer, own)), None)
             if cohort is None:
                 cohort = Cohort(own.schedule, layer.scorer, layer.distribution, {}, {}, {}, {})
@@ -108,7 +108,16 @@ def _belongs(cohort: Cohort, layer: PrunedLayer, own: PrunedWeight) -> bool:
     )
 
 
-def _unique(path: str, taken: set[str]) -> str:
+def unique_name(path: str, taken: set[str]) -> str:
+    """Return the path of a weight, with a number if another weight has it; note that it is taken.
+
+    Layers in nested models may have the names of others.
+
+    Example:
+        >>> taken = set()
+        >>> [unique_name("dense/kernel", taken) for _ in range(2)]
+        ['dense/kernel', 'dense/kernel#2']
+    """
     name, number = path, 1
     while name in taken:
         number += 1

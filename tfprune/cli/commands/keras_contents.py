@@ -54,11 +54,12 @@ def shown(path: str, model: keras.Model) -> Outcome:
 
 def _nans(model: keras.Model) -> dict[str, int]:
     """Path of a weight -> how many of its values are NaN, where any is."""
-    found = {}
+    found: dict[str, int] = {}
     for weight in model.weights:
         values = host_array(weight.value)
         if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
-            found[weight.path] = int(np.count_nonzero(np.isnan(values)))
+            found.setdefault(weight.path, 0)
+            found[weight.path] += int(np.count_nonzero(np.isnan(values)))
     return found
 
 
