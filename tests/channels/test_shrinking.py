@@ -64,7 +64,7 @@ def test_a_class_that_changes_the_loop_alone_says_what_it_computes():
         model = keras.Model(inputs, layers.Dense(2)(layers.Dense(6)(kind(8, name="loop")(inputs))))
         plan = channels.plan(model, 0.5, scope="layer")
         assert ("loop" in plan.unknown) is not known
-        assert [part.kept for part in plan.groups] == ([16] if known else []) + [3, 2]
+        assert [part.kept for part in plan.groups] == ([4] if known else []) + [3, 2]
 
 
 def test_the_smaller_model_loads_without_the_package(tmp_path):

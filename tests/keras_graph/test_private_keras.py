@@ -53,10 +53,8 @@ def test_sublayers_are_those_at_every_depth_with_the_layer_itself_once():
     inner = Pair(first, second)
     outer = Pair(inner, first)
     found = private_keras.sublayers(outer)
-    assert found[0] is outer
-    assert len(found) == 4 and {id(layer) for layer in found} == {
-        id(layer) for layer in (outer, inner, first, second)
-    }
+    assert found[0] is outer and len(found) == 4
+    assert {*map(id, found)} == {*map(id, (outer, inner, first, second))}
 
 
 def test_sublayers_of_a_wrapper_a_cell_and_a_model_are_found():
@@ -136,9 +134,7 @@ def test_a_replaced_sublayer_is_no_longer_counted_and_the_new_one_is(built):
         built.first = new
     found = private_keras.sublayers(built)
     assert new in found and old not in found
-    assert {id(weight) for weight in built.weights} == {
-        id(weight) for layer in (new, built.second) for weight in layer.weights
-    }
+    assert {*map(id, built.weights)} == {*map(id, new.weights + built.second.weights)}
 
 
 def test_two_places_of_one_sublayer_are_replaced_one_after_the_other(built):
@@ -263,6 +259,9 @@ def test_structures_of_a_functional_model_are_its_nests():
     taken, returned = private_keras.structures_of(functional)
     assert keras.tree.flatten(taken) == [a, b] and set(taken) == {"a", "b"}
     assert isinstance(returned, list) and len(returned) == 1
+    assert private_keras.inputs_in_order(functional, {"a": 1, "b": [2]}) == [1, 2]
+    other = keras.Model([b, a], a + b)
+    assert private_keras.inputs_in_order(other, {"a": 1, "b": 2}) == [2, 1]
 
 
 def test_attention_layers_have_four_projections():

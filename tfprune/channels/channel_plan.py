@@ -36,12 +36,12 @@ class GroupPlan:
 
     @property
     def size(self) -> int:
-        """Places on the axis of the first layer that makes the channels."""
+        """Channels of the first layer that makes them: its filters, units or heads."""
         return self.removed.size * self.group.width
 
     @property
     def kept(self) -> int:
-        """Places that are left of them."""
+        """How many of these are left."""
         return int(np.count_nonzero(~self.removed)) * self.group.width
 
     @property

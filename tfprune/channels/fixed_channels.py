@@ -12,7 +12,7 @@ import numpy as np
 from tfprune.channels.coupling.call_site import kind_of
 from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
-from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.calls import given_to, graph_of
 from tfprune.keras_graph.private_keras import Node, Operation, arguments_of, calls_of
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
@@ -132,7 +132,8 @@ class _Constancy:
             taken = [here[tensor] for tensor in node.input_tensors]
             nested = graph_of(node.operation)
             if nested is not None:
-                outputs = self._run(node.operation, taken[: len(nested.inputs)])
+                given = [here.get(tensor, self._none()) for tensor in given_to(node, nested)]
+                outputs = self._run(node.operation, given)
             else:
                 outputs = [self._behind(node, taken, own) for own in self._reading.outputs[node]]
             here.update(zip(node.output_tensors, outputs))

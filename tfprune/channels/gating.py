@@ -8,12 +8,13 @@ import numpy as np
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.reading import Reading
 from tfprune.channels.kept import Kept
-from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.calls import given_to, graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
     called_again,
     calls_of,
+    inputs_in_order,
     set_timestep_mask,
     timestep_mask,
 )
@@ -62,7 +63,9 @@ def gated(
         for weight in reading.model.weights
         if weight in changed
     ]
-    tensors = [keras.ops.convert_to_tensor(item) for item in keras.tree.flatten(inputs)]
+    graph = graph_of(reading.model)
+    assert graph is not None
+    tensors = [keras.ops.convert_to_tensor(item) for item in inputs_in_order(graph, inputs)]
     with keras.StatelessScope(state_mapping=[*mapping, *at_rest(reading.model)]):
         outputs = _run(reading, kept, reading.model, tensors, see)
     return [host_array(output) for output in outputs]
@@ -92,8 +95,9 @@ def _run(
         taken = [values[tensor] for tensor in node.input_tensors]
         if see is not None:
             see(node, taken)
-        if graph_of(node.operation) is not None:
-            found = _run(reading, kept, node.operation, _masked(node, taken, values), see)
+        nested = graph_of(node.operation)
+        if nested is not None:
+            found = _run(reading, kept, node.operation, _given(node, nested, values), see)
         else:
             found = called_again(node, node.operation, values)
             labels = reading.outputs[node]
@@ -107,15 +111,24 @@ def _run(
     return [values[tensor] for tensor in graph.outputs]
 
 
-def _masked(
-    node: Node, taken: list[Tensor], values: Mapping[keras.KerasTensor, Tensor]
+def _given(
+    node: Node, nested: keras.Model, values: Mapping[keras.KerasTensor, Tensor]
 ) -> list[Tensor]:
     """Return what a nested model is called with, with the timestep masks that it is given."""
+    found = []
+    for own, tensor in zip(nested.inputs, given_to(node, nested)):
+        value = values[tensor] if isinstance(tensor, keras.KerasTensor) else tensor
+        value = keras.ops.convert_to_tensor(value)
+        if len(value.shape) > len(own.shape):  # as Keras does with a last axis of one
+            value = keras.ops.squeeze(value, axis=-1)
+        elif len(value.shape) < len(own.shape):
+            value = keras.ops.expand_dims(value, axis=-1)
+        found.append(value)
     masks = keras.tree.flatten(arguments_of(node).get("mask"))
     if all(mask is None for mask in masks):
-        return taken
-    inputs = [keras.ops.copy(value) for value in taken[: len(masks)]]
-    for value, before, mask in zip(inputs, taken, masks):
+        return found
+    inputs = [keras.ops.copy(value) for value in found[: len(masks)]]
+    for value, before, mask in zip(inputs, found, masks):
         given = values[mask] if isinstance(mask, keras.KerasTensor) else mask
         set_timestep_mask(value, timestep_mask(before) if given is None else given)
     return inputs

@@ -65,6 +65,8 @@ def plan(
         loss: as in `tfprune.one_shot`.
         scope: "global": the lowest scores of all groups go; "layer": the same share of each.
         round_to: kept filters (units, heads) of every layer that loses any are a multiple of it.
+            Channels of which several layers make parts (a concatenation that something is added to)
+            stay then.
         min_kept: channels of every group, and of every layer, kept at least, >= 1.
         rules: list of (regex, value) for paths of kernels; None keeps their channels, a fraction in
             [0, 1) is removed of their group, whatever the others lose. The first match wins.
@@ -115,14 +117,14 @@ def plan(
         scorer = scorers.get(scorer)
     reading = read(model)
     settled = reading.book.ledger.settle()
-    groups, shares = ruled_groups(reading, settled, rules, inexact=inexact)
+    groups, shares = ruled_groups(reading, settled, rules, limits, inexact=inexact)
     options = EvidenceOptions(data, loss, examples, verbose=False)
     scores = score_groups(reading, settled, groups, scorer, options, seed)
     compared = [
         _normalized(found, group) if normalize else found for found, group in zip(scores, groups)
     ]
     candidates = [
-        Candidates(found, group.may_go(found, min_kept), group.width, share)
+        Candidates(found, group.may_go(found, min_kept), group.unit, share)
         for found, group, share in zip(compared, groups, shares)
     ]
     costs = Costs(reading, settled)

@@ -10,7 +10,9 @@ from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
 from tfprune.channels.samples import lengths_to_try, random_inputs
 from tfprune.channels.surgery import cut
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
+from tfprune.keras_graph.private_keras import inputs_in_order
 from tfprune.support.arrays import host_array
 from tfprune.support.tensors import Nest
 from tfprune.support.validation import require_model
@@ -81,7 +83,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     values = constants(reading, kept).values
 
     def difference(batch: Nest) -> float:
-        return _difference(gated(reading, kept, batch, values), small, batch)
+        return _difference(gated(reading, kept, batch, values), model, small, batch)
 
     found = [difference(batch) for batch in given]
     texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
@@ -94,7 +96,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
         except Exception as error:  # whatever the backend raises of a length, or of unknown words
             failure = error
             continue
-        found.append(_difference(wanted, small, batch))
+        found.append(_difference(wanted, model, small, batch))
         break
     if not found:
         kind = f"random words for {texts}" if texts else f"random inputs of lengths {lengths}"
@@ -107,7 +109,13 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
 
 def _fit(model: keras.Model, inputs: Nest) -> Nest:
     """Return the inputs if they are arrays of the shapes that the model takes."""
-    arrays = [np.asarray(array) for array in keras.tree.flatten(inputs)]
+    graph = graph_of(model)
+    assert graph is not None
+    try:
+        given = inputs_in_order(graph, inputs)
+    except KeyError:  # a dictionary that lacks one
+        given = []
+    arrays = [np.asarray(array) for array in given]
     wanted = [tuple(tensor.shape) for tensor in model.inputs]
     fits = len(arrays) == len(wanted) and all(
         array.dtype.kind in ("OSU" if _is_text(tensor) else "biuf")
@@ -146,8 +154,16 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
     return reading, Kept(reading.book.ledger.settle(), plan.removed)
 
 
-def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> float:
+def _difference(
+    wanted: list[np.ndarray], model: keras.Model, small: keras.Model, inputs: Nest
+) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    own, other = ([tuple(t.shape) for t in m.inputs] for m in (model, small))
+    if own != other:
+        raise ValueError(
+            "`small` must be the smaller model of this plan. Received: a model with inputs "
+            f"{other} in place of {own}."
+        )
     with keras.StatelessScope(state_mapping=at_rest(small)):
         outputs = keras.tree.flatten(small(tensors, training=False))
     got = [host_array(value) for value in outputs]

@@ -1,6 +1,6 @@
 """Cut a model: the same graph of the same layers, without the channels that go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import keras
 import numpy as np
@@ -37,6 +37,13 @@ def cut(
         change = reading.book.resizes.get(layer)
         if change is not None:
             change(found, kept)
+        names = {
+            weight.name
+            for weight in getattr(layer, "weights", ())
+            if weight in cut_values and cut_values[weight].shape != tuple(weight.shape)
+        }
+        if names:
+            found.update(_without_arrays(found, names))
 
     return rebuild(
         reading.model,
@@ -44,6 +51,29 @@ def cut(
         substitutes=cut_values,
         resized=Resized(config, lambda model: _inputs(reading, kept, model)),
     )
+
+
+def _without_arrays(config: Mapping[str, object], names: Set[str]) -> dict[str, object]:
+    """Return a config whose weights of these names do not start from constant arrays.
+
+    Such an array has an entry for each channel; the values are copied anyway.
+    """
+    return {
+        key: "zeros" if _starts_from_array(key, value, names)
+        # That of a layer in a wrapper lies in the wrapper's.
+        else _without_arrays(value, names) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+
+
+def _starts_from_array(key: str, value: object, names: Set[str]) -> bool:
+    of = key.removesuffix("_initializer")
+    if of == key or not isinstance(value, dict):
+        return False
+    if (value.get("module"), value.get("class_name")) != ("keras.initializers", "Constant"):
+        return False
+    constant = keras.saving.deserialize_keras_object(value).value
+    return np.size(constant) > 1 and any(of in name for name in names)
 
 
 def _cut_values(

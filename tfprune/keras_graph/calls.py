@@ -8,7 +8,13 @@ import dataclasses
 
 import keras
 
-from tfprune.keras_graph.private_keras import calls_of, functional_of
+from tfprune.keras_graph.private_keras import (
+    Node,
+    arguments_of,
+    calls_of,
+    functional_of,
+    inputs_in_order,
+)
 from tfprune.keras_graph.sublayers import is_graph
 from tfprune.wrapping.pruned_layer import PrunedLayer
 from tfprune.wrapping.ranges.ranged_layer import RangedLayer
@@ -122,12 +128,21 @@ def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> li
         inputs = [values[tensor] for tensor in node.input_tensors]
         inner = graph_of(operation)
         if inner is not None and len(inner.inputs) == len(inputs):
-            outputs = _expand(inner, inputs, calls)
+            ordered = [values[tensor] for tensor in given_to(node, inner)]
+            outputs = _expand(inner, ordered, calls)
         else:
             outputs = [Value(tuple(tensor.shape)) for tensor in node.output_tensors]
             calls.append(Call(operation, inputs, outputs))
         values.update(zip(node.output_tensors, outputs))
     return [values[tensor] for tensor in graph.outputs]
+
+
+def given_to(node: Node, graph: keras.Model) -> list[keras.KerasTensor]:
+    """Return the tensors that a call gives to a nested model, in the order of its inputs.
+
+    Masks are not among them. A constant stands as it was given.
+    """
+    return inputs_in_order(graph, next(iter(arguments_of(node).values())))
 
 
 def graph_of(model: object) -> keras.Model | None:

@@ -91,6 +91,17 @@ def structures_of(functional: keras.Model) -> tuple[Any, Any]:
     return functional._inputs_struct, functional._outputs_struct
 
 
+def inputs_in_order(functional: Any, given: Any) -> list[Any]:
+    """Return what a Functional model is called with, one for each of its inputs, in their order.
+
+    Keras finds what a dictionary has for a list of inputs by their names.
+    """
+    structure = functional._inputs_struct
+    if isinstance(given, dict) and not isinstance(structure, dict):
+        return [given[tensor.name] for tensor in keras.tree.flatten(structure)]
+    return keras.tree.flatten(given)[: len(functional.inputs)]
+
+
 def attention_projections(layer: Any) -> tuple[Any, Any, Any, Any]:
     """Return the projections of query, key, value and output of an attention layer with heads."""
     return layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -44,7 +44,7 @@ def require_integer(name: str, value: object, *, minimum: float = -math.inf) -> 
 
 def require_one_of(name: str, value: Option, known: Collection[Option]) -> Option:
     """Return `value` when it is one of the `known` ones."""
-    if value not in tuple(known):
+    if not isinstance(value, Hashable) or value not in tuple(known):  # arrays compare entrywise
         listed = ", ".join(repr(option) for option in known)
         raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}.")
     return value

@@ -75,7 +75,7 @@ def score_groups(
             score for a channel.
     """
     if isinstance(scorer, ChannelScorer):
-        by_root = scorer.of_channels(reading, settled)
+        by_root = _checked(scorer, scorer.of_channels(reading, settled), settled)
     else:
         by_root = _by_weights(reading, settled, groups, scorer, options, seed)
     scores = [by_root[group.channels] for group in groups]
@@ -88,6 +88,20 @@ def score_groups(
                 "with `rules`, or choose another scorer."
             )
     return scores
+
+
+def _checked(scorer: ChannelScorer, scores: object, settled: Settled) -> np.ndarray:
+    """Return scores of channels as an array, or raise ValueError if they are no such thing."""
+    try:
+        found = np.asarray(scores, float)
+    except (TypeError, ValueError):
+        found = np.zeros(())
+    if found.shape != settled.roots.shape:
+        raise ValueError(
+            f"`of_channels` of a scorer must return {settled.roots.size} numbers, one a root. "
+            f"Received: from {type(scorer).__name__} {scores!r}."
+        )
+    return found
 
 
 def _by_weights(

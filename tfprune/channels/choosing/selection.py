@@ -16,7 +16,7 @@ class Candidates:
     Attributes:
         scores: larger = keep.
         removable: whether each may go.
-        width: places on the axis of its layer that each takes.
+        width: channels of every layer that each stands for, at least; a divisor of their numbers.
         share: fraction of the channels to remove whatever the others do; None takes part in the
             common choice.
     """
@@ -32,7 +32,7 @@ class Limits:
     """What is left of every group.
 
     Attributes:
-        round_to: places that are kept are a multiple of it, where any channel goes.
+        round_to: channels that a layer keeps are a multiple of it, where any goes.
         min_kept: channels kept at least.
     """
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from tfprune.channels.choosing.selection import Limits
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
@@ -23,7 +24,7 @@ def require_plain(model: keras.Model) -> None:
 
 
 def ruled_groups(
-    reading: Reading, settled: Settled, rules: Rules | None, *, inexact: bool
+    reading: Reading, settled: Settled, rules: Rules | None, limits: Limits, *, inexact: bool
 ) -> tuple[list[Group], list[float | None]]:
     """Return the groups, frozen where they are to stay, and the share that a rule removes of each.
 
@@ -31,6 +32,7 @@ def ruled_groups(
         reading: of the model.
         settled: its channels.
         rules: as in `tfprune.channels.plan`.
+        limits: what is left of every group.
         inexact: whether channels may go that a layer normalization sees.
 
     Raises:
@@ -38,13 +40,14 @@ def ruled_groups(
         ValueError: if a rule matches nothing.
     """
     groups = [
-        _with_blurred_frozen(group, settled, inexact) for group in find_groups(reading, settled)
+        _with_uneven_frozen(_with_blurred_frozen(group, settled, inexact), limits)
+        for group in find_groups(reading, settled)
     ]
     return _with_rules(groups, reading, settled, rules)
 
 
 def kept_groups(
-    reading: Reading, settled: Settled, rules: Rules | None, *, inexact: bool
+    reading: Reading, settled: Settled, rules: Rules | None, limits: Limits, *, inexact: bool
 ) -> list[Group]:
     """Return the groups, frozen where they are to stay; rules can say nothing else.
 
@@ -52,6 +55,7 @@ def kept_groups(
         reading: of the model.
         settled: its channels.
         rules: as in `tfprune.channels.plan`, with None alone.
+        limits: what is left of every group.
         inexact: whether channels may go that a layer normalization sees.
 
     Raises:
@@ -63,7 +67,7 @@ def kept_groups(
                 "`rules` must be pairs (regex, None), whose channels stay: all others go by their "
                 f"scores. Received: {rule!r}."
             )
-    return ruled_groups(reading, settled, rules, inexact=inexact)[0]
+    return ruled_groups(reading, settled, rules, limits, inexact=inexact)[0]
 
 
 def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group:
@@ -74,6 +78,14 @@ def _with_blurred_frozen(group: Group, settled: Settled, inexact: bool) -> Group
         for reason, root in zip(group.frozen, group.channels.tolist())
     )
     return dataclasses.replace(group, frozen=reasons)
+
+
+def _with_uneven_frozen(group: Group, limits: Limits) -> Group:
+    """Return the group, frozen if layers that make parts of it could not keep rounded widths."""
+    if limits.round_to == 1 or not group.parts:
+        return group
+    why = f"several layers make parts of it, whose widths `round_to={limits.round_to}` cannot keep"
+    return dataclasses.replace(group, frozen=tuple(reason or why for reason in group.frozen))
 
 
 def _with_rules(

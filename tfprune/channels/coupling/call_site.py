@@ -7,7 +7,7 @@ transpose, concatenate) is done with the labels themselves.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from tfprune.keras_graph.private_keras import Operation
 from tfprune.layer_classes.axes import OwnWeight, own_weights
 
 Shape = tuple[int | None, ...]
+CONSTANT = "it combines channels with a constant array"
 
 
 class Opaque(Exception):
@@ -57,6 +58,26 @@ class Site:
         """Name of the class, or of the class of Keras that it is derived from."""
         return kind_of(self.operation)
 
+    def in_order(self) -> "Site":
+        """Return the call with its tensors in the order of the arguments of `call`.
+
+        Keras has those that are given by keyword in the order of their names.
+        """
+        order: list[int] = []
+        for item in keras.tree.flatten(list(self.arguments.values())):
+            for index, tensor in enumerate(self.tensors):
+                if tensor is item and index not in order:
+                    order.append(index)
+                    break
+        if len(order) != len(self.tensors):
+            return self
+        return dataclasses.replace(
+            self,
+            inputs=[self.inputs[index] for index in order],
+            shapes=[self.shapes[index] for index in order],
+            tensors=[self.tensors[index] for index in order],
+        )
+
     @property
     def labelled(self) -> bool:
         """Whether any channel of an input is followed."""
@@ -71,6 +92,22 @@ class Site:
                     found.append((labels, shape))
                     break
         return found
+
+    def arrays(self, name: str) -> list[Shape]:
+        """Return the shapes of constant arrays in one argument, of more than one entry each."""
+        shapes = [
+            tuple(item.shape)
+            for item in keras.tree.flatten(self.arguments.get(name))
+            if isinstance(item, np.ndarray | keras.Variable)
+            or (keras.ops.is_tensor(item) and not isinstance(item, keras.KerasTensor))
+        ]
+        return [shape for shape in shapes if math.prod(shape) > 1]
+
+    def require_tensors(self, names: Iterable[str]) -> None:
+        """Raise `Opaque` if arguments hold anything but tensors of the model."""
+        given = keras.tree.flatten([self.arguments.get(name) for name in names])
+        if not all(isinstance(item, keras.KerasTensor) for item in given):
+            raise Opaque(CONSTANT)
 
     def along(self, index: int, axis: int) -> Labels:
         """Return the labels of one input along one axis, counted without the batch."""

@@ -6,7 +6,9 @@ share one of them (a skip connection puts all its blocks into one).
 """
 
 import dataclasses
+import math
 
+import keras
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -14,6 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from tfprune.channels.coupling.book import WeightLabels
 from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
+from tfprune.layer_classes.axes import own_weights
+from tfprune.layer_classes.prunable import flatten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +28,13 @@ class Group:
         name: of the first layer that makes them.
         layers: names of all layers that make them.
         channels: their roots, rising.
-        width: how many places each channel takes on the axis of the first layer: the groups of a
-            grouped convolution.
+        width: how many channels of the first layer each of them is: those of a grouped convolution
+            go together.
         frozen: reasons, one a channel; "" for what can be removed.
         blurred: why removal is not exact; "" where it is.
         parts: roots of the channels of each layer that makes some of them only, such as a branch
             that is joined with others.
+        unit: greatest common divisor of the widths in all layers.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Group:
     frozen: tuple[str, ...]
     blurred: str
     parts: tuple[np.ndarray, ...] = ()
+    unit: int = 1
 
     @property
     def removable(self) -> np.ndarray:
@@ -71,7 +77,6 @@ def find_groups(reading: Reading, settled: Settled) -> list[Group]:
     """Return the groups of a model's channels, in the order of its calls.
 
     Example:
-        >>> import keras
         >>> from tfprune.channels.coupling.reading import read
         >>> inputs, a = keras.Input((3,)), keras.layers.Dense(4, name="a")
         >>> hidden = a(inputs) + keras.layers.Dense(4, name="b")(inputs)
@@ -103,7 +108,8 @@ def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Grou
     channels = np.unique(np.concatenate([found for _, found in members]))
     first, found = members[0]
     reasons = tuple(settled.reasons.get(root, "") for root in channels.tolist())
-    width = max(1, int(np.count_nonzero(settled.of(first.labels) == found[0])))
+    widths = [_width(lies, roots, settled) for lies, roots in members]
+    width = widths[0]
     if channels.size == 1 < width:
         alone = f"'{first.layer.name}' has {width} channels that only go all at once"
         reasons = (reasons[0] or alone,)
@@ -116,4 +122,14 @@ def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Grou
         reasons,
         blurred[0] if blurred else "",
         tuple(found for _, found in members if found.size < channels.size),
+        math.gcd(*widths),
     )
+
+
+def _width(lies: WeightLabels, roots: Labels, settled: Settled) -> int:
+    """Return how many channels of its layer each root is; gates side by side are one."""
+    places = int(np.count_nonzero(settled.of(lies.labels) == roots[0]))
+    layers = flatten(lies.layer) if isinstance(lies.layer, keras.layers.Layer) else []
+    owned = (own for layer in layers for own in own_weights(layer))
+    gates = next((own.axes.gates for own in owned if own.weight is lies.weight), 1)
+    return max(1, places // gates)

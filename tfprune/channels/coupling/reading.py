@@ -7,7 +7,7 @@ import keras
 from tfprune.channels.coupling import rules
 from tfprune.channels.coupling.call_site import Book, Opaque, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
-from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.calls import given_to, graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
@@ -93,13 +93,30 @@ def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Lab
     return [labels[tensor] for tensor in graph.outputs]
 
 
+def _given_labels(
+    book: Book, node: Node, graph: keras.Model, inputs: list[Labels]
+) -> list[Labels]:
+    """Return the labels that come into a nested model, in the order of its inputs."""
+    name, labels = node.operation.name, dict(zip(node.input_tensors, inputs))
+    given = given_to(node, graph)
+    found = []
+    for own, tensor in zip(graph.inputs, given):
+        found.append(unlabelled(tuple(own.shape[1:])))
+        if isinstance(tensor, keras.KerasTensor):
+            if len(tensor.shape) == len(own.shape):
+                found[-1] = labels[tensor]
+            else:
+                book.ledger.freeze(labels[tensor], f"'{name}' takes it with another rank")
+    for tensor, own_labels in labels.items():
+        if not any(tensor is taken for taken in given):
+            book.ledger.freeze(own_labels, f"'{name}' reads it as a mask")
+    return found
+
+
 def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
     book, graph = reading.book, graph_of(node.operation)
     if graph is not None:
-        taken = len(graph.inputs)
-        for labels in inputs[taken:]:
-            book.ledger.freeze(labels, f"'{node.operation.name}' reads it as a mask")
-        return _run(reading, node.operation, inputs[:taken])
+        return _run(reading, node.operation, _given_labels(book, node, graph, inputs))
     out_shapes = [tuple(tensor.shape[1:]) for tensor in node.output_tensors]
     site = Site(
         node.operation,

@@ -150,7 +150,7 @@ class IterativeTaylor(keras.callbacks.Callback):
         self._settled = self._reading.book.ledger.settle()
         gates = find_gates(self._reading, self._settled)
         self._gates = gates.axes
-        groups = kept_groups(self._reading, self._settled, rules, inexact=inexact)
+        groups = kept_groups(self._reading, self._settled, rules, limits, inexact=inexact)
         groups = [with_unscored_frozen(group, gates) for group in groups]
         removable = sum(int(group.removable.sum()) for group in groups)
         self._stepwise = Stepwise(

@@ -108,7 +108,7 @@ class Stepwise:
                 own = own & ~inside
             scores = np.where(own, 0.0, 1.0)
             may_go = own & group.may_go(scores, self.limits.min_kept)
-            candidates = Candidates(scores, may_go, group.width)
+            candidates = Candidates(scores, may_go, group.unit)
             kept = own.size - np.count_nonzero(may_go)
             kept = min(count for count in self.limits.widths(candidates) if count >= kept)
             gone[group.channels[lowest(candidates, kept)]] = True
@@ -201,7 +201,7 @@ class Stepwise:
         for group in groups:
             own = scores[group.channels]
             may_go = group.may_go(own, self.limits.min_kept)
-            candidates.append(Candidates(own, may_go, group.width))
+            candidates.append(Candidates(own, may_go, group.unit))
         return Choice(
             self.model, groups, candidates, self.limits, self.costs, gone=np.flatnonzero(gone)
         )

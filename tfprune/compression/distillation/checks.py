@@ -5,50 +5,53 @@ from typing import Any, get_args
 
 import keras
 
+from tfprune.compression.distillation.inside import made_by
 from tfprune.compression.distillation.outputs import Compare
-from tfprune.keras_graph.calls import graph_of
+
+Pair = tuple[keras.KerasTensor, keras.KerasTensor]  # of the student, of the teacher
 
 
 def pairs_of(
     name: str, pairs: Any, student: keras.Model, teacher: keras.Model
-) -> tuple[tuple[str, str], ...]:
-    """Return the pairs once both layers of each are there and see the same places."""
+) -> tuple[Pair, ...]:
+    """Return what both layers of each pair make, once they are there and see the same places.
+
+    Args:
+        name: of the option, "hints" or "attention".
+        pairs: (student's layer, teacher's layer), by name.
+        student: built.
+        teacher: built.
+
+    Raises:
+        TypeError: if these are no pairs.
+        ValueError: if a layer is not called once (see `made_by`), the places of a pair differ, or
+            attention is wanted where there is one place at most.
+    """
     if isinstance(pairs, str) or not isinstance(pairs, Sequence):
         raise TypeError(
             f"`{name}` must be a list of (student's layer, teacher's layer). Received: {pairs!r}."
         )
+    found = []
     for pair in pairs:
         if not (isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str)):
             raise TypeError(
                 f"`{name}` must have pairs (student's layer, teacher's layer). Received: {pair!r}."
             )
-        shapes = []
-        for model, layer in zip((student, teacher), pair):
-            if graph_of(model) is None:
-                raise ValueError(
-                    f"`{name}` needs Sequential or Functional models, whose graphs show what "
-                    f"layers make. Received: {pair!r} for model '{model.name}' "
-                    f"(of type {type(model).__name__})."
-                )
-            known = [found.name for found in model.layers]
-            if layer not in known:
-                raise ValueError(
-                    f"`{name}` must name layers of both models. Received: {layer!r}, which is no "
-                    f"layer of '{model.name}'; it has {', '.join(known[:8])}."
-                )
-            made = model.get_layer(layer).output
-            if not isinstance(made, keras.KerasTensor):
-                raise ValueError(
-                    f"`{name}` must name layers with one output. Received: {layer!r} of "
-                    f"'{model.name}', which has several."
-                )
-            shapes.append(tuple(made.shape))
+        mine, own = made_by(name, student, pair[0]), made_by(name, teacher, pair[1])
+        shapes = [tuple(made.shape) for made in (mine, own)]
         if len(shapes[0]) != len(shapes[1]) or shapes[0][1:-1] != shapes[1][1:-1]:
             raise ValueError(
                 f"`{name}` must pair layers whose outputs differ in their last axis at most. "
                 f"Received: {pair!r}, of shapes {shapes[0]} and {shapes[1]}."
             )
-    return tuple((str(mine), str(own)) for mine, own in pairs)
+        # The map of one place is 1 whatever is there.
+        if name == "attention" and all(size == 1 for size in shapes[0][1:-1]):
+            raise ValueError(
+                "`attention` must name layers with places, such as convolutions; use `hints` for "
+                f"others. Received: {pair!r}, of shapes {shapes[0]} and {shapes[1]}."
+            )
+        found.append((mine, own))
+    return tuple(found)
 
 
 def compared_as(

@@ -27,7 +27,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfprune.compression.distillation.checks import compared_as, pairs_of, require_alike
+from tfprune.compression.distillation.checks import (
+    Pair,
+    compared_as,
+    pairs_of,
+    require_alike,
+)
 from tfprune.compression.distillation.distances import (
     attention_map,
     logits_of,
@@ -36,19 +41,15 @@ from tfprune.compression.distillation.distances import (
     weighted_mean,
     weights_of,
 )
+from tfprune.compression.distillation.inside import regressor, watched
 from tfprune.compression.distillation.outputs import (
     Compare,
     Output,
-    ends_of,
+    ends_with_axes_of,
     for_each_output,
     outputs_of,
 )
-from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import (
-    compiled_loss_weights,
-    structures_of,
-    timestep_mask,
-)
+from tfprune.keras_graph.private_keras import compiled_loss_weights, timestep_mask
 from tfprune.support.validation import require_model, require_number
 
 Pairs = Sequence[tuple[str, str]]
@@ -67,12 +68,14 @@ def distill(
     """Return a model that trains the student on its targets and on what the teacher makes of them.
 
     Compile it as the student would be and fit it, with the callbacks that the student needs: a
-    pruned student keeps its masks and takes `tfprune.UpdatePruningStep()`. It predicts and is
-    evaluated as the student, which is trained in place: `distilled.student`.
+    pruned student keeps its masks and takes `tfprune.UpdatePruningStep()`. It predicts, is
+    evaluated and is saved as the student, which is trained in place: `distilled.student`.
+    `save_weights` holds all that training goes on with, regressors of hints included.
 
     Args:
         student: built model; it shares its weights with the one that is returned.
-        teacher: built model of the same inputs and outputs; it is only read.
+        teacher: built model of the same inputs and outputs; its weights are only read. The state of
+            a stateful one runs on with the batches, as in its `predict`.
         temperature: > 0, divides logits; the higher, the more the unlikely classes count.
         alpha: in [0, 1], share of the teacher in the loss.
         hints: pairs (layer of the student, layer of the teacher) whose outputs are to be the same,
@@ -92,8 +95,10 @@ def distill(
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if a number is out of its range, the models differ in inputs or outputs, a layer
-            does not exist, the places of a pair of layers differ, or `compare` is none of these;
-            in `fit`, before anything is trained, if it is None and nothing else says it.
+            does not exist, is called more than once or has several outputs, the places of a pair
+            of layers differ, layers of `attention` have none, or `compare` is none of these;
+            in `fit`, before anything is trained, if it is None and nothing else says it, or the
+            loss and the models' softmax have their classes along several axes.
 
     Example:
         >>> student, teacher = (
@@ -125,8 +130,8 @@ def distill(
 class _Options:
     temperature: float
     alpha: float
-    hints: tuple[tuple[str, str], ...]
-    attention: tuple[tuple[str, str], ...]
+    hints: tuple[Pair, ...]
+    attention: tuple[Pair, ...]
     compare: Compare | tuple[Compare | None, ...] | None
 
 
@@ -144,12 +149,9 @@ class Distilled(keras.Model):
         object.__setattr__(self, "teacher", teacher)
         self._options = options
         inner = [*options.hints, *options.attention]
-        self._layers_of_student = _watched(student, [mine for mine, _ in inner])
-        object.__setattr__(self, "watched_teacher", _watched(teacher, [own for _, own in inner]))
-        self.regressors = [
-            _regressor(student.get_layer(mine).output, teacher.get_layer(own).output)
-            for mine, own in options.hints
-        ]
+        self._layers_of_student = watched(student, [mine for mine, _ in inner])
+        object.__setattr__(self, "watched_teacher", watched(teacher, [own for _, own in inner]))
+        self.regressors = [regressor(mine, own) for mine, own in options.hints]
         self._seen: Any = None
         if names := getattr(student, "output_names", None):
             self.output_names = names
@@ -162,6 +164,10 @@ class Distilled(keras.Model):
         # What the layers made is taken up by `compute_loss`, in the same trace.
         outputs, self._seen = self._layers_of_student(inputs, training=True)
         return outputs
+
+    def save(self, filepath: Any, *args: Any, **options: Any) -> None:
+        """Save the student, as its own `save` does: `keras.saving.load_model` gives that."""
+        self.student.save(filepath, *args, **options)
 
     def compute_loss(
         self,
@@ -182,10 +188,10 @@ class Distilled(keras.Model):
 
     def _taught(self, x: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return how far the student is from the teacher."""
-        watched: Any = getattr(self, "watched_teacher")
         teacher: Any = getattr(self, "teacher")
-        found = (teacher if watched is None else watched)(x, training=False)
-        wanted, theirs = (found, []) if watched is None else found
+        inside: Any = getattr(self, "watched_teacher")
+        found = (teacher if inside is None else inside)(x, training=False)
+        wanted, theirs = (found, []) if inside is None else found
         total = ops.zeros(())
         mine, own = keras.tree.flatten(y_pred), keras.tree.flatten(wanted)
         weights = weights_of(sample_weight, len(mine))
@@ -200,16 +206,17 @@ class Distilled(keras.Model):
     def _outputs(self, y_pred: Any, teacher: keras.Model) -> list[Output]:
         """Return how every output is compared."""
         names = getattr(self.student, "output_names", None)
-        count = len(keras.tree.flatten(y_pred))
+        ranks = [len(each.shape) for each in keras.tree.flatten(y_pred)]
         losses, weights, compare = (
             for_each_output(given, y_pred, names)
             for given in (self.loss, compiled_loss_weights(self), self._options.compare)
         )
-        ends = ends_of(self.student, count), ends_of(teacher, count)
-        return outputs_of(ends, losses, weights, compare)
+        ends = [ends_with_axes_of(model, len(ranks)) for model in (self.student, teacher)]
+        return outputs_of(ends, losses, weights, compare, ranks)
 
     def _compared(self, mine: Any, own: Any, output: Output) -> Any:
         """Return how far an output of every example (and place) is from the teacher's."""
+        mine, own = (ops.moveaxis(value, output.axis, -1) for value in (mine, own))
         if output.compare == "values":
             return mean_square(mine, own)
         mine, own = (
@@ -232,27 +239,9 @@ class Distilled(keras.Model):
         for at, (mine, own) in enumerate(zip(self._seen or (), theirs)):
             own = ops.stop_gradient(own)
             if at < count:
-                regressor = self.regressors[at]
-                each = mean_square(mine if regressor is None else regressor(mine), own)
+                widened = self.regressors[at]
+                each = mean_square(mine if widened is None else widened(mine), own)
             else:
                 each = mean_square(attention_map(mine), attention_map(own))
             total += weighted_mean(each, weight)
         return total
-
-
-def _watched(model: keras.Model, names: list[str]) -> keras.Model | None:
-    """Return a model of the same layers that returns what some of them make, too."""
-    if not names:
-        return None
-    graph = graph_of(model)
-    assert graph is not None  # `pairs_of` has found layers with outputs
-    taken, returned = structures_of(graph)
-    return keras.Model(taken, [returned, [model.get_layer(name).output for name in names]])
-
-
-def _regressor(mine: Any, own: Any) -> keras.layers.Layer | None:
-    if mine.shape[-1] == own.shape[-1]:
-        return None
-    layer = keras.layers.Dense(own.shape[-1])
-    layer.build(mine.shape)
-    return layer

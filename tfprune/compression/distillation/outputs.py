@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 
@@ -46,6 +46,18 @@ _PASSING = (
 )
 
 
+class End(NamedTuple):
+    """What an output went through at the end of its model.
+
+    Args:
+        name: "softmax", "sigmoid" or "", where it is neither or does not show.
+        axis: of the softmax, counted from the last; None where it has several.
+    """
+
+    name: str = ""
+    axis: int | None = -1
+
+
 @dataclasses.dataclass(frozen=True)
 class Output:
     """How one output of a student is compared with that of its teacher.
@@ -56,47 +68,57 @@ class Output:
             it gives logits or values.
         own: the same of the teacher.
         weight: of the output in the loss.
+        axis: of the classes, or the one that the loss takes the mean of, counted from the last.
     """
 
     compare: Compare
     mine: str
     own: str
     weight: float
+    axis: int
 
 
 def outputs_of(
-    ends: tuple[Sequence[str], Sequence[str]],
+    ends: Sequence[Sequence[End]],
     losses: Sequence[Any],
     weights: Sequence[float | None],
     compare: Sequence[Compare | None],
+    ranks: Sequence[int],
 ) -> list[Output]:
     """Return how every output is compared.
 
     Args:
-        ends: of student and teacher, see `ends_of`.
+        ends: of student and teacher, see `ends_with_axes_of`.
         losses: one an output; None where it has none.
         weights: of the losses; None stands for 1.
         compare: what is wanted; None leaves it to the loss or, where that is none of Keras's, to
             the end of the model.
+        ranks: numbers of axes, that of the batch included.
 
     Raises:
-        ValueError: if neither says it.
+        ValueError: if neither says it, or they have their classes along several axes.
     """
     found = []
-    for mine, own, loss, weight, wanted in zip(*ends, losses, weights, compare, strict=True):
+    for mine, own, loss, weight, wanted, rank in zip(
+        *ends, losses, weights, compare, ranks, strict=True
+    ):
         by_loss, probable = _read(loss)
-        chosen = wanted or by_loss or _BY_END.get(mine) or _BY_END.get(own)
+        chosen = wanted or by_loss or _BY_END.get(mine.name) or _BY_END.get(own.name)
         if chosen is None:
             raise ValueError(
                 "`loss` must be one of Keras's where outputs are learnt from a teacher, or "
                 '`compare` of `distill` say what they are: "classes", "labels" or "values". '
                 f"Received: loss={loss!r}."
             )
+        axis = _axis_of(loss, rank) if by_loss == chosen else None
+        if chosen == "classes":
+            axis = _axis_of_classes(axis, mine, own)
         # A teacher whose end does not show gives what the student gives whose end shows no more.
-        taught = own or (probable and not mine)
-        learnt = mine or probable
+        taught = own.name or (probable and not mine.name)
+        learnt = mine.name or probable
         learnt, taught = (_ENDS[chosen] if given else "" for given in (learnt, taught))
-        found.append(Output(chosen, learnt, taught, 1.0 if weight is None else weight))
+        shown = 1.0 if weight is None else weight
+        found.append(Output(chosen, learnt, taught, shown, -1 if axis is None else axis))
     return found
 
 
@@ -110,6 +132,36 @@ def _read(loss: Any) -> tuple[Compare | None, bool]:
         if known and getattr(keras.losses, name, None) is found:
             return known[0], known[1] and not getattr(loss, "from_logits", False)
     return None, False
+
+
+def _axis_of(loss: Any, rank: int) -> int:
+    """Return the axis, from the last, that one of Keras's losses takes outputs along."""
+    options = {"axis": getattr(loss, "axis", None)}
+    if options["axis"] is None:  # some losses keep it among the options of their function only
+        kind: Any
+        for kind in type(loss).__mro__:
+            if kind.__base__ is keras.losses.Loss:
+                options = kind.get_config(loss)
+    axis = options.get("axis", -1)
+    if not isinstance(axis, int):  # of several, as Dice may
+        return -1
+    return axis - rank if axis >= 0 else axis
+
+
+def _axis_of_classes(by_loss: int | None, mine: End, own: End) -> int | None:
+    """Return the one axis of the classes; None where nothing says it."""
+    said: dict[str, int | None] = {} if by_loss is None else {"the loss": by_loss}
+    for name, end in (("the student's softmax", mine), ("the teacher's softmax", own)):
+        if end.name == "softmax":
+            said[name] = end.axis
+    axes = set(said.values())
+    if len(axes) > 1 or (said and None in axes):
+        shown = (f"{'several' if at is None else at} for {name}" for name, at in said.items())
+        raise ValueError(
+            "`loss` and the softmax at the end of student and teacher must have classes along "
+            f"one and the same axis. Received: axis {', '.join(shown)}."
+        )
+    return axes.pop() if axes else None
 
 
 def for_each_output(given: Any, y_pred: Any, names: Sequence[str] | None) -> list[Any]:
@@ -131,31 +183,49 @@ def for_each_output(given: Any, y_pred: Any, names: Sequence[str] | None) -> lis
 
 
 def ends_of(model: keras.Model, count: int | None = None) -> list[str]:
-    """Return "softmax", "sigmoid" or "" for each output: what it went through at the end.
+    """Return "softmax", "sigmoid" or "" for each output, see `ends_with_axes_of`."""
+    return [end.name for end in ends_with_axes_of(model, count)]
+
+
+def ends_with_axes_of(model: keras.Model, count: int | None = None) -> list[End]:
+    """Return what each output went through at the end.
 
     Args:
         model: built.
         count: number of its outputs, for a model without a graph, of which nothing shows.
     """
     tensors = getattr(model, "outputs", None)
-    return [_end_of(tensor) for tensor in tensors] if tensors else [""] * (count or 1)
+    return [_end_of(tensor) for tensor in tensors] if tensors else [End()] * (count or 1)
 
 
-def _end_of(tensor: Any) -> str:
+def _end_of(tensor: Any) -> End:
     node, position = call_behind(tensor)
-    maker = node.operation
+    maker, rank = node.operation, len(tensor.shape)
     graph = graph_of(maker)
     if graph is not None:  # a nested model
         return _end_of(graph.outputs[position])
     if isinstance(maker, keras.layers.Wrapper):
+        rank -= isinstance(maker, keras.layers.TimeDistributed)
         maker = maker.layer
     activation = getattr(getattr(maker, "activation", None), "__name__", "")
     name = activation or type(maker).__name__.lower()
     if name in _BY_END:
-        return name
+        return End(name, -1 if activation else _last_axis(getattr(maker, "axis", -1), rank))
     passing = isinstance(maker, _PASSING) or (
         isinstance(maker, keras.layers.Activation) and activation == "linear"
     )
-    if passing and node.input_tensors[0].shape[-1] == tensor.shape[-1]:
-        return _end_of(node.input_tensors[0])
-    return ""
+    if not passing:
+        return End()
+    before = node.input_tensors[0]
+    end = _end_of(before)
+    kept = end.axis is not None and before.shape[end.axis :] == tensor.shape[end.axis :]
+    return end if kept or before.shape == tensor.shape else End()
+
+
+def _last_axis(axis: Any, rank: int) -> int | None:
+    """Return an axis counted from the last; None for several."""
+    if isinstance(axis, (list, tuple)) and len(axis) == 1:
+        (axis,) = axis
+    if not isinstance(axis, int):
+        return None
+    return axis - rank if axis >= 0 else axis

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from tfprune.channels.coupling.book import Book, Multiplication
-from tfprune.channels.coupling.call_site import Opaque, Shape, Site, unlabelled
+from tfprune.channels.coupling.call_site import CONSTANT, Opaque, Shape, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules import (
     attention,
@@ -35,8 +35,10 @@ def apply(site: Site) -> list[Labels]:
     Raises:
         Opaque: if there is no rule, or it does not hold here.
     """
+    site = site.in_order()
     rule = _rule(site)
     if rule is not None:
+        _require_no_arrays(site)
         before = site.book.mark()
         _keep_masks(site)
         found = rule(site)
@@ -53,17 +55,25 @@ def apply(site: Site) -> list[Labels]:
 def count(site: Site) -> None:
     """Write down the multiply-adds of a call whose channels stay, by the rule of its Keras class.
 
-    Weights in another form (quantized, LoRA) count as plain ones.
+    Weights in another form (quantized, LoRA) count as plain ones. What is not known, and may
+    multiply, is named.
     """
-    if tensor_products.count(site) or not getattr(site.operation, "weights", ()):
+    site, known = site.in_order(), _rule(site)
+    if tensor_products.count(site):
         return
-    book, rule = Book(), _RULES.get(site.kind)
+    weighted = bool(getattr(site.operation, "weights", ()))
+    own = known is None and not type(site.operation).__module__.startswith("keras.")
+    if not (weighted or own or site.kind in tensor_products.MULTIPLYING):
+        return
+    book, rule = Book(), known or _RULES.get(site.kind)
     labels = [unlabelled(shape) for shape in site.shapes]
     layer = _plain(site.operation, site.shapes)
     try:
         if rule is None:
             raise Opaque("its class has no rule")
         rule(dataclasses.replace(site, operation=layer, inputs=labels, book=book))
+        if own and not (weighted or book.products):
+            raise Opaque("its class computes something else")
     except (AttributeError, Opaque):  # a class of one's own may lack what that of Keras has
         book.uncounted.append(site.name)
     if book.uncounted:
@@ -132,10 +142,25 @@ def _plain(layer: keras.layers.Layer, shapes: Sequence[Shape]) -> keras.layers.L
     return plain
 
 
+def _is_mask(name: str) -> bool:
+    return name == "mask" or name.endswith("_mask") or name == "attention_bias"
+
+
+def _require_no_arrays(site: Site) -> None:
+    """Constants with an entry for each channel would have to be cut, too.
+
+    Masks have none, and the rules of recurrent layers look at the states that they begin with.
+    """
+    states = {"initial_state"} if site.kind in recurrent.RULES else set()
+    for name in site.arguments:
+        if site.labelled and name not in states and not _is_mask(name) and site.arrays(name):
+            raise Opaque(CONSTANT)
+
+
 def _keep_masks(site: Site) -> None:
     """Freeze the channels of tensors that are masks, whose shapes are those of other tensors."""
     for name in site.arguments:
-        if name == "mask" or name.endswith("_mask") or name == "attention_bias":
+        if _is_mask(name):
             for labels, _ in site.argument(name):
                 site.book.ledger.freeze(labels, f"'{site.name}' reads it as a mask")
 

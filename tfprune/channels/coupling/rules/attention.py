@@ -25,6 +25,8 @@ def _multi_head(site: Site) -> list[Labels]:
     sides = {name: site.argument(name) for name in ("query", "value", "key")}
     if not sides["query"] or not sides["value"]:
         raise Opaque("its query or value is no tensor of the graph")
+    if not sides["key"] and site.arguments.get("key") is not None:
+        raise Opaque("its key is no tensor of the graph")
     sides["key"] = sides["key"] or sides["value"]
     parts = {"query": (query, by_query), "key": (key, heads), "value": (value, heads)}
     for name, (part, made) in parts.items():
@@ -48,7 +50,10 @@ def _multi_head(site: Site) -> list[Labels]:
     if len(site.out_shapes) > 1:
         site.book.ledger.freeze(heads, f"'{site.name}' returns the scores of its heads")
     for name in ("attention_mask", "attention_bias"):
-        if any(len(shape) > 2 for _, shape in site.argument(name)):
+        scores = len(tokens["query"]) + len(compared) + 2  # axes of them, with batch and heads
+        constants = [shape for shape in site.arrays(name) if len(shape) == scores]
+        each = any(shape[-1 - 2 * len(compared)] != 1 for shape in constants)
+        if each or any(len(shape) > 2 for _, shape in site.argument(name)):
             site.book.ledger.freeze(heads, f"'{site.name}' has a mask for each head")
     if grouped:
         # The projection back takes its width from the query, and Keras wants that of the value.
@@ -96,6 +101,7 @@ def _project(
 
 def _dot_product(site: Site) -> list[Labels]:
     """Attention and AdditiveAttention: query and key are compared channel by channel."""
+    site.require_tensors(["inputs"])
     query, value = site.along(0, -1), site.along(1, -1)
     count = len(keys) if isinstance(keys := site.arguments.get("inputs"), list | tuple) else 2
     key = site.along(2, -1) if count > 2 else value

@@ -1,11 +1,17 @@
 """What computes each channel from itself, and what merges tensors channel by channel."""
 
-import math
-
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.call_site import Opaque, Site, channel_axis, place, unlabelled
+from tfprune.channels.coupling.call_site import (
+    CONSTANT,
+    Keeping,
+    Opaque,
+    Site,
+    channel_axis,
+    place,
+    unlabelled,
+)
 from tfprune.channels.coupling.ledger import Labels
 
 ELEMENTWISE_FUNCTIONS = frozenset("""
@@ -51,8 +57,32 @@ def _unary(site: Site) -> list[Labels]:
     if site.labelled and not isinstance(site.operation, keras.layers.Layer):
         for name, value in vars(site.operation).items():  # such as the bounds of `clip`
             if not name.startswith("_") and any(size != 1 for size in np.shape(value)):
-                raise Opaque("it combines channels with a constant array")
+                raise Opaque(CONSTANT)
     return [site.inputs[0]]
+
+
+def _dropout(site: Site) -> list[Labels]:
+    """Dropout: its config may count the channels that are dropped apart."""
+    noise, (labels, *_) = getattr(site.operation, "noise_shape", None), site.inputs
+    if noise is None:
+        return [labels]
+    if len(noise) != labels.ndim + 1:
+        raise Opaque("its `noise_shape` has other axes than its input")
+    counted = {}
+    for axis, size in enumerate(noise[1:]):
+        if size not in (None, 1):
+            varies = labels.shape[axis] > 1
+            counted[axis + 1] = site.along(0, axis) if varies else np.zeros(size, int)
+            site.share(("noise", axis), counted[axis + 1])
+
+    def change(config: dict[str, object], keeping: Keeping) -> None:
+        sizes = list(noise)
+        for axis, vector in counted.items():
+            sizes[axis] = keeping.count(vector) if vector.any() else sizes[axis]
+        config["noise_shape"] = tuple(sizes)
+
+    site.resize(change)
+    return [labels]
 
 
 def _activation(site: Site) -> list[Labels]:
@@ -63,6 +93,10 @@ def _activation(site: Site) -> list[Labels]:
 def _softmax(site: Site) -> list[Labels]:
     axes = getattr(site.operation, "axis", -1)
     rank = len(site.shapes[0])
+    if axes is None and site.labelled:
+        raise Opaque("it computes over channels and the batch")
+    if axes is None:
+        return [unlabelled(site.out_shapes[0])]
     for axis in axes if isinstance(axes, tuple | list) else [axes]:
         behind = axis - 1 if axis > 0 else axis
         if axis == 0 or site.inputs[0].shape[behind % rank] > 1:
@@ -89,7 +123,8 @@ def _pooled_over_all(site: Site) -> list[Labels]:
 
 def merge(site: Site) -> list[Labels]:
     """Tie what is combined position by position, broadcasting as NumPy does."""
-    _require_no_arrays(site)
+    if site.labelled and any(site.arrays(name) for name in site.arguments):
+        raise Opaque(CONSTANT)  # masks among them
     rank = len(site.out_shapes[0])
     if not site.labelled:
         return [unlabelled(site.out_shapes[0])]
@@ -145,21 +180,12 @@ def _merge_all(site: Site, padded: list[tuple[Labels, tuple[int | None, ...]]]) 
     return full[0]
 
 
-def _require_no_arrays(site: Site) -> None:
-    """Constants with an entry for each channel would have to be cut, too."""
-    for value in keras.tree.flatten(dict(site.arguments)):
-        is_array = isinstance(value, np.ndarray | keras.Variable) or (
-            keras.ops.is_tensor(value) and not isinstance(value, keras.KerasTensor)
-        )
-        if is_array and math.prod(value.shape) > 1 and site.labelled:
-            raise Opaque("it combines channels with a constant array")
-
-
 RULES = {
     **dict.fromkeys(_UNARY, _unary),
     **dict.fromkeys(_MERGING, merge),
     **dict.fromkeys(_SPATIAL, _spatial),
     **dict.fromkeys(_GLOBAL, _pooled_over_all),
+    **dict.fromkeys(("Dropout", "AlphaDropout"), _dropout),
     "Activation": _activation,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,

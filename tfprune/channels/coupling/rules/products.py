@@ -208,8 +208,10 @@ def _apart(site: Site) -> list[Labels]:
             raise Opaque("the axes of its weights are not known")
         for mine, at in own.axes.reads:
             axis = at % (rank + 1) - 1
-            if len(own.axes.reads) == 1 or labels.shape[axis] > 1:
+            if labels.shape[axis] > 1 or (labels.size == 1 and site.shapes[0][axis] == 1):
                 site.weigh(own.weight, mine, site.along(0, axis))
+            else:  # the channels lie on other axes
+                site.weigh(own.weight, mine, np.zeros(own.weight.shape[mine], int))
     return [labels]
 
 

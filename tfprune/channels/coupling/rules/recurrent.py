@@ -17,7 +17,15 @@ def _recurrent(site: Site) -> list[Labels]:
     units = _units(site)
     for labels, shape in site.argument("initial_state"):
         site.tie(units, site.vector(labels, shape, _axis(site)))
+    _keep_constant_states(site, units)
     return [place(units, len(shape), _axis(site)) for shape in site.out_shapes]
+
+
+def _keep_constant_states(site: Site, units: Labels) -> None:
+    """Freeze units whose states begin with a constant array, which would have to be cut, too."""
+    begin = keras.tree.flatten(site.arguments.get("initial_state"))
+    if not all(state is None or isinstance(state, keras.KerasTensor) for state in begin):
+        site.book.ledger.freeze(units, f"'{site.name}' begins with a constant state")
 
 
 def _axis(site: Site) -> int:
@@ -83,6 +91,7 @@ def _bidirectional(site: Site) -> list[Labels]:
     states = site.argument("initial_state")
     for number, (labels, shape) in enumerate(states):
         site.tie(units[2 * number // len(states)], site.vector(labels, shape, -1))
+    _keep_constant_states(site, np.concatenate(units))
     # Keras takes it that both directions are as wide.
     site.tie(*units)
 

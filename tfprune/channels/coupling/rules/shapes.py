@@ -121,8 +121,12 @@ def _expand(site: Site) -> list[Labels]:
 
 def _squeeze(site: Site) -> list[Labels]:
     rank, axes = len(site.shapes[0]) + 1, site.operation.axis
-    if axes is None:
+    if axes is None:  # a channel that is left alone is not to go, too
+        if getattr(site.tensors[0], "shape")[0] == 1:
+            raise Opaque("it moves the batch")
         axes = [axis + 1 for axis, size in enumerate(site.shapes[0]) if size == 1]
+        given = tuple(axes)
+        site.resize(lambda config, keeping: config.update(axis=given))
     where = [axis % rank for axis in (axes if isinstance(axes, tuple | list) else [axes])]
     if 0 in where:
         raise Opaque("it moves the batch")
@@ -136,6 +140,7 @@ def _concatenate(site: Site) -> list[Labels]:
         raise Opaque("it joins batches")
     if not site.labelled:
         return [unlabelled(site.out_shapes[0])]
+    site.require_tensors(site.arguments)
     others = [
         other
         for other in range(rank)
@@ -157,6 +162,8 @@ def _stack(site: Site) -> list[Labels]:
     axis = site.operation.axis % (len(site.out_shapes[0]) + 1) - 1
     if axis < 0:
         raise Opaque("it moves the batch")
+    if site.labelled:
+        site.require_tensors(site.arguments)
     for labels in site.inputs[1:]:
         site.tie(site.inputs[0], labels)
     shape = np.broadcast_shapes(*(labels.shape for labels in site.inputs))
@@ -262,7 +269,7 @@ def _reduce(site: Site) -> list[Labels]:
         raise Opaque("it reduces the batch")
     if any(labels.shape[axis - 1] > 1 for axis in where):
         raise Opaque("it computes over channels")
-    if site.operation.keepdims:
+    if getattr(site.operation, "keepdims", False):
         return [labels]
     return [np.squeeze(labels, tuple(axis - 1 for axis in where))]
 
