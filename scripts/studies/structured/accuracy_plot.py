@@ -105,7 +105,7 @@ def _finish(axes: Axes, dense: dict[str, Any]) -> None:
     axes.set_xlabel("multiply-adds (dotted: dense)")
     axes.set_xticks(BUDGETS)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y", color="#e2e2e2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
