@@ -218,3 +218,14 @@ def test_a_plan_for_another_model_is_refused():
         channels.verify(model, plan, wide)
     with pytest.raises(TypeError, match="`plan` must be a ChannelPlan"):
         channels.prune(model, 0.5)
+
+
+def test_images_are_not_augmented_where_models_are_compared():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])(inputs)
+    x = layers.RandomZoom(0.1)(x)
+    for filters in (6, 8):
+        x = layers.Conv2D(filters, 3, activation="relu")(x)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
+    plan = channels.plan(model, 0.5)
+    assert channels.verify(model, plan, channels.prune(model, plan)) < 1e-5

@@ -73,7 +73,7 @@ def arguments_of(node: Any) -> dict[str, Any]:
 def called_again(
     node: Node, operation: Operation, values: Mapping[keras.KerasTensor, Any]
 ) -> list[Any]:
-    """Call `operation` as the node calls its own, and return its outputs, flat.
+    """Call `operation` as the node calls its own, in inference, and return its outputs, flat.
 
     Args:
         node: of a Functional model.
@@ -83,6 +83,8 @@ def called_again(
     args, kwargs = node.arguments.fill_in(
         {id(tensor): values[tensor] for tensor in node.input_tensors}
     )
+    if "training" in inspect.signature(operation.call).parameters:
+        kwargs = {**kwargs, "training": False}  # as Keras does, whatever the call in the graph says
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
