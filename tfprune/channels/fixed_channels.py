@@ -18,7 +18,7 @@ from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 
-MIXING = frozenset({"LayerNormalization", "RMSNormalization", "UnitNormalization"})
+_MIXING = frozenset({"LayerNormalization", "RMSNormalization", "UnitNormalization"})
 _JOINING = frozenset({"Concatenate", "Stack"})  # other inputs go beside a channel, not into it
 
 Norms = ByIdentity[keras.Variable, keras.layers.BatchNormalization]
@@ -41,8 +41,7 @@ def zero_channels(reading: Reading, settled: Settled, norms: Norms | None = None
     for lies in reading.book.weights:
         if lies.makes:
             roots = settled.of(lies.labels)
-            others = tuple(axis for axis in range(len(lies.weight.shape)) if axis != lies.axis)
-            loud = (host_array(lies.weight.value) != 0).any(axis=others)
+            loud = lies.nonzero()
             norm = None if norms is None else norms.get(lies.weight)
             if norm in shut:
                 loud &= ~shut[norm][roots]
@@ -72,13 +71,8 @@ def shifted_channels(reading: Reading, settled: Settled) -> np.ndarray:
     """
     found = np.zeros(settled.roots.size, bool)
     for lies in reading.book.weights:
-        statistics: tuple[keras.Variable, ...] = ()
-        if isinstance(lies.layer, keras.layers.BatchNormalization):
-            statistics = (lies.layer.moving_mean, lies.layer.moving_variance)
-        if not lies.reads and all(lies.weight is not own for own in statistics):
-            others = tuple(axis for axis in range(len(lies.weight.shape)) if axis != lies.axis)
-            nonzero = (host_array(lies.weight.value) != 0).any(axis=others)
-            found[settled.of(lies.labels)[nonzero]] = True
+        if not lies.reads and not lies.is_statistic:
+            found[settled.of(lies.labels)[lies.nonzero()]] = True
     return found
 
 
@@ -132,7 +126,10 @@ class _Constancy:
             taken = [here[tensor] for tensor in node.input_tensors]
             nested = graph_of(node.operation)
             if nested is not None:
-                given = [here.get(tensor, self._none()) for tensor in given_to(node, nested)]
+                given = [
+                    here[tensor] if isinstance(tensor, keras.KerasTensor) else self._none()
+                    for tensor in given_to(node, nested)
+                ]
                 outputs = self._run(node.operation, given)
             else:
                 outputs = [self._behind(node, taken, own) for own in self._reading.outputs[node]]
@@ -152,7 +149,7 @@ class _Constancy:
         operation, kind = node.operation, kind_of(node.operation)
         training = arguments_of(node).get("training", False)
         unknown = training is not None and training is not False or not taken
-        if unknown or kind in MIXING or operation in self._masked:
+        if unknown or kind in _MIXING or operation in self._masked:
             return self._none()
         carried = [self._of(self._labels[tensor]) for tensor in node.input_tensors]
         alone = ~np.any([has & ~fixed for has, fixed in zip(carried, taken)], axis=0)

@@ -11,6 +11,7 @@ inputs, such as a constant times a gate, is not taken over.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Sequence
 
 import keras
@@ -28,12 +29,12 @@ from tfprune.channels.fixed_channels import (
 )
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
-from tfprune.channels.samples import lengths_to_try, random_inputs
+from tfprune.channels.samples import on_random_inputs
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node, Operation, timestep_mask
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
-from tfprune.support.tensors import Tensor
+from tfprune.support.tensors import Nest, Tensor
 
 _SIZES = 2  # lengths of open axes that a constant must be the same at
 _ROUNDING = 1e-5  # of a constant, in float32
@@ -132,9 +133,9 @@ class _Heard:
 
         There are none where the model runs at no length that is tried.
         """
-        nothing, found = Kept(self._settled, np.zeros(0, int)), []
-        model = self._reading.model
-        for length in lengths_to_try(model):
+        nothing = Kept(self._settled, np.zeros(0, int))
+
+        def run(batch: Nest) -> dict[Operation, list[_Call]]:
             calls: dict[Operation, list[_Call]] = {}
 
             def see(node: Node, inputs: list[Tensor]) -> None:
@@ -145,14 +146,13 @@ class _Heard:
                 if node.operation in self._readers:
                     calls.setdefault(node.operation, []).append(call)
 
-            try:
-                gated(self._reading, nothing, random_inputs(model, length=length), see=see)
-            except Exception:  # whatever the backend raises of a length, or of unknown words
-                continue
-            found.append(calls)
-            if len(found) == _SIZES:
-                break
-        return found
+            gated(self._reading, nothing, batch, see=see)
+            return calls
+
+        try:
+            return list(itertools.islice(on_random_inputs(self._reading.model, run), _SIZES))
+        except Exception:  # of the last length, or of unknown words
+            return []
 
     def _listen(self, operation: Operation, call: _Call) -> None:
         for tensor, array in zip(call.tensors, call.values):

@@ -1,11 +1,16 @@
 """Random inputs for a model, from the shapes that its graph shows."""
 
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
 import keras
 import numpy as np
 
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.private_keras import structures_of
 from tfprune.support.tensors import Nest
+
+Made = TypeVar("Made")
 
 LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # where the model leaves one open
 
@@ -38,14 +43,33 @@ def random_inputs(
     return keras.tree.pack_sequence_as(structures_of(graph)[0], tensors)
 
 
-def lengths_to_try(model: keras.Model) -> tuple[int, ...]:
-    """Return lengths for the axes that a model leaves open, rising; one if it leaves none.
+def on_random_inputs(model: keras.Model, run: Callable[[Nest], Made]) -> Iterator[Made]:
+    """Yield what is made of random batches, at rising lengths where the model leaves one open.
+
+    Lengths at which it fails are passed over. If there is no other, the last error is raised.
+
+    Args:
+        model: that has a graph.
+        run: batch -> what is made of it.
 
     Example:
-        >>> lengths_to_try(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
-        (8,)
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> [batch.shape for batch in on_random_inputs(model, lambda batch: batch)]
+        [(2, 3)]
     """
     graph = graph_of(model)
     assert graph is not None
     is_open = any(None in tensor.shape[1:] for tensor in graph.inputs)
-    return LENGTHS if is_open else LENGTHS[:1]
+    failure: Exception | None = None
+    ran = False
+    for length in LENGTHS if is_open else LENGTHS[:1]:
+        batch = random_inputs(model, length=length)
+        try:
+            made = run(batch)
+        except Exception as error:  # whatever the backend raises of a length
+            failure = error
+            continue
+        ran = True
+        yield made
+    if failure is not None and not ran:
+        raise failure

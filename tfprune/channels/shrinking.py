@@ -8,7 +8,7 @@ from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import at_rest, gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
-from tfprune.channels.samples import lengths_to_try, random_inputs
+from tfprune.channels.samples import on_random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
@@ -79,32 +79,31 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
+    own, other = ([tuple(t.shape) for t in m.inputs] for m in (model, small))
+    if own != other:
+        raise ValueError(
+            "`small` must be the smaller model of this plan. Received: a model with inputs "
+            f"{other} in place of {own}."
+        )
     given = [] if inputs is None else [_fit(model, inputs)]
     values = constants(reading, kept).values
 
-    def difference(batch: Nest) -> float:
-        return _difference(gated(reading, kept, batch, values), model, small, batch)
+    def wanted(batch: Nest) -> tuple[list[np.ndarray], Nest]:
+        return gated(reading, kept, batch, values), batch
 
-    found = [difference(batch) for batch in given]
+    found = [wanted(batch) for batch in given]
     texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
-    lengths = () if texts and given else lengths_to_try(model)
-    failure: Exception | None = None
-    for length in lengths:
-        batch = random_inputs(model, length=length)
+    if not (texts and given):
         try:
-            wanted = gated(reading, kept, batch, values)
+            found.append(next(on_random_inputs(model, wanted)))
         except Exception as error:  # whatever the backend raises of a length, or of unknown words
-            failure = error
-            continue
-        found.append(_difference(wanted, model, small, batch))
-        break
-    if not found:
-        kind = f"random words for {texts}" if texts else f"random inputs of lengths {lengths}"
-        raise ValueError(
-            "`inputs` must be given where a model does not take random ones. Received: "
-            f"inputs=None, and '{model.name}' fails with {kind}: {failure}"
-        ) from failure
-    return max(found)
+            if not given:
+                kind = f"random words for {texts}" if texts else "random inputs of many lengths"
+                raise ValueError(
+                    "`inputs` must be given where a model does not take random ones. Received: "
+                    f"inputs=None, and '{model.name}' fails with {kind}: {error}"
+                ) from error
+    return max(_difference(outputs, small, batch) for outputs, batch in found)
 
 
 def _fit(model: keras.Model, inputs: Nest) -> Nest:
@@ -154,16 +153,8 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
     return reading, Kept(reading.book.ledger.settle(), plan.removed)
 
 
-def _difference(
-    wanted: list[np.ndarray], model: keras.Model, small: keras.Model, inputs: Nest
-) -> float:
+def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> float:
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
-    own, other = ([tuple(t.shape) for t in m.inputs] for m in (model, small))
-    if own != other:
-        raise ValueError(
-            "`small` must be the smaller model of this plan. Received: a model with inputs "
-            f"{other} in place of {own}."
-        )
     with keras.StatelessScope(state_mapping=at_rest(small)):
         outputs = keras.tree.flatten(small(tensors, training=False))
     got = [host_array(value) for value in outputs]

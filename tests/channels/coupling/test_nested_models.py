@@ -72,3 +72,15 @@ def test_another_model_than_the_smaller_one_is_one_clear_error():
     other = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     with pytest.raises(ValueError, match="`small` must be the smaller model .* with inputs"):
         channels.verify(model, plan, other)
+
+
+def test_a_constant_may_be_given_to_a_nested_model_whose_other_channels_are_zero():
+    a, b = keras.Input(batch_shape=(2, 6)), keras.Input(batch_shape=(2, 4))
+    inner = keras.Model([a, b], layers.Dense(3, name="e")(layers.Concatenate()([a, b])))
+    inputs = keras.Input(batch_shape=(2, 3))
+    ones = layers.Dense(6, bias_initializer="ones", name="ones")
+    constant = keras.ops.convert_to_tensor(normal(2, 4))
+    model = keras.Model(inputs, layers.Dense(2)(inner([ones(inputs), constant])))
+    ones.kernel.assign(ones.kernel * [0, 0, 1, 1, 1, 1])
+    plan = channels.plan(model, 0.3)
+    assert channels.verify(model, plan, channels.prune(model, plan)) < 1e-5

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels, Ledger
 from tfprune.keras_graph.private_keras import Operation
+from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 
 
@@ -45,6 +46,19 @@ class WeightLabels:
     labels: Labels
     makes: bool = False
     reads: bool = False
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether this is a mean or a variance that a batch normalization keeps."""
+        norm = self.layer
+        return isinstance(norm, keras.layers.BatchNormalization) and any(
+            self.weight is weight for weight in (norm.moving_mean, norm.moving_variance)
+        )
+
+    def nonzero(self) -> np.ndarray:
+        """Return for each place along the axis whether anything there is not zero."""
+        others = tuple(axis for axis in range(len(self.weight.shape)) if axis != self.axis)
+        return np.asarray((host_array(self.weight.value) != 0).any(axis=others))
 
 
 @dataclasses.dataclass(frozen=True)

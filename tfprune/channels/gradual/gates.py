@@ -93,7 +93,7 @@ def find_gates(reading: Reading, settled: Settled) -> Gates:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         bare = layer in norm_of and norm_of[layer] is None
         own = bare and (lies.makes or not lies.reads and lies.weight not in products)
-        own = own or (layer in behind and not _is_statistic(lies))
+        own = own or (layer in behind and not lies.is_statistic)
         if own and not lies.weight.trainable:
             why = f"'{layer.name}' is not trained"
         elif is_norm and layer.trainable and not layer.scale:
@@ -143,13 +143,6 @@ def gate_gradients(
         return keras.ops.zeros((size,))
     roots = np.concatenate([axis.roots for axis in known])
     return keras.ops.segment_sum(keras.ops.concatenate(sums), roots, num_segments=size)
-
-
-def _is_statistic(lies: WeightLabels) -> bool:
-    norm = lies.layer
-    return isinstance(norm, keras.layers.BatchNormalization) and any(
-        lies.weight is weight for weight in (norm.moving_mean, norm.moving_variance)
-    )
 
 
 def _each_axis_once(found: list[WeightLabels], settled: Settled) -> list[ChannelAxis]:
