@@ -1,9 +1,13 @@
 """How far what a student makes is from what its teacher makes of the same."""
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import keras
 from keras import ops
+
+_BY_WEIGHTS = ("sum", "mean_with_sample_weight")  # reductions in which masks keep no mean
 
 
 def logits_of(values: Any, end: str) -> Any:
@@ -44,21 +48,29 @@ def of_examples(weight: Any) -> Any:
     return ops.mean(ops.reshape(weight, (ops.shape(weight)[0], -1)), axis=-1)
 
 
-def weighted_mean(each: Any, weight: Any, mask: Any = None) -> Any:
-    """Return the mean over examples and places, weighted and masked as Keras does with losses.
+def reduced(each: Any, weight: Any, masks: Sequence[Any] = (), reduction: str = "mean") -> Any:
+    """Return one number for examples and places, weighted and masked as Keras does with losses.
 
     Args:
         each: (batch, places...).
         weight: of the same shape or that of its first axes; None for none.
-        mask: the same, where False counts for nothing.
+        masks: the same, where False counts for nothing.
+        reduction: "sum", "mean_with_sample_weight" by the sum of the weights, or a mean over all
+            that counts.
     """
-    if mask is not None:
-        mask = _as_wide(mask, each)
-        share = ops.sum(mask) / ops.cast(ops.size(mask), mask.dtype)
-        each = each * mask / ops.maximum(share, keras.config.epsilon())
-    if weight is not None:
-        each = each * _as_wide(weight, each)
-    return ops.mean(each)
+    factor = None if weight is None else _as_wide(weight, each)
+    if masks:
+        mask = reduce(ops.multiply, (_as_wide(mask, each) for mask in masks))
+        if reduction not in _BY_WEIGHTS:
+            share = ops.sum(mask) / ops.cast(ops.size(mask), mask.dtype)
+            mask = mask / ops.maximum(share, keras.config.epsilon())
+        factor = mask if factor is None else factor * mask
+    weighted = each if factor is None else each * factor
+    if reduction == "sum":
+        return ops.sum(weighted)
+    if reduction == "mean_with_sample_weight" and factor is not None:
+        return ops.divide_no_nan(ops.sum(weighted), ops.sum(factor))
+    return ops.mean(weighted)
 
 
 def _as_wide(weight: Any, each: Any) -> Any:

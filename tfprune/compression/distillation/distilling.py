@@ -5,8 +5,8 @@
 with the logits t and s of teacher and student and the temperature T; T^2 keeps gradients at one
 scale. Labels that each hold or not are two classes each, and outputs that are neither are compared
 by mean squared error. Both parts weigh examples and places by `sample_weight` (and so by
-`class_weight`) and masks, and outputs by `loss_weights`; what layers add (regularizers, `add_loss`)
-counts in full.
+`class_weight`), masks and the loss's `ignore_class`, are reduced as the loss is, and weigh outputs
+by `loss_weights`; what layers add (regularizers, `add_loss`) counts in full.
 
 Sources: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
 Hints: Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, arXiv 1412.6550. Attention:
@@ -38,7 +38,7 @@ from tfprune.compression.distillation.distances import (
     logits_of,
     mean_square,
     of_examples,
-    weighted_mean,
+    reduced,
     weights_of,
 )
 from tfprune.compression.distillation.inside import regressor, watched
@@ -48,6 +48,7 @@ from tfprune.compression.distillation.outputs import (
     ends_with_axes_of,
     for_each_output,
     outputs_of,
+    places_that_count,
 )
 from tfprune.keras_graph.private_keras import compiled_loss_weights, timestep_mask
 from tfprune.support.validation import require_model, require_number
@@ -183,10 +184,10 @@ class Distilled(keras.Model):
             return own
         alpha = self._options.alpha
         added = sum((ops.sum(ops.cast(loss, own.dtype)) for loss in self.losses), 0.0)
-        taught = self._taught(x, y_pred, sample_weight)
+        taught = self._taught(x, y, y_pred, sample_weight)
         return (1.0 - alpha) * (own - added) + added + alpha * ops.cast(taught, own.dtype)
 
-    def _taught(self, x: Any, y_pred: Any, sample_weight: Any) -> Any:
+    def _taught(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return how far the student is from the teacher."""
         teacher: Any = getattr(self, "teacher")
         inside: Any = getattr(self, "watched_teacher")
@@ -196,19 +197,25 @@ class Distilled(keras.Model):
         mine, own = keras.tree.flatten(y_pred), keras.tree.flatten(wanted)
         weights = weights_of(sample_weight, len(mine))
         outputs = self._outputs(y_pred, teacher)
-        for student, taught, weight, output in zip(mine, own, weights, outputs, strict=True):
-            taught = ops.stop_gradient(taught)
-            each = self._compared(student, taught, output)
-            mask = timestep_mask(student)
-            total += output.weight * weighted_mean(each, weight, mask)
+        ignoring = any(output.ignored is not None for output in outputs)
+        targets = for_each_output(y if ignoring else None, y_pred, self._names())
+        for student, taught, weight, output, target in zip(
+            mine, own, weights, outputs, targets, strict=True
+        ):
+            each = self._compared(student, ops.stop_gradient(taught), output)
+            masks = [timestep_mask(student), places_that_count(target, student, output)]
+            masks = [mask for mask in masks if mask is not None]
+            total += output.weight * reduced(each, weight, masks, output.reduction)
         return total + self._inside(theirs, sample_weight)
+
+    def _names(self) -> Sequence[str] | None:
+        return getattr(self.student, "output_names", None)
 
     def _outputs(self, y_pred: Any, teacher: keras.Model) -> list[Output]:
         """Return how every output is compared."""
-        names = getattr(self.student, "output_names", None)
         ranks = [len(each.shape) for each in keras.tree.flatten(y_pred)]
         losses, weights, compare = (
-            for_each_output(given, y_pred, names)
+            for_each_output(given, y_pred, self._names())
             for given in (self.loss, compiled_loss_weights(self), self._options.compare)
         )
         ends = [ends_with_axes_of(model, len(ranks)) for model in (self.student, teacher)]
@@ -243,5 +250,5 @@ class Distilled(keras.Model):
                 each = mean_square(mine if widened is None else widened(mine), own)
             else:
                 each = mean_square(attention_map(mine), attention_map(own))
-            total += weighted_mean(each, weight)
+            total += reduced(each, weight)
         return total

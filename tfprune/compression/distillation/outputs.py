@@ -69,6 +69,8 @@ class Output:
         own: the same of the teacher.
         weight: of the output in the loss.
         axis: of the classes, or the one that the loss takes the mean of, counted from the last.
+        ignored: class whose places the loss leaves out; None for none.
+        reduction: of the loss.
     """
 
     compare: Compare
@@ -76,6 +78,8 @@ class Output:
     own: str
     weight: float
     axis: int
+    ignored: int | None
+    reduction: str
 
 
 def outputs_of(
@@ -118,7 +122,10 @@ def outputs_of(
         learnt = mine.name or probable
         learnt, taught = (_ENDS[chosen] if given else "" for given in (learnt, taught))
         shown = 1.0 if weight is None else weight
-        found.append(Output(chosen, learnt, taught, shown, -1 if axis is None else axis))
+        along = -1 if axis is None else axis
+        ignored = getattr(loss, "ignore_class", None) if by_loss == chosen else None
+        reduction = getattr(loss, "reduction", None) or "sum_over_batch_size"
+        found.append(Output(chosen, learnt, taught, shown, along, ignored, reduction))
     return found
 
 
@@ -162,6 +169,15 @@ def _axis_of_classes(by_loss: int | None, mine: End, own: End) -> int | None:
             f"one and the same axis. Received: axis {', '.join(shown)}."
         )
     return axes.pop() if axes else None
+
+
+def places_that_count(target: Any, prediction: Any, output: Output) -> Any:
+    """Return where a target is another class than the ignored one; None where none is ignored."""
+    if output.ignored is None:
+        return None
+    if len(target.shape) == len(prediction.shape) and target.shape[output.axis] == 1:
+        target = keras.ops.squeeze(target, output.axis)
+    return keras.ops.not_equal(target, keras.ops.cast(output.ignored, target.dtype))
 
 
 def for_each_output(given: Any, y_pred: Any, names: Sequence[str] | None) -> list[Any]:
