@@ -1,4 +1,4 @@
-"""Quality against footprint, one line for dense models and one for pruned ones."""
+"""Quality against footprint, a line for each kind of models."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from tfprune.support.files import replacing
 _STYLES = {
     "dense": {"color": "#7a7a7a", "marker": "o", "label": "small dense"},
     "pruned": {"color": "#1f4e86", "marker": "^", "label": "large sparse"},
+    "taught": {"color": "#b4532a", "marker": "s", "label": "large sparse, with the dense as teacher"},
 }
 TRAINED = {
     "nonzeros": "nonzero parameters",
@@ -44,6 +45,8 @@ def write(
     for axes, (size, title) in zip(plots, panels.items()):
         for kind, style in _STYLES.items():
             rows = [row for row in content["rows"] if row["method"].startswith(f"{kind}-")]
+            if not rows:
+                continue
             rows.sort(key=lambda row: _mean(row[size]))
             axes.errorbar(
                 [_mean(row[size]) for row in rows],

@@ -27,11 +27,14 @@ class Continuation:
         learning_rate: at first.
         weights: file of the dense model's weights, in the folder of the data; None takes the
             preset's own dense run of the same seed.
+        alpha: share that the dense model has as teacher in the loss, as of `tfprune.distill`; 0
+            is without.
     """
 
     epochs: int
     learning_rate: float
     weights: str | None = None
+    alpha: float = 0.0
 
 
 class Preset(Protocol):

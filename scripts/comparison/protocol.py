@@ -25,6 +25,7 @@ from tfprune.wrapping.pruned_layer import pruned_layers
 
 _OURS = Path(tfprune.__file__).parent
 _PRUNING = [_OURS / folder for folder in ("sparsity", "scorers", "wrapping", "pruning")]
+_TEACHING = [_OURS / "compression" / "distillation"]
 
 
 class Training(abc.ABC):
@@ -95,10 +96,10 @@ class _Begun:
         """Return the trained model as stripped, with the weights of its best epoch."""
         if self.best:
             self.best.restore(self.model)
-        wrapped = pruned_layers(self.model)
-        return self.run.plain(
-            tfprune.strip_pruning(self.model, compile=False) if wrapped else self.model
-        )
+        model = getattr(self.model, "student", self.model)  # without its teacher
+        if pruned_layers(model):
+            model = tfprune.strip_pruning(model, compile=False)
+        return self.run.plain(model)
 
 
 class Protocol:
@@ -239,7 +240,9 @@ class Protocol:
         folder: str | os.PathLike[str] | None,
         changed: str,
     ) -> Checkpoint:
-        code = fingerprints.of_code([*self._sources, *(_PRUNING if job.sparsity else [])])
+        taught = _TEACHING if job.options.get("alpha_of_teacher") else []
+        pruning = _PRUNING if job.sparsity else []
+        code = fingerprints.of_code([*self._sources, *pruning, *taught])
         return Checkpoint(
             training.checkpoint_path(self.name, preset, job, folder),
             {**job.key, **job.options, **run.settings, "steps": run.total},

@@ -50,6 +50,8 @@ class Preset:
         best: whether the epoch with the lowest validation loss counts, not the last one.
         continuation: how the widest dense model is trained on and pruned; None prunes another one
             while it is trained.
+        taught: how it is pruned to the first of the sparsities with the dense model as teacher;
+            None leaves it out.
     """
 
     units: tuple[int, ...] = (16, 32, 64)
@@ -77,30 +79,39 @@ class Preset:
     bucket: int = 8
     best: bool = False
     continuation: Continuation | None = None
+    taught: Continuation | None = None
 
     def runs(self) -> list[Run]:
+        found = cases(self.units, self.units[-1:], self.sparsities)
+        if self.taught:
+            found.append(("taught", self.units[-1], self.sparsities[0]))
         return [
-            Run(f"{kind}-{units}", sparsity, plan.options(units, sparsity), plan.seconds(units))
-            for kind, units, sparsity in cases(self.units, self.units[-1:], self.sparsities)
-            for plan in [self.planned(sparsity)]
+            Run(f"{kind}-{units}", sparsity, plan.options(units), plan.seconds(units))
+            for kind, units, sparsity in found
+            for plan in [self.planned(kind)]
         ]
 
-    def planned(self, sparsity: float) -> "Preset":
-        """Return the preset with the epochs and the learning rate of one of its models."""
-        if self.continuation is None or not sparsity:
-            return self
-        return dataclasses.replace(
-            self, epochs=self.continuation.epochs, learning_rate=self.continuation.learning_rate
-        )
+    def planned(self, kind: str) -> "Preset":
+        """Return the preset as it trains one kind of its models.
 
-    def options(self, units: int, sparsity: float) -> dict[str, Any]:
-        """Return what decides the outcome of a run, as plain values."""
-        own = {"units", "sparsities", "left_out", "continuation"}
+        Args:
+            kind: "dense", "pruned" or "taught".
+        """
+        plan = {"pruned": self.continuation, "taught": self.taught}.get(kind)
+        own = {"continuation": plan, "taught": None}
+        if plan:
+            own |= {"epochs": plan.epochs, "learning_rate": plan.learning_rate}
+        return dataclasses.replace(self, **own)
+
+    def options(self, units: int) -> dict[str, Any]:
+        """Return what decides the outcome of a run of `planned`, as plain values."""
+        own = {"units", "sparsities", "left_out", "continuation", "taught"}
         own |= {name for name, usual in _USUAL.items() if getattr(self, name) == usual}
         shared = {k: v for k, v in dataclasses.asdict(self).items() if k not in own}
         shared["splits"] = list(self.splits)  # as it comes back from a results file
-        if self.continuation and sparsity:
+        if plan := self.continuation:
             shared["goes_on_from"] = f"dense-{units}"
+            shared |= {"alpha_of_teacher": plan.alpha} if plan.alpha else {}
         return {"units": units, **shared, **pruning_options(self)}
 
     def seconds(self, u: int) -> float:
@@ -109,7 +120,9 @@ class Preset:
         tokens *= self.sentences or _SENTENCES[self.data]
         lstms = 4 * u * u * (7 + 2 * (d - 2)) + 4 * u * u * (2 + 3 * (d - 1))
         weights = lstms + 4 * u * u + u * self.vocabulary  # attention, tanh layer, projection
-        return _SECONDS_A_RUN + tokens * (_SECONDS_A_TOKEN + weights * _SECONDS_A_TOKEN_AND_WEIGHT)
+        teacher = 1.5 if self.continuation and self.continuation.alpha else 1.0
+        a_token = _SECONDS_A_TOKEN + weights * _SECONDS_A_TOKEN_AND_WEIGHT
+        return _SECONDS_A_RUN + teacher * tokens * a_token
 
     def make_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """Return the optimizer of a training of so many steps."""
@@ -163,6 +176,7 @@ PRESETS = Presets(
             bucket=2,
             best=True,
             continuation=Continuation(10, 2e-3),
+            taught=Continuation(16, 2e-3, alpha=0.7),
         ),
     },
     {

@@ -6,7 +6,8 @@ without sentences that are too long for training; and the `sentences` seen in tr
 
 Dense models of several widths, and the widest one pruned gradually, all of them GNMT-style models
 (arXiv 1609.08144) that see the same sentences in the same order. Embeddings, LSTM kernels,
-attention and softmax projection are pruned to the same sparsity, biases are not.
+attention and softmax projection are pruned to the same sparsity, biases are not. Models that are
+"taught" are pruned with the dense model as teacher.
 """
 
 import os
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+import tfprune
 from models.data import translation, translation_batches
 from models.translation import encoder_decoder, subwords
 from models.translation.bleu import corpus_bleu
@@ -68,12 +70,15 @@ class _Training(protocol.Training):
 
     def __init__(self, job: Job, preset: Preset, data_dir: str | os.PathLike[str] | None):
         self._texts = read(preset, None if data_dir is None else Path(data_dir))
-        self._preset, self._job = preset.planned(job.sparsity), job
+        self._preset, self._job = preset.planned(job.method.split("-")[0]), job
         self.total = self._texts.steps * self._preset.epochs
         self.data = f"{self._texts.words.fingerprint}-{self._texts.sentences}"
 
     def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
-        model, pruning = prepare(_build(self._job.options["units"], self._preset))
+        plain = _build(self._job.options["units"], self._preset)
+        model, pruning = prepare(plain)
+        if alpha := self._job.options.get("alpha_of_teacher"):  # the dense model, as it was given
+            model = tfprune.distill(model, plain, temperature=1.0, alpha=alpha)
         model.compile(
             self._preset.make_optimizer(self.total), encoder_decoder.loss(), jit_compile=_jit()
         )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfprune
 from models.data import translation_batches
 from models.translation import encoder_decoder
 from scripts.comparison.presets import Continuation
@@ -32,7 +33,12 @@ TINY = nmt_presets.Preset(
 
 # The best epoch counts, and the pruned model goes on from the dense one.
 CONTINUED = dataclasses.replace(
-    TINY, units=(8,), best=True, begin=0.0, continuation=Continuation(2, 0.01)
+    TINY,
+    units=(8,),
+    best=True,
+    begin=0.0,
+    continuation=Continuation(2, 0.01),
+    taught=Continuation(2, 0.01, alpha=0.5),
 )
 
 
@@ -144,9 +150,12 @@ def test_the_best_epoch_of_a_dense_run_counts(dense_run):
     assert found["sentences"] == 3 * 96
 
 
-def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_path, dense_run):
-    pruned = jobs("continued", 0)[1]
-    with pytest.raises(ValueError, match="dense-8 at 0, seed 0 must be trained first: pruned-8 at"):
+@pytest.mark.parametrize("kind", ["pruned", "taught"])
+def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
+    folder, tmp_path, dense_run, kind
+):
+    pruned = next(job for job in jobs("continued", 0) if job.method == f"{kind}-8")
+    with pytest.raises(ValueError, match=f"dense-8 at 0, seed 0 must be trained first: {kind}-8"):
         train(pruned, "continued", 0, tmp_path, data_dir=folder)
     checkpoints, found, _ = dense_run
     shutil.copytree(checkpoints, tmp_path, dirs_exist_ok=True)
@@ -163,7 +172,7 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_p
     assert 0.4 < 1 - whole["nonzeros"] / whole["parameters"] < 0.5
     assert whole["sentences"] == 2 * 96
 
-    file = tmp_path / "nmt-continued-pruned-8-0.5-0.npz"
+    file = tmp_path / f"nmt-continued-{kind}-8-0.5-0.npz"
     file.unlink()
     with pytest.raises(KeyboardInterrupt):
         stop = StopAfter(translation_models.read(CONTINUED, folder).steps + 1)
@@ -171,6 +180,28 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(folder, tmp_p
     assert file.exists()
     resumed = train(pruned, "continued", 0, tmp_path, data_dir=folder)
     assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
+
+
+def test_the_teacher_is_the_dense_model_and_its_share_counts(folder, dense_run, monkeypatch):
+    taught = next(job for job in jobs("continued", 0) if job.method == "taught-8")
+    checkpoints, found, _ = dense_run
+    seen = []
+    real = tfprune.distill
+
+    def watched(student, teacher, **options):
+        texts = translation_models.read(CONTINUED, folder)
+        batches = translation_batches.batches(
+            texts.valid, batch_size=16, max_length=20, bucket=20
+        )
+        seen.append((translation_models.token_loss(teacher, batches), options["alpha"]))
+        return real(student, teacher, **options)
+
+    monkeypatch.setattr(tfprune, "distill", watched)
+    with pytest.raises(KeyboardInterrupt):
+        options = {"data_dir": folder, "callbacks": [StopAfter(1)]}
+        train(taught, "continued", 0, checkpoints, **options)
+    assert seen == [(pytest.approx(found["valid_loss"], rel=1e-5), 0.5)]
+    assert taught.options == {**jobs("continued", 0)[1].options, "alpha_of_teacher": 0.5}
 
 
 def test_a_finished_model_is_exported_for_sentences_of_one_length(folder, monkeypatch, dense_run):
