@@ -32,6 +32,7 @@ from tfprune.support.typed_text import number
 
 PROGRAM = "large_sparse_vs_small_dense"
 CHECKPOINTS = ROOT / "results" / PROGRAM
+_PRESET = "cpu"
 MODULES = {"cnn": classifiers, "lstm": language_models, "nmt": translation_models}
 
 
@@ -85,10 +86,10 @@ def run_family(
     settings |= precision
     training.leave_gpu_to_backend()
     module = MODULES[family.name]
-    results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
     if only is not None:
         jobs = [job for name in only for job in _named(jobs, name)]
+    results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
 
     def train(job: Job) -> dict[str, Any]:
         with progress(f"{job}", quiet=False) as advance:
@@ -138,10 +139,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("family", choices=FAMILIES, help="which models are compared")
     known = "; ".join(f"{name}: {', '.join(m.PRESETS)}" for name, m in MODULES.items())
-    parser.add_argument(
-        "--preset", default="cpu", metavar="NAME", help=f"{known}; default: %(default)s"
-    )
-    parser.add_argument("--quick", action="store_true", help="the preset that takes minutes")
+    preset = parser.add_mutually_exclusive_group()
+    preset.add_argument("--preset", metavar="NAME", help=f"{known}; default: {_PRESET}")
+    preset.add_argument("--quick", action="store_true", help="the preset that takes minutes")
     parser.add_argument(
         "--seeds",
         type=number(int, "an integer in [1, 100]", 1, 101),
@@ -182,7 +182,7 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
     family, known = FAMILIES[args.family], MODULES[args.family].PRESETS
-    preset = "quick" if args.quick else args.preset
+    preset = "quick" if args.quick else args.preset or _PRESET
 
     def work() -> None:
         if preset not in known:
@@ -195,8 +195,7 @@ def main(arguments: Sequence[str]) -> int:
             raise ValueError(f"`--mixed` must be left out but for lstm. Received: {args.family}")
         if args.mixed:
             bfloat16.require_jax()
-        if out.suffix == ".png":
-            raise ValueError(f"`--out` must not end in .png, the plot's ending. Received: {out}")
+        comparison_plot.require_other_ending(out)
         results = run_family(
             family,
             preset,

@@ -12,7 +12,7 @@ from tfprune.support.files import replacing
 _STYLES = {
     "dense": {"color": "#7a7a7a", "marker": "o", "label": "small dense"},
     "pruned": {"color": "#1f4e86", "marker": "^", "label": "large sparse"},
-    "taught": {"color": "#b4532a", "marker": "s", "label": "large sparse, with the dense as teacher"},
+    "taught": {"color": "#b4532a", "marker": "s", "label": "large sparse, taught by the dense"},
 }
 TRAINED = {
     "nonzeros": "nonzero parameters",
@@ -23,6 +23,16 @@ FILES = {
     "native_ms": "ms, LiteRT on this machine, batch 1",
     "wasm_ms": "ms, WebAssembly, batch 1",
 }
+
+
+def require_other_ending(out: Path) -> None:
+    """Require a results file to leave its plot, which lies beside it, a name.
+
+    Raises:
+        ValueError: if it ends as the plot does.
+    """
+    if out.suffix == ".png":
+        raise ValueError(f"`--out` must not end in .png, the plot's ending. Received: {out}")
 
 
 def write(

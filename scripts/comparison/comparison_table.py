@@ -7,7 +7,7 @@ from typing import Any
 from scripts.comparison.families import Family
 from scripts.lab import experiments
 from scripts.lab.results_file import Record
-from scripts.lab.tables import Table, environment, versions
+from scripts.lab.tables import Table, environment, machines, versions
 from tfprune.reports import measures
 
 MEASURES = (
@@ -93,7 +93,7 @@ def files(family: Family, run: dict[str, Any]) -> Table:
         f"The first seed's models as .tflite files, {family.label} of all seeds. Bytes with the "
         f'target "size"; latencies of files made for each runtime, float32, batch 1{inference}, '
         f"one thread, in turns, medians of {settings['runs']}; times as fast as the first file. "
-        f"`{run['command']}`, on {run['machine']['cores']} {run['machine']['processor']} cores; "
+        f"`{run['command']}`, on {machines(run)}; "
         f"{versions(run)}."
     )
     return headings, rows, about
@@ -103,46 +103,63 @@ def wins(family: Family, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return a sentence for each pruned model that beats dense ones with no fewer nonzeros.
 
     It has to be better by more than two standard deviations of the difference. Where one of the two
-    was trained with one seed, which is said, the deviation of the other is taken for both; where
-    both were, nothing is claimed.
+    was trained with one seed, which is said, the deviation of the other is taken for both, unless
+    it is zero, as that of given weights is; where neither has one, the two are not compared.
     """
     by_how_much = "by more than two standard deviations of the difference"
     found = []
     for pruned in (row for row in rows if row["sparsity"]):
-        losers = [dense["method"] for dense in beaten(family, pruned, rows)]
+        losers = [own["method"] + _single(family, own) for own in beaten(family, pruned, rows)]
         if losers:
-            single = " (one seed of it)" if pruned[family.measure]["sd"] is None else ""
             found.append(
-                f"{pruned['method']} at {pruned['sparsity']:g}{single} beats "
+                f"{pruned['method']} at {pruned['sparsity']:g}{_single(family, pruned)} beats "
                 f"{' and '.join(losers)}, with no more nonzeros, {by_how_much}"
             )
-    if not found and any(row[family.measure]["sd"] is None for row in rows):
+    if found:
+        return found
+    compared = [
+        _beats(family, pruned, dense) is not None
+        for pruned in rows
+        for dense in _rivals(pruned, rows)
+    ]
+    if compared and not any(compared):
         return ["One seed has no deviation: no model is said to beat another"]
-    return found or [f"No pruned model beats a dense one with as many nonzeros {by_how_much}"]
+    where = "" if all(compared) else ", where there are deviations to tell"
+    return [f"No pruned model beats a dense one with as many nonzeros {by_how_much}{where}"]
 
 
 def beaten(
     family: Family, pruned: dict[str, Any], rows: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the dense rows that a pruned one beats as `wins` asks; none for a dense row."""
+    return [dense for dense in _rivals(pruned, rows) if _beats(family, pruned, dense)]
+
+
+def _rivals(pruned: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The dense rows with no fewer nonzeros; none for a dense row."""
     return [
         dense
         for dense in rows
         if pruned["sparsity"]
         and not dense["sparsity"]
         and pruned["nonzeros"]["mean"] <= dense["nonzeros"]["mean"]
-        and _beats(family, pruned[family.measure], dense[family.measure])
     ]
 
 
-def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    deviations = [row["sd"] for row in (one, other) if row["sd"] is not None]
-    if not deviations:
-        return False
-    gain = one["mean"] - other["mean"]
+def _beats(family: Family, one: dict[str, Any], other: dict[str, Any]) -> bool | None:
+    """None where there is no deviation to tell."""
+    first, second = one[family.measure], other[family.measure]
+    deviations = [value["sd"] for value in (first, second) if value["sd"] is not None]
+    if len(deviations) < 2 and not any(deviations):
+        return None
+    gain = first["mean"] - second["mean"]
     if not family.higher_is_better:
         gain = -gain
     return bool(gain > _DEVIATIONS * math.hypot(deviations[0], deviations[-1]))
+
+
+def _single(family: Family, row: dict[str, Any]) -> str:
+    return " (one seed of it)" if row[family.measure]["sd"] is None else ""
 
 
 def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:

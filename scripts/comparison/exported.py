@@ -18,11 +18,11 @@ from typing import Any
 
 import keras
 
-from scripts.comparison import comparison_plot
+from scripts.comparison import comparison_plot, stopping
 from scripts.comparison.command import MODULES, add_folders
 from scripts.comparison.families import FAMILIES, Family
 from scripts.lab import experiments, measuring
-from scripts.lab.folders import RESULTS
+from scripts.lab.folders import RESULTS, require_place
 from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile
 from tfprune.export import benchmark, to_tflite
@@ -60,13 +60,24 @@ def measure(models: dict[str, keras.Model]) -> dict[str, dict[str, Any]]:
 def finished(jobs: Sequence[Job], records: Sequence[Record]) -> list[tuple[Job, Record]]:
     """Return the jobs that have a record, largest dense model first, then by bytes.
 
+    Raises:
+        ValueError: if a record was made with other options.
+
     Example:
         >>> jobs = [Job("dense-8", 0.0, 0), Job("dense-16", 0.0, 0), Job("pruned-16", 0.9, 0)]
-        >>> records = [{**job.key, "dense_bytes": size} for job, size in zip(jobs, (8, 16))]
+        >>> made = zip(jobs, (8, 16))
+        >>> records = [{**job.key, "options": {}, "dense_bytes": size} for job, size in made]
         >>> [str(job) for job, _ in finished(jobs, records)]
         ['dense-16 at 0, seed 0', 'dense-8 at 0, seed 0']
     """
     pairs = [(j, r) for j in jobs for r in records if j.key.items() <= r.items()]
+    for job, record in pairs:
+        options = json.loads(json.dumps(job.options))  # as they come back from a file
+        if record["options"] != options:
+            raise ValueError(
+                f"the results have {job} with other options than the preset ({record['options']} "
+                f"there, {options} here)"
+            )
     return sorted(pairs, key=lambda pair: (pair[0].sparsity > 0, -pair[1]["dense_bytes"]))
 
 
@@ -104,7 +115,12 @@ def run(args: argparse.Namespace) -> None:
     trained = json.loads(file.read_text(encoding="utf-8"))
     settings = {"family": family.name, "preset": args.preset, "runs": RUNS}
     settings |= {"inference": module.PROTOCOL.inference} if module.PROTOCOL.inference else {}
+    out = args.out or RESULTS / f"{PROGRAM}_{name}.json"
+    comparison_plot.require_other_ending(out)
+    plot = out.with_suffix(".png")
     pairs = finished(module.jobs(args.preset, 0), trained["records"])
+    results = ResultsFile(out, settings, lambda r: summarize(family, settings, r, trained))
+    require_place(plot, name="--out")
     chosen = {f"{job.method}-{job.sparsity:g}": job for job, _ in pairs}
     options = {"data_dir": args.data_dir, "changed": args.changed}
     options |= {"mixed": True} if trained["settings"].get("mixed") else {}
@@ -112,19 +128,21 @@ def run(args: argparse.Namespace) -> None:
         label: module.PROTOCOL.exported(job, args.preset, args.checkpoints, **options)
         for label, job in chosen.items()
     }
-    out = args.out or RESULTS / f"{PROGRAM}_{name}.json"
-    out.unlink(missing_ok=True)  # all files are timed in one run
-    results = ResultsFile(out, settings, lambda r: summarize(family, settings, r, trained))
-    for label, values in measure(models).items():
-        results.add(chosen[label], values)
+    # All files are timed in one run, whose records take the place of older ones.
+    results.records = [
+        {**chosen[label].key, "options": chosen[label].options, **values}
+        for label, values in measure(models).items()
+    ]
+    results.save()
     content = summarize(family, settings, results.records, trained)
-    comparison_plot.write(family, content, out.with_suffix(".png"), comparison_plot.FILES)
-    experiments.say(f"wrote {out} and {out.with_suffix('.png')}")
+    comparison_plot.write(family, content, plot, comparison_plot.FILES)
+    experiments.say(f"wrote {out} and {plot}")
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
-    return experiments.exit_status(PROGRAM, lambda: run(args))
+    again = "started again, it measures all files anew"
+    return stopping.exit_status(PROGRAM, lambda: run(args), stopped=again)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from tfprune.wrapping.pruned_layer import pruned_layers
 _OURS = Path(tfprune.__file__).parent
 _PRUNING = [_OURS / folder for folder in ("sparsity", "scorers", "wrapping", "pruning")]
 _TEACHING = [_OURS / "compression" / "distillation"]
+_HERE = Path(__file__).parent
+_EVERY_FAMILY = [_HERE / name for name in ("protocol.py", "presets.py", "training.py")]
 
 
 class Training(abc.ABC):
@@ -110,7 +112,8 @@ class Protocol:
         presets: of it.
         begin: (job, preset, data_dir, further options) -> its `Training`; raises ValueError for
             data that is missing or damaged.
-        sources: files and folders of the code that decides what comes out, beside that of pruning.
+        sources: files and folders of the code that decides what comes out, beside that of pruning
+            and of all families.
         inference: what one inference of an exported model takes, for tables; "" where the models
             take one size only.
     """
@@ -129,6 +132,12 @@ class Protocol:
         self.inference = inference
         self._begin = begin
         self._sources = [*sources]
+
+    def code(self, job: Job) -> str:
+        """Return a fingerprint of the code that decides what comes out of a job."""
+        pruning = _PRUNING if job.sparsity else []
+        taught = _TEACHING if job.options.get("alpha_of_teacher") else []
+        return fingerprints.of_code([*_EVERY_FAMILY, *self._sources, *pruning, *taught])
 
     def train(
         self,
@@ -197,7 +206,9 @@ class Protocol:
         Raises:
             ValueError: as `train` does, and if the run is not finished.
         """
-        begun = self._begun(job, preset, job.seed, checkpoint_dir, data_dir, changed, options)
+        begun = self._begun(
+            job, preset, job.seed, checkpoint_dir, data_dir, changed, options, only_read=True
+        )
         if begun.done < begun.run.total:
             raise ValueError(
                 f"{job} must be trained to the end. Received: its checkpoint in {checkpoint_dir} "
@@ -214,42 +225,38 @@ class Protocol:
         data_dir: str | os.PathLike[str] | None,
         changed: str,
         options: dict[str, Any],
+        *,
+        only_read: bool = False,
     ) -> "_Begun":
-        """Return a training as its checkpoint left it."""
+        """Return a training as its checkpoint left it; one that is only read is not begun anew."""
         chosen = self.presets.find(preset)
         training.require_own(job, preset, self.presets.jobs(preset, seed))
         run = self._begin(job, chosen, data_dir, **options)
         goes_on = partial(self._trained, job, preset, folder, data_dir, changed, options)
+        given: list[np.ndarray] = []
 
         def prepare(model: keras.Model) -> tuple[keras.Model, Any]:
             if job.options.get("goes_on_from"):
-                model.set_weights(goes_on())
+                given.extend(goes_on())
+                model.set_weights(given)
             return training.pruned(model, chosen, job.sparsity, run.total, **run.pruning)
 
         model, pruning = run.compiled(prepare)
         best = run.best(model)
-        checkpoint = self._checkpoint(job, preset, run, best, folder, changed)
-        return _Begun(run, model, pruning, best, checkpoint, checkpoint.restore(model))
-
-    def _checkpoint(
-        self,
-        job: Job,
-        preset: str,
-        run: Training,
-        best: BestEpoch | None,
-        folder: str | os.PathLike[str] | None,
-        changed: str,
-    ) -> Checkpoint:
-        taught = _TEACHING if job.options.get("alpha_of_teacher") else []
-        pruning = _PRUNING if job.sparsity else []
-        code = fingerprints.of_code([*self._sources, *pruning, *taught])
-        return Checkpoint(
+        if only_read and changed == "start-over":
+            changed = "refuse"
+        checkpoint = Checkpoint(
             training.checkpoint_path(self.name, preset, job, folder),
             {**job.key, **job.options, **run.settings, "steps": run.total},
-            {"code": code, "data": run.data},
+            {
+                "code": self.code(job),
+                "data": fingerprints.of_data(run.data, *given) if given else run.data,
+            },
             changed=changed,
             further=best.variables if best else (),
         )
+        restore = _read_only if only_read and changed == "refuse" else Checkpoint.restore
+        return _Begun(run, model, pruning, best, checkpoint, restore(checkpoint, model))
 
     def _trained(
         self,
@@ -266,7 +273,25 @@ class Protocol:
             for own in self.presets.jobs(preset, job.seed)
             if own.method == job.options["goes_on_from"]
         )
-        begun = self._begun(before, preset, before.seed, folder, data_dir, changed, options)
+        begun = self._begun(
+            before, preset, before.seed, folder, data_dir, changed, options, only_read=True
+        )
         if begun.done < begun.run.total:
-            raise ValueError(f"{before} must be trained first: {job} goes on from its checkpoint")
+            raise ValueError(
+                f"{before} must be trained first: {job} goes on from its checkpoint, which is at "
+                f"step {begun.done} of {begun.run.total}; if the results have its record already, "
+                "another `--out` trains it again"
+            )
         return begun.plain().get_weights()
+
+
+def _read_only(checkpoint: Checkpoint, model: keras.Model) -> int:
+    """Restore a model from a checkpoint that is not trained on, which refuses others' work."""
+    try:
+        return checkpoint.restore(model)
+    except ValueError as error:
+        reason, _, _ = str(error).partition("; ")  # after it, advice to who trains
+        raise ValueError(
+            f"{reason}, and is only read here; `--changed go-on` takes what other code or data "
+            "made, the comparison with `--changed start-over` and another `--out` trains all again"
+        ) from error

@@ -4,13 +4,14 @@ import json
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from scripts.lab.measuring import where
 from scripts.lab.options import CHANGED
 from tfprune.support.arrays import host_array
 from tfprune.support.files import replacing, require_writable
@@ -18,12 +19,14 @@ from tfprune.support.files import replacing, require_writable
 # RuntimeError: what zipfile takes for an encrypted or an unknown kind of archive.
 _UNREADABLE = (OSError, EOFError, KeyError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile)
 
+_ENTRIES = {"settings", "made_by", "spent", "trained_on"}  # all but the variables
+
 
 class Checkpoint(keras.callbacks.Callback):
     """Writes all that a training needs to go on, at the end of every epoch.
 
     These are the variables of the model (weights, masks, LSTM states and the states of dropout
-    among them) and of the optimizer, and the time that was spent.
+    among them) and of the optimizer, the time that was spent, and where the training ran.
 
     Args:
         path: file to write, .npz; None writes none.
@@ -56,14 +59,28 @@ class Checkpoint(keras.callbacks.Callback):
         self._made_by = json.dumps(made_by or {}, sort_keys=True)
         self._changed = changed
         self._further = [*further]
+        self._trained_on: list[str] = []
         self._begun = time.perf_counter(), time.process_time()
 
-    def spent(self) -> dict[str, float]:
-        """Return `seconds` and `cpu_seconds` since this was made, and all that the file had."""
-        return {
-            "seconds": round(time.perf_counter() - self._begun[0], 2),
-            "cpu_seconds": round(time.process_time() - self._begun[1], 2),
-        }
+    def spent(self) -> dict[str, Any]:
+        """Return `seconds` and `cpu_seconds` since this was made, and all that the file had.
+
+        Besides `trained_on`, as of `measuring.where`, if the training ran at several places.
+        """
+        seconds, cpu_seconds = self._times()
+        places = {"trained_on": [*self._trained_on]} if len(self._trained_on) > 1 else {}
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, **places}
+
+    def _times(self) -> tuple[float, float]:
+        wall, processor = self._begun
+        return round(time.perf_counter() - wall, 2), round(time.process_time() - processor, 2)
+
+    def on_train_begin(self, logs=None):
+        here, before = where(), ", then ".join(self._trained_on)
+        if self._trained_on and self._trained_on != [here]:
+            said = f"{self._path} was begun by {before}, goes on by {here}"
+            print(said, file=sys.stderr, flush=True)
+        self._trained_on = [*dict.fromkeys([*self._trained_on, here])]
 
     def on_epoch_end(self, epoch, logs=None):
         if self._path is not None:
@@ -75,7 +92,8 @@ class Checkpoint(keras.callbacks.Callback):
             for position, variable in enumerate(self._variables(self.model))
         }
         content["settings"], content["made_by"] = self._settings, self._made_by
-        content["spent"] = np.array([*self.spent().values()])
+        content["spent"] = np.array(self._times())
+        content["trained_on"] = json.dumps(self._trained_on)
         try:
             with replacing(path, name="--checkpoints") as new:
                 np.savez(new, **content)
@@ -103,7 +121,9 @@ class Checkpoint(keras.callbacks.Callback):
                 settings = dict(json.loads(str(content["settings"])))
                 seconds, cpu_seconds = map(float, content["spent"])
                 made_by = dict(json.loads(str(content["made_by"])))
-                arrays = [content[str(position)] for position in range(len(content.files) - 3)]
+                trained_on = _places(content)
+                others = len(_ENTRIES & {*content.files})
+                arrays = [content[str(n)] for n in range(len(content.files) - others)]
         except _UNREADABLE as error:
             reason = " ".join(str(error).split())
             raise ValueError(
@@ -115,6 +135,7 @@ class Checkpoint(keras.callbacks.Callback):
         for variable, array in zip(self._variables(model), arrays):
             variable.assign(array)
         self._begun = self._begun[0] - seconds, self._begun[1] - cpu_seconds
+        self._trained_on = trained_on
         return int(model.optimizer.iterations.numpy())
 
     def _goes_on(self, there: dict[str, str]) -> bool:
@@ -154,6 +175,14 @@ class Checkpoint(keras.callbacks.Callback):
         measured = {id(variable) for metric in model.metrics for variable in metric.variables}
         found = {id(v): v for v in [*model.variables, *model.optimizer.variables, *self._further]}
         return [variable for key, variable in found.items() if key not in measured]
+
+
+def _places(content: Mapping[str, np.ndarray]) -> list[str]:
+    """Return where a checkpoint was trained; older ones do not know it."""
+    places = json.loads(str(content["trained_on"])) if "trained_on" in content else []
+    if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
+        raise ValueError("`trained_on` is no list of texts")
+    return places
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

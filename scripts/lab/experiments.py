@@ -21,16 +21,23 @@ def run_all(
     """Run the jobs that have no record yet, in order; add their records and print how it goes.
 
     Args:
-        jobs: all jobs of the experiment.
+        jobs: all jobs of the experiment; one that is named again is run once.
         results: where records go; each gets the `seconds` and `cpu_seconds` of its job besides,
             unless the job's results have them: one that goes on from a checkpoint counts what was
             spent before too.
         run: job -> its results, as plain values.
+
+    Raises:
+        ValueError: if a job is there with two sets of options.
     """
+    jobs = _once_each(jobs)
     waiting = [job for job in jobs if results.find(job) is None]
     left = remaining_seconds(waiting, jobs, results)
     say(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done before; about {duration(left)} to go")
     for position, job in enumerate(waiting, start=1):
+        if results.find(job) is not None:
+            say(f"[{position}/{len(waiting)}] {job}: done by another process")
+            continue
         wall, processor = time.perf_counter(), time.process_time()
         values = run(job)
         spent = {
@@ -48,6 +55,18 @@ def run_all(
     say(f"wrote {results.path}")
 
 
+def _once_each(jobs: Sequence[Job]) -> list[Job]:
+    found: dict[Job, Job] = {}
+    for job in jobs:
+        first = found.setdefault(job, job)
+        if first.options != job.options:
+            raise ValueError(
+                f"`jobs` must have one set of options for each. Received: {job}, with "
+                f"{first.options} and {job.options}"
+            )
+    return [*found]
+
+
 def remaining_seconds(waiting: Sequence[Job], jobs: Sequence[Job], results: ResultsFile) -> float:
     """Return how long the waiting jobs will take, from the times of those that are done.
 
@@ -58,13 +77,14 @@ def remaining_seconds(waiting: Sequence[Job], jobs: Sequence[Job], results: Resu
     expected = 0.0
     for job in jobs:
         record = results.find(job)
-        if record is not None:
+        if record is not None and "seconds" in record:
             timed.setdefault(job.method, []).append(record["seconds"])
             expected += job.seconds
     factor = sum(map(sum, timed.values())) / expected if timed else 1.0
     return sum(
         statistics.median(timed[job.method]) if job.method in timed else factor * job.seconds
         for job in waiting
+        if results.find(job) is None
     )
 
 

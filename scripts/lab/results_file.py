@@ -6,14 +6,17 @@ that an experiment which is stopped and started again goes on where it was.
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts.lab.folders import locked, make_folder_of, require_place
 from scripts.lab.measuring import machine
-from tfprune.support.files import replacing, require_writable
+from tfprune.support.files import replacing
 
 Record = dict[str, Any]
+_KEY = ("method", "sparsity", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Job:
     @property
     def key(self) -> dict[str, Any]:
         """What identifies the job among the records."""
-        return {"method": self.method, "sparsity": self.sparsity, "seed": self.seed}
+        return {name: getattr(self, name) for name in _KEY}
 
     def __str__(self) -> str:
         return f"{self.method} at {self.sparsity:g}, seed {self.seed}"
@@ -46,10 +49,16 @@ class Job:
 class ResultsFile:
     """Records of finished jobs in a JSON file, which is whole after each of them.
 
+    Several processes may add to one file: what others have added is kept when it is written. Its
+    "machine" and "versions" are those of all records, a list where these are of several.
+
     Args:
         path: the file; what it holds already is kept.
         settings: plain values that all records share, versions among them.
         summarize: records -> the other entries of the file (command, rows, ...).
+
+    Attributes:
+        records: of the file as it was last read or written; others take their place on `save`.
 
     Raises:
         ValueError: if the file cannot be written, is damaged, or was made with other settings.
@@ -62,24 +71,21 @@ class ResultsFile:
         summarize: Callable[[list[Record]], dict[str, Any]],
     ):
         self.path = path
-        self.records: list[Record] = []
         self._settings = _as_stored(settings)
         self._summarize = summarize
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(
-                f"`--out` must be in a writable folder. Received: {path} ({error.strerror})"
-            ) from error
-        require_writable(path, name="--out")
+        require_place(path, name="--out")
+        self._known: dict[str, Any] = {"records": []}  # the file, as last read or written
         if path.exists():
-            self.records = self._read()
+            self._known = self._read()
+        self.records: list[Record] = [*self._known["records"]]
 
-    def _read(self) -> list[Record]:
+    def _read(self) -> dict[str, Any]:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            settings, records = content["settings"], content["records"]
-        except (KeyError, TypeError, ValueError) as error:
+            settings = dict(content["settings"])
+            if not all({*_KEY, "options"} <= record.keys() for record in content["records"]):
+                raise ValueError("a record does not say of which job it is")
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
             raise ValueError(f"{self.path} is no results file of this experiment.") from error
         names = sorted({*settings, *self._settings})
         changed = [n for n in names if settings.get(n) != self._settings.get(n)]
@@ -88,7 +94,7 @@ class ResultsFile:
                 f"{n} {settings.get(n)!r} there, {self._settings.get(n)!r} here" for n in changed
             )
             raise ValueError(f"{self.path} was made with other settings ({values}); use another.")
-        return records
+        return content
 
     def find(self, job: Job) -> Record | None:
         """Return the record of a job, None if it has not been run.
@@ -107,23 +113,94 @@ class ResultsFile:
         return None
 
     def add(self, job: Job, values: dict[str, Any]) -> None:
-        """Add the record of a finished job and write the file."""
-        self.records.append({**job.key, "options": _as_stored(job.options), **values})
-        self.save()
+        """Add the record of a finished job and write the file.
+
+        Raises:
+            ValueError: if there is one, here or from another process that found other values, or
+                if the file cannot be written; the message has the record.
+        """
+        record = _as_stored({**job.key, "options": job.options, **values})
+        try:
+            if self.find(job) is not None:
+                raise ValueError(f"{self.path} has {job} already.")
+            self._write([*self.records, record])
+        except ValueError as error:
+            raise ValueError(f"{error} Not added: {json.dumps(record)}") from error
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        content = {
-            **self._summarize(self.records),
-            "machine": machine(),
-            "settings": self._settings,
-            "records": self.records,
-        }
-        with replacing(self.path, name="--out") as new:
-            Path(new).write_text(one_line_each(content), encoding="utf-8")
+        self._write(self.records)
+
+    def _write(self, records: list[Record]) -> None:
+        make_folder_of(self.path, name="--out")
+        with locked(Path(os.path.realpath(self.path)).parent):
+            there = self._read() if self.path.exists() else self._known
+            kept, added = self._merged(_as_stored(records), there["records"])
+            summary = _as_stored(self._summarize(kept + added))
+            origin = {
+                name: _origins(there.get(name), own, bool(kept), bool(added))
+                for name, own in (("versions", summary.get("versions")), ("machine", machine()))
+                if own is not None
+            }
+            content = {
+                **summary,
+                **origin,
+                "settings": self._settings,
+                "records": kept + added,
+            }
+            with replacing(self.path, name="--out") as new:
+                Path(new).write_text(one_line_each(content), encoding="utf-8")
+        self._known, self.records = content, kept + added
+
+    def _merged(self, here: list[Record], there: list[Record]) -> tuple[list[Record], list[Record]]:
+        """Return the records of the file that are to stay, and those of here that it lacks.
+
+        Both sides may have added or removed some since the file was last read or written.
+        """
+        before = {*map(json.dumps, self._known["records"])}
+        removed = before - {*map(json.dumps, here)}
+        kept = [record for record in there if json.dumps(record) not in removed]
+        added = []
+        for record in here:
+            if json.dumps(record) in before:
+                continue
+            key = {name: record[name] for name in _KEY}
+            other = next((own for own in kept if key.items() <= own.items()), None)
+            if other is None:
+                added.append(record)
+            elif _found(other) != _found(record):
+                raise ValueError(
+                    f"{self.path} has got {Job(**key)} from another process, which found other "
+                    "values or had other options; that record stays."
+                )
+        return kept, added
 
 
-def _as_stored(values: dict[str, Any]) -> Any:
+def _found(record: Record) -> str:
+    """Return what a record says of its job, but for the time that it took."""
+    others = {*_KEY, "seconds", "cpu_seconds"}
+    return json.dumps({k: v for k, v in record.items() if k not in others}, sort_keys=True)
+
+
+def _origins(there: Any, own: Any, kept: bool, added: bool) -> Any:
+    """Return where the records of a file are from: one entry, or a list of several.
+
+    Args:
+        there: entry, or entries, of the file.
+        own: entry of what is added.
+        kept: whether records of the file stay.
+        added: whether records are added.
+    """
+    if there is None or added and not kept:
+        return own
+    if not added:
+        return there
+    found = there if isinstance(there, list) else [there]
+    found = found if own in found else [*found, own]
+    return found[0] if len(found) == 1 else found
+
+
+def _as_stored(values: Any) -> Any:
     """Return the values as they come back from the file: tuples become lists."""
     return json.loads(json.dumps(values))
 

@@ -144,11 +144,36 @@ def environment(run: dict[str, Any]) -> str:
     seeds = f"{counts[-1]} seed{'s' * (counts[-1] > 1)}"
     if counts[0] != counts[-1]:
         seeds = f"{counts[0]} to {seeds} (one seed where no deviation stands)"
-    machine, device = run["machine"], run["settings"].get("device")
-    where = f"one {device}" if device else f"{machine['cores']} {machine['processor']} cores"
+    device = run["settings"].get("device")
+    where = f"one {device}" if device else machines(run)
     return f"mean ± standard deviation over {seeds}; on {where}; {versions(run)}"
 
 
+def machines(run: dict[str, Any]) -> str:
+    """Cores of the machine of a run, or of each of its machines.
+
+    Example:
+        >>> machines({"machine": [{"cores": n, "processor": "x86_64"} for n in (2, 16)]})
+        '2 x86_64 cores and 16 x86_64 cores'
+    """
+    found = (f"{own['cores']} {own['processor']} cores" for own in _each(run["machine"]))
+    return " and ".join(dict.fromkeys(found))
+
+
 def versions(run: dict[str, Any]) -> str:
-    """Names and versions of the software of a run."""
-    return ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    """Names and versions of the software of a run, or of each of its parts.
+
+    Example:
+        >>> versions({"versions": [{"keras": "3", "jax": "1"}, {"keras": "3", "jax": "2"}]})
+        'keras 3, jax 1 and 2'
+    """
+    found: dict[str, dict[str, None]] = {}
+    for own in _each(run["versions"]):
+        for name, version in own.items():
+            found.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(every)}" for name, every in found.items())
+
+
+def _each(origin: Any) -> list[dict[str, Any]]:
+    """Machines or versions of a results file, which is one entry where all records share it."""
+    return origin if isinstance(origin, list) else [origin]

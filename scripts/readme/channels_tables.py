@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, environment, heading, percent, versions, with_deviation
+from scripts.lab.tables import (
+    Table,
+    environment,
+    heading,
+    machines,
+    percent,
+    versions,
+    with_deviation,
+)
 from scripts.studies.structured.command import best_choice
 from scripts.studies.structured.presets import DENSE, L1, stage_of
 
@@ -40,14 +48,12 @@ def seconds(run: Row) -> Table:
         )
     headings = ["network", "layers", "Keras builds it, s", "plan, s", "surgery, s", "goal"]
     headings += ["both, s", "both, wall s", "Torch-Pruning, s", "difference"]
-    machine = run["machine"]
     about = (
         "Half of the channels of every layer, random weights. Seconds of the processor, medians of "
         f"{run['settings']['rounds']} rounds; wall seconds are those of a machine with other work "
         "beside. Torch-Pruning's were measured elsewhere. The difference is the largest of any "
         "output from the original with these channels at zero, as a fraction of the largest "
-        f"output. `{run['command']}`, on {machine['cores']} {machine['processor']} cores; "
-        f"{versions(run)}."
+        f"output. `{run['command']}`, on {machines(run)}; {versions(run)}."
     )
     return headings, rows, about
 
@@ -88,8 +94,8 @@ def files(run: Row) -> Table:
         "Random weights, 224 x 224 pixels, batch 1, one thread; the files of a network and runtime "
         f"in turns, {settings['runs']} of each; dense / this is the median of the rounds' ratios. "
         f"Channels alone are to be this many times faster at least: {goals}. In Keras, with all "
-        f"and with half of the channels: {in_keras}. `{run['command']}`, on "
-        f"{run['machine']['cores']} {run['machine']['processor']} cores; {versions(run)}."
+        f"and with half of the channels: {in_keras}. `{run['command']}`, on {machines(run)}; "
+        f"{versions(run)}."
     )
     return headings, rows, about
 

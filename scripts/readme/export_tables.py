@@ -8,6 +8,7 @@ from scripts.lab.tables import (
     columns,
     environment,
     heading,
+    machines,
     percent,
     reference,
     versions,
@@ -220,10 +221,7 @@ def _left_out(run: dict[str, Any]) -> str:
 
 
 def _origin(run: dict[str, Any]) -> str:
-    machine = run["machine"]
-    return (
-        f"`{run['command']}`, on {machine['cores']} {machine['processor']} cores; {versions(run)}."
-    )
+    return f"`{run['command']}`, on {machines(run)}; {versions(run)}."
 
 
 def _milliseconds(file: dict[str, Any]) -> str:

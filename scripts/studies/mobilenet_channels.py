@@ -93,7 +93,7 @@ class Experiment:
         )
         return channels.prune(self.model, plan)
 
-    def _recover(self, small: keras.Model, job: Job, chosen: np.ndarray) -> dict[str, float]:
+    def _recover(self, small: keras.Model, job: Job, chosen: np.ndarray) -> dict[str, Any]:
         """Train the smaller network on the outputs of the original."""
         options = job.options
         epochs, size = options["epochs"], options["batch_size"]

@@ -22,7 +22,7 @@ import tfprune
 from scripts.comparison import protocol
 from scripts.comparison.images.cnn_data import Small, images_of
 from scripts.comparison.images.cnn_presets import PRESETS, VARIANTS, Preset, estimate, jobs
-from scripts.lab import many_steps
+from scripts.lab import fingerprints, many_steps
 from scripts.lab.folders import ROOT, SHARED
 from scripts.lab.results_file import Job
 
@@ -40,10 +40,14 @@ class _Training(protocol.Training):
         load: Callable[..., models.Dataset] = models.load,
     ):
         self._images = images_of(preset, data_dir, load)
-        self._job, self._data_dir = job, data_dir
+        self._job = job
         self._preset = preset.planned(job.options["model"], job.sparsity)
         self.total = self._images.steps * self._preset.epochs
         self.data = self._images.fingerprint()
+        self._given = None
+        if weights := job.options.get("weights"):
+            self._given = models.load_resnet20(weights_file(weights, data_dir))
+            self.data = fingerprints.of_data(self.data, *self._given.get_weights())
         self.pruning = {
             "structure": tfprune.structures_for("size"),
             "distribution": preset.distribution,
@@ -55,8 +59,8 @@ class _Training(protocol.Training):
         return model, pruning
 
     def _built(self) -> keras.Model:
-        if weights := self._job.options.get("weights"):
-            return models.load_resnet20(weights_file(weights, self._data_dir))
+        if self._given:
+            return self._given
         own = {name: self._job.options.get(name) for name in ("momentum", "width")}
         return models.build(
             self._job.options["model"],
@@ -109,5 +113,15 @@ def _loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-PROTOCOL = protocol.Protocol("cnn", PRESETS, _Training, [ROOT / "models" / "images"])
+PROTOCOL = protocol.Protocol(
+    "cnn",
+    PRESETS,
+    _Training,
+    [
+        Path(__file__).parent,
+        Path(many_steps.__file__),
+        ROOT / "models" / "images",
+        ROOT / "models" / "data" / "imagenet.py",
+    ],
+)
 train = PROTOCOL.train

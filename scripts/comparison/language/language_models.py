@@ -227,8 +227,9 @@ PROTOCOL = protocol.Protocol(
     PRESETS,
     _Training,
     [
+        Path(__file__).parent,
+        Path(many_steps.__file__),
         ROOT / "models" / "language",
-        Path(bfloat16.__file__),
         ROOT / "models" / "data" / "text.py",
         ROOT / "models" / "data" / "word_streams.py",
     ],

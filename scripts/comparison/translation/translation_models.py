@@ -225,6 +225,7 @@ PROTOCOL = protocol.Protocol(
     PRESETS,
     _Training,
     [
+        Path(__file__).parent,
         ROOT / "models" / "translation" / "encoder_decoder.py",
         ROOT / "models" / "data" / "translation.py",
         ROOT / "models" / "data" / "translation_batches.py",

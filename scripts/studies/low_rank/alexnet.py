@@ -62,7 +62,7 @@ class Experiment:
             found |= _latency(dense, small)
         return found
 
-    def _dense(self) -> tuple[keras.Model, dict[str, float]]:
+    def _dense(self) -> tuple[keras.Model, dict[str, Any]]:
         if DENSE not in self._kept:
             keras.utils.set_random_seed(0)
             shape = self.images.x_train.shape[1:]
@@ -70,7 +70,7 @@ class Experiment:
             self._kept[DENSE] = model, self._train(model, Job(DENSE, 0.0, 0, TRAINING))
         return self._kept[DENSE]
 
-    def _train(self, model: keras.Model, job: Job) -> dict[str, float]:
+    def _train(self, model: keras.Model, job: Job) -> dict[str, Any]:
         """Train a model from its last checkpoint; return what that took."""
         x, y = self.images.x_train, self.images.y_train
         epochs, steps = job.options["epochs"], len(x) // BATCH

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, percent, versions
+from scripts.lab.tables import Table, machines, percent, versions
 
 Run = dict[str, Any]
 
@@ -103,6 +103,4 @@ def _label(record: Run) -> str:
 
 
 def _made(run: Run) -> str:
-    machine = run["machine"]
-    place = f"{machine['cores']} {machine['processor']} cores"
-    return f"`{run['command']}`, on {place}; {versions(run)}."
+    return f"`{run['command']}`, on {machines(run)}; {versions(run)}."

@@ -73,7 +73,7 @@ class Experiment:
             spent = self._train(small, job)
         return {**self._perplexities(small), "parameters": _size(small), **spent}
 
-    def _dense(self) -> tuple[keras.Model, dict[str, float]]:
+    def _dense(self) -> tuple[keras.Model, dict[str, Any]]:
         if DENSE not in self._kept:
             keras.utils.set_random_seed(0)
             model, spent = self._built(), {}
@@ -95,7 +95,7 @@ class Experiment:
     def _batches(self, split: str) -> Any:
         return text.streams(self.texts[split].tokens, SMALL.batch_size, SMALL.steps)
 
-    def _train(self, model: keras.Model, job: Job, *stateful: keras.Model) -> dict[str, float]:
+    def _train(self, model: keras.Model, job: Job, *stateful: keras.Model) -> dict[str, Any]:
         """Train a model from its last checkpoint; return what that took.
 
         Args:

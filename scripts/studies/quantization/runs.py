@@ -84,7 +84,7 @@ class Experiment:
 
     def _trained(
         self, sparsity: float, seed: int, bits: int | None
-    ) -> tuple[keras.Model, dict[str, float]]:
+    ) -> tuple[keras.Model, dict[str, Any]]:
         """Return the network after its training, and what that took."""
         model = self._pruned(sparsity, seed)
         if bits is None:
@@ -115,7 +115,7 @@ class Experiment:
         steps: int,
         seed: int,
         callbacks: list[keras.callbacks.Callback],
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Train a model for so many steps, from its last checkpoint; return what that took."""
         task, options = self.task, dict(self.task.optimizer)
         schedule = keras.optimizers.schedules.CosineDecay(options.pop("learning_rate"), steps)

@@ -108,7 +108,7 @@ class Experiment:
             bring_back(learner, student)
         return {"accuracy": self._accuracy(student), **self._size(student), **spent}
 
-    def _dense(self) -> tuple[keras.Model, dict[str, float]]:
+    def _dense(self) -> tuple[keras.Model, dict[str, Any]]:
         """Return the dense network, and what its training took."""
         if DENSE not in self._kept:
             keras.utils.set_random_seed(0)
@@ -142,7 +142,7 @@ class Experiment:
                 _saved(file, self._kept[key].scores)
         return channels.prune(model, plan)
 
-    def _train(self, model: keras.Model, job: Job, epochs: int, rate: float) -> dict[str, float]:
+    def _train(self, model: keras.Model, job: Job, epochs: int, rate: float) -> dict[str, Any]:
         """Train a model for so many epochs, from its last checkpoint; return what that took."""
         steps = len(self.images.x_train) // job.options["batch_size"]
         part = max(n for n in range(1, min(self.preset.part, steps) + 1) if steps % n == 0)

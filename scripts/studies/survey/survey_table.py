@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from scripts.lab.tables import Table, percent, spread, versions
+from scripts.lab.tables import Table, machines, percent, spread, versions
 from scripts.studies.survey.published import PUBLISHED
 
 DENSE = "dense"
@@ -136,7 +136,7 @@ def _about(run: dict[str, Any]) -> str:
         "survey prints it as (a − a*) / a*, which is the compression rate less 1. Files say the "
         f"same as their models of at least {percent(agreement, 1)} % of the examples they were run "
         f"on. {'; '.join(goals(run)) or 'No goals'}.{lacking} `{run['command']}`, {_seeds(run)}, "
-        f"on {run['machine']['cores']} {run['machine']['processor']} cores; {versions(run)}."
+        f"on {machines(run)}; {versions(run)}."
     )
 
 

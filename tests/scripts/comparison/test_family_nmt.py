@@ -150,12 +150,43 @@ def test_the_best_epoch_of_a_dense_run_counts(dense_run):
     assert found["sentences"] == 3 * 96
 
 
+@pytest.mark.parametrize("changed", ["refuse", "start-over"])
+def test_a_changed_dense_run_that_a_pruned_one_goes_on_from_is_not_begun_anew(
+    folder, dense_run, monkeypatch, capsys, changed
+):
+    monkeypatch.setattr(translation_models.PROTOCOL, "code", lambda job: "other")
+    checkpoints, found, _ = dense_run
+    (file,) = checkpoints.iterdir()
+    before, pruned = file.read_bytes(), jobs("continued", 0)[1]
+    options = {"data_dir": folder, "changed": changed}
+    with pytest.raises(ValueError, match="dense-8-0-0.npz was made by other code") as error:
+        train(pruned, "continued", 0, checkpoints, **options)
+    message = str(error.value)
+    assert "`--changed go-on` takes" in message and "another `--out` trains all again" in message
+    assert "begins this training anew" not in message
+    assert "begun anew" not in capsys.readouterr().err
+    assert file.read_bytes() == before and [*checkpoints.iterdir()] == [file]
+    with pytest.raises(ValueError, match="dense-8-0-0.npz was made by other .* only read here"):
+        dense = jobs("continued", 0)[0]
+        translation_models.PROTOCOL.exported(dense, "continued", checkpoints, **options)
+
+
+def test_a_changed_dense_run_is_taken_if_told_so(folder, dense_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(translation_models.PROTOCOL, "code", lambda job: "other")
+    shutil.copytree(dense_run[0], tmp_path, dirs_exist_ok=True)
+    options = {"data_dir": folder, "changed": "go-on", "callbacks": [StopAfter(1)]}
+    with pytest.raises(KeyboardInterrupt):
+        train(jobs("continued", 0)[1], "continued", 0, tmp_path, **options)
+    assert "taken up all the same" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["pruned", "taught"])
 def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
     folder, tmp_path, dense_run, kind
 ):
     pruned = next(job for job in jobs("continued", 0) if job.method == f"{kind}-8")
-    with pytest.raises(ValueError, match=f"dense-8 at 0, seed 0 must be trained first: {kind}-8"):
+    missing = f"dense-8 at 0, seed 0 must be trained first: {kind}-8.* another `--out` trains it"
+    with pytest.raises(ValueError, match=missing):
         train(pruned, "continued", 0, tmp_path, data_dir=folder)
     checkpoints, found, _ = dense_run
     shutil.copytree(checkpoints, tmp_path, dirs_exist_ok=True)
@@ -180,6 +211,11 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
     assert file.exists()
     resumed = train(pruned, "continued", 0, tmp_path, data_dir=folder)
     assert all(resumed[name] == whole[name] for name in whole if "seconds" not in name)
+    dense = tmp_path / "nmt-continued-dense-8-0-0.npz"
+    with np.load(dense) as content:
+        np.savez(dense, **{k: v * 2 if v.dtype == "float32" else v for k, v in content.items()})
+    with pytest.raises(ValueError, match=f"{kind}-8-0.5-0.npz was made by other data"):
+        train(pruned, "continued", 0, tmp_path, data_dir=folder)
 
 
 def test_the_teacher_is_the_dense_model_and_its_share_counts(folder, dense_run, monkeypatch):

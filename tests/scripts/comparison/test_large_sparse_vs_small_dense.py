@@ -13,52 +13,10 @@ import models
 from models import Dataset
 from models.images.resnet import normalize
 from scripts.comparison import command as comparison
-from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.comparison.images import classifiers, cnn_data, cnn_presets
 from scripts.comparison.presets import Continuation
 from scripts.lab.results_file import Job
-
-
-def row(method, sparsity, nonzeros, mean, sd):
-    fixed = ("bitmask_bytes", "csr_bytes", "dense_bytes", "cpu_seconds")
-    return {
-        "method": method,
-        "sparsity": sparsity,
-        "nonzeros": {"mean": nonzeros},
-        "accuracy": {"mean": mean, "sd": sd},
-        **{name: {"mean": 100.0, "sd": 0.0} for name in fixed},
-    }
-
-
-@pytest.mark.parametrize(
-    ("mean", "sd", "nonzeros", "won"),
-    [
-        (0.90, 0.01, 100, True),
-        (0.83, 0.02, 100, False),  # within two deviations
-        (0.90, 0.01, 300, False),  # more nonzeros than the dense one
-        (0.90, None, 100, True),  # one seed, with the deviation of the other model
-        (0.82, None, 100, False),
-    ],
-)
-def test_a_win_needs_no_more_nonzeros_and_two_deviations(mean, sd, nonzeros, won):
-    rows = [row("dense-a", 0.0, 200, 0.8, 0.01), row("pruned-b", 0.9, nonzeros, mean, sd)]
-    found = comparison_table.wins(FAMILIES["cnn"], rows)
-    lost = "One seed has no deviation" if sd is None else "No pruned model"
-    single = " (one seed of it)" if sd is None else ""
-    assert found[0].startswith(f"pruned-b at 0.9{single} beats dense-a" if won else lost)
-
-
-def test_two_models_of_one_seed_each_are_not_compared():
-    rows = [row("dense-a", 0.0, 200, 0.1, None), row("pruned-b", 0.9, 100, 0.9, None)]
-    (found,) = comparison_table.wins(FAMILIES["cnn"], rows)
-    assert found == "One seed has no deviation: no model is said to beat another"
-
-
-def test_of_perplexities_the_lower_one_wins():
-    rows = [row("dense-a", 0.0, 200, 120.0, 1.0), row("pruned-b", 0.9, 100, 100.0, 1.0)]
-    rows = [{**found, "perplexity": found["accuracy"]} for found in rows]
-    assert "beats" in comparison_table.wins(FAMILIES["lstm"], rows)[0]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -119,6 +77,9 @@ def test_only_the_methods_asked_for_are_trained_in_their_order(tmp_path, monkeyp
     assert comparison.main([*arguments, "dense-3"]) == 2
     error = capsys.readouterr().err
     assert "`--only` must be among dense-1, pruned-2, or such a name:sparsity. Received: " in error
+    arguments[2] = f"{tmp_path / 'new' / 'o.json'}"
+    assert comparison.main([*arguments, "dense-3"]) == 2
+    assert not (tmp_path / "new").exists()  # a refused command leaves nothing behind
 
 
 def test_one_sparsity_of_a_method_can_be_asked_for(tmp_path, monkeypatch):
@@ -138,6 +99,7 @@ def test_one_sparsity_of_a_method_can_be_asked_for(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["cnn", "--preset", "gpu"], "`--preset` must be one of cpu, quick, resnet"),
+        (["cnn", "--quick", "--preset", "cpu"], "--preset: not allowed with argument --quick"),
         (["rnn"], "invalid choice: 'rnn'"),
         (["cnn", "--seeds", "0"], "an integer in"),
         (["cnn", "--out", "x.png"], "`--out` must not end in .png, the plot's ending"),
@@ -151,7 +113,8 @@ def test_wrong_arguments_are_one_line(arguments, words, capsys):
         status = comparison.main(arguments)
     except SystemExit as stop:  # argparse's way out
         status = stop.code
-    assert status == 2 and words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert status == 2 and words in error and error.count("\n") == 1
 
 
 PRESET = cnn_presets.Preset(
@@ -200,7 +163,9 @@ def test_a_stopped_training_ends_as_one_that_was_not(images, tmp_path):
             np.testing.assert_array_equal(first[key], second[key])
 
 
-def test_given_weights_are_measured_as_they_are_and_pruned_from_there(tmp_path, monkeypatch):
+def test_given_weights_are_measured_as_they_are_and_pruned_from_there_and_others_refused(
+    tmp_path, monkeypatch
+):
     keras.utils.set_random_seed(1)
     given = models.build("resnet20", width=2)
     (tmp_path / "given").mkdir()
@@ -233,6 +198,11 @@ def test_given_weights_are_measured_as_they_are_and_pruned_from_there(tmp_path, 
         arrays = [content[name] for name in content.files if name.isdigit()]
     kernel = given.get_layer("conv1").kernel.numpy()  # hardly moved at this learning rate
     assert any(a.shape == kernel.shape and np.abs(a - kernel).max() < 1e-5 for a in arrays)
+    file = tmp_path / "given" / "w.npz"
+    with np.load(file) as content:
+        np.savez(file, **{name: content[name] * np.float32(1.1) for name in content.files})
+    with pytest.raises(ValueError, match="was made by other data than there is today"):
+        classifiers.train(pruned, "tiny", 0, tmp_path / "c", **options)
     prunable = sum(v.size for v in (w.numpy() for w in given.trainable_variables) if v.ndim > 1)
     dense_kernel = kernel.size
     left = found["parameters"] - 0.9 * (prunable - dense_kernel)

@@ -7,9 +7,17 @@ import keras
 import numpy as np
 import pytest
 
+from scripts.lab import checkpoints
 from scripts.lab.checkpoints import Checkpoint, load_weights
 
 SETTINGS = {"text": "a"}
+CHANGES = [
+    {"settings": "[1"},
+    {"settings": "[1]"},
+    {"spent": "a"},
+    {"trained_on": "[1]"},
+    {"trained_on": '{"a": 1}'},
+]
 
 
 def model():
@@ -50,7 +58,7 @@ def test_damage_anywhere_is_one_line_and_changes_nothing(tmp_path):
     assert refused > 200
 
 
-@pytest.mark.parametrize("change", [{"settings": "[1"}, {"settings": "[1]"}, {"spent": "a"}])
+@pytest.mark.parametrize("change", CHANGES)
 def test_entries_that_are_not_what_they_should_be_are_damage(change, tmp_path):
     file = tmp_path / "c.npz"
     train(Checkpoint(file, SETTINGS))
@@ -129,6 +137,46 @@ def test_the_time_of_all_parts_is_counted(tmp_path):
     second = Checkpoint(file, SETTINGS)
     assert second.restore(model()) == 1
     assert 1000 < second.spent()["seconds"] < 1100 and 500 < second.spent()["cpu_seconds"] < 600
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Set the place that a training runs at."""
+    return lambda place: monkeypatch.setattr(checkpoints, "where", lambda: place)
+
+
+def test_a_training_that_goes_on_elsewhere_says_so_and_records_every_place(tmp_path, on, capsys):
+    file = tmp_path / "c.npz"
+    for place in ("tensorflow 2 on a CPU", "jax 1 on a CPU", "jax 1 on a CPU"):
+        on(place)
+        checkpoint = Checkpoint(file, SETTINGS)
+        train(checkpoint)
+    places = ["tensorflow 2 on a CPU", "jax 1 on a CPU"]
+    assert checkpoint.spent()["trained_on"] == places
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"{file} was begun by {places[0]}, goes on by {places[1]}"
+    assert second == f"{file} was begun by {places[0]}, then {places[1]}, goes on by {places[1]}"
+
+
+def test_a_checkpoint_that_is_only_read_elsewhere_was_not_trained_there(tmp_path, on, capsys):
+    file = tmp_path / "c.npz"
+    on("tensorflow 2 on a CPU")
+    train(Checkpoint(file, SETTINGS))
+    on("jax 1 on a CPU")
+    read = Checkpoint(file, SETTINGS)
+    assert read.restore(model()) == 1
+    assert [*read.spent()] == ["seconds", "cpu_seconds"] and not capsys.readouterr().err
+
+
+def test_a_checkpoint_that_does_not_know_where_it_was_trained_goes_on(tmp_path, capsys):
+    file = tmp_path / "c.npz"
+    train(Checkpoint(file, SETTINGS))
+    with np.load(file) as content:
+        arrays = {name: array for name, array in content.items() if name != "trained_on"}
+    np.savez(file, **arrays)
+    old = Checkpoint(file, SETTINGS)
+    assert train(old).optimizer.iterations == 2
+    assert "trained_on" not in old.spent() and not capsys.readouterr().err
 
 
 def test_the_weights_of_a_checkpoint_are_loaded_without_its_optimizer(tmp_path):

@@ -90,6 +90,20 @@ def test_the_gradual_table_states_checkpoint_and_further_training():
     assert "(88.00)" in about and "gets to 90.00" in about and "1 seed;" in about
 
 
+def test_several_machines_and_versions_are_each_named_once():
+    small, large = {"cores": 2, "processor": "a"}, {"cores": 16, "processor": "b"}
+    run = {
+        "rows": [{"seeds": [0, 1]}],
+        "settings": {},
+        "machine": [small, large, {**small, "system": "Linux"}],
+        "versions": [{"keras": "3", "jax": "1"}, {"keras": "3", "tensorflow": "2", "jax": "2"}],
+    }
+    assert tables.environment(run) == (
+        "mean ± standard deviation over 2 seeds; on 2 a cores and 16 b cores; "
+        "keras 3, jax 1 and 2, tensorflow 2"
+    )
+
+
 def test_the_plot_has_a_line_a_method_with_bars_of_one_standard_deviation():
     axes = Figure().add_subplot()
     one_shot_plots.draw(axes, ONE_SHOT, "accuracy_after")

@@ -60,6 +60,23 @@ def test_the_time_that_a_resumed_job_reports_of_all_its_parts_is_kept(tmp_path):
     assert (record["seconds"], record["cpu_seconds"]) == (1234.5, 1000.0)
 
 
+def test_a_job_that_is_named_twice_is_run_and_recorded_once(tmp_path):
+    file, done = tmp_path / "results.json", []
+
+    def run(job):
+        done.append(job)
+        return accuracy_of(job)
+
+    experiments.run_all([*JOBS, JOBS[1], JOBS[0]], results_at(file), run)
+    assert done == JOBS and len(records_in(file)) == 4
+
+
+def test_a_job_with_two_sets_of_options_is_refused_before_any_is_run(tmp_path):
+    jobs = [*JOBS, Job("a", 0.5, 0, {"of": "another"})]
+    with pytest.raises(ValueError, match="one set of options .*a at 0.5, seed 0, with"):
+        experiments.run_all(jobs, results_at(tmp_path / "r.json"), lambda job: pytest.fail())
+
+
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, capsys):
     file = tmp_path / "results.json"
     done = []

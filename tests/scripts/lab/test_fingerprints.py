@@ -5,6 +5,30 @@ import pytest
 
 from scripts.lab import fingerprints
 
+CODE = '''
+"""Text."""
+
+
+class Named:
+    """Text."""
+
+    sizes: tuple[int, ...] = ()
+
+
+@staticmethod
+async def f(x: int | None = None, /, *, y: "float" = 2.5, **rest) -> dict[str, bytes]:
+    """Text."""
+    first = f"{x!r:>{y}}" u"text" f"{y=} {rest['a']:{x}.{y}f}{x:}"
+    match x:
+        case {"a": [1, *others], **more} if (n := len(others)):
+            return {**more, None: (b"\\x00", "é"[::2, ...])}
+        case Named(sizes=(2 | 3, _)) | None as found:
+            pass
+    async with y as z, z[x:, 1]:
+        del z
+    return lambda *_, k=-1j: (yield)
+'''
+
 
 def test_layout_comments_and_texts_do_not_count_but_code_does(tmp_path):
     (tmp_path / "a.py").write_text(
@@ -17,6 +41,19 @@ def test_layout_comments_and_texts_do_not_count_but_code_does(tmp_path):
     assert fingerprints.of_code([tmp_path]) == first
     (tmp_path / "a.py").write_text('"""Text."""\ndef f(x):\n    """Doubles."""\n    return 3 * x\n')
     assert fingerprints.of_code([tmp_path / "a.py"]) != first
+
+
+def test_every_version_of_python_finds_the_same_fingerprint_of_code(tmp_path):
+    (tmp_path / "a.py").write_text(CODE, encoding="utf-8")
+    assert fingerprints.of_code([tmp_path]) == "66af396a760c"
+
+
+@pytest.mark.parametrize(("other", "same"), [('u"b"', True), ("b'b'", False), ("None", False)])
+def test_a_text_that_is_a_value_counts(other, same, tmp_path):
+    (tmp_path / "a.py").write_text('x = "b"\n')
+    (tmp_path / "b.py").write_text(f"x = {other}\n")
+    found = [fingerprints.of_code([tmp_path / name]) for name in ("a.py", "b.py")]
+    assert (found[0] == found[1]) == same
 
 
 @pytest.mark.parametrize("place", ["none.py", "."])
