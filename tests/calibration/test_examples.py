@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.example_source import ExampleSource
+from tfprune.calibration.examples import Examples
 from tfprune.calibration.losses import loss_function
 
 X = np.arange(40.0).reshape(20, 2)

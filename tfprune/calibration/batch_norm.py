@@ -8,7 +8,8 @@ from typing import cast
 import keras
 import numpy as np
 
-from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.example_source import ExampleSource
+from tfprune.calibration.examples import AnyExamples
 from tfprune.calibration.spies import replaced
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
@@ -20,7 +21,11 @@ _Layers = list[keras.layers.BatchNormalization]
 
 
 def refresh_batch_norm(
-    model: keras.Model, data: Data | Examples, *, examples: int | None = None, batch_size: int = 256
+    model: keras.Model,
+    data: Data | AnyExamples,
+    *,
+    examples: int | None = None,
+    batch_size: int = 256,
 ) -> int:
     """Set the moving statistics of all batch normalizations to those of the data, in place.
 
@@ -58,7 +63,7 @@ def refresh_batch_norm(
     require_integer("batch_size", batch_size, minimum=2)
     require_model("model", model)
     inputs = len(keras.tree.flatten(getattr(model, "inputs", None) or [None]))
-    taken = ExampleSource(data, targets=False, inputs=inputs).take(examples)
+    taken = ExampleSource(data, targets=False, inputs=inputs).take_varying(examples)
     norms = [
         layer
         for layer in flatten(model)
@@ -88,14 +93,18 @@ def refresh_batch_norm(
 
 
 def _pooled(
-    model: keras.Model, norms: _Layers, taken: Examples, batch_size: int
+    model: keras.Model, norms: _Layers, taken: AnyExamples, batch_size: int
 ) -> list[np.ndarray]:
     """Return (mean, variance) of the inputs of each layer: arrays (2, channels)."""
     # Batches of nearly equal size: the last one would otherwise be too small to tell a variance.
-    batches = np.array_split(np.arange(taken.count), -(-taken.count // batch_size))
+    batches = [
+        part.take(index).x
+        for part in taken.parts
+        for index in np.array_split(np.arange(part.count), -(-part.count // batch_size))
+    ]
     totals = [_Total(layer) for layer in norms]
-    for index in batches:
-        x = keras.tree.map_structure(keras.ops.convert_to_tensor, taken.take(index).x)
+    for batch in batches:
+        x = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
         with contextlib.ExitStack() as stack:
             scope = stack.enter_context(_Noting())
             for total in totals:

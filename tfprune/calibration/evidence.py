@@ -1,7 +1,6 @@
 """What scorers ask about a model, measured on examples."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -9,7 +8,8 @@ import keras
 import numpy as np
 
 from tfprune.calibration.derivatives import Derivatives
-from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.example_source import ExampleSource
+from tfprune.calibration.examples import AnyExamples
 from tfprune.calibration.input_moments import layer_inputs, moment_shapes
 from tfprune.calibration.inputs_by_parts import InputsByParts
 from tfprune.calibration.losses import loss_function
@@ -50,7 +50,7 @@ class MeasuredEvidence:
     """
 
     passes: Passes
-    taken: Examples
+    taken: AnyExamples
     masks: Arrays
     structures: Mapping[str, Structure]
     memory_budget: float = MEMORY_BUDGET
@@ -96,7 +96,7 @@ class MeasuredEvidence:
         return self._own(self.passes.by_weight.hessian_vector(self.taken, wanted))
 
     def synaptic_flow(self) -> Arrays:
-        return self._own(self.passes.synaptic_flow(self.taken.x))
+        return self._own(self.passes.synaptic_flow(self.taken.parts[0].x))
 
     def layer_inputs(self) -> Mapping[str, LayerInputs]:
         return self._once("inputs " + " ".join(self.masks), self._inputs_by_parts)
@@ -130,13 +130,13 @@ class MeasuredEvidence:
 
     def _mean(self, passes: Derivatives) -> Arrays:
         total: Arrays = {}
-        remaining = self.examples
+        # Only the last micro-batch of a shape may be smaller than the others.
+        sizes = iter([batch.count for batch in self.taken.batches(_BATCH)])
         for gradients in self._shown("Gradients", _BATCH, passes):
+            count = len(next(iter(gradients.values())))
+            shares = np.array([next(sizes) for _ in range(count)], float) / self.examples
             for name, values in gradients.items():
-                # Only the last micro-batch may be smaller than the others.
-                share = np.float64(min(_BATCH, remaining)) / self.examples
-                total[name] = total.get(name, 0.0) + share * values.sum(axis=0, dtype=np.float64)
-            remaining -= _BATCH * len(values)
+                total[name] = total.get(name, 0.0) + np.tensordot(shares, values, 1)
         return {name: value.astype(np.float32) for name, value in total.items()}
 
     def _per_example(self) -> Arrays:
@@ -179,7 +179,7 @@ class MeasuredEvidence:
                     yield batch.x
                     advance(by=batch.count)
 
-            count = math.ceil(self.examples / _INPUT_BATCH)
+            count = sum(1 for _ in self.taken.batches(_INPUT_BATCH))
             return layer_inputs(self.passes.model, weights, batches(), count=count)
 
     def _diagonal(self, probes: int | None) -> Arrays:
@@ -229,7 +229,7 @@ def evidence_of(
     weights = {name: weight for cohort in cohorts for name, weight in cohort.weights.items()}
     masks = {name: held for cohort in cohorts for name, held in cohort.masks.items()}
     passes = Passes(model, weights, masks, loss_function(model, loss))
-    taken = ExampleSource(data).take(examples, seed=seed)
+    taken = ExampleSource(data).take_varying(examples, seed=seed)
     passes.check(taken, differentiate=True)
     present = {name: host_array(held[0].value).copy() for name, held in masks.items()}
     structures = {name: kind for cohort in cohorts for name, kind in cohort.structures.items()}

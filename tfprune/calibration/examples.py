@@ -1,24 +1,21 @@
-"""Whatever data a Keras user has -> a fixed number of examples in memory.
-
-Gradient-based scorers look at the same few hundred examples several times, so that a stream is read
-once, as far as it is needed, and kept.
-"""
+"""Examples in memory, of one shape or of several."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Union
 
 import keras
 import numpy as np
 
-from tfprune.support.tensors import Data, Nest
-from tfprune.support.validation import require_integer
+from tfprune.support.tensors import Nest
 
 FEWEST = 2  # one example has no variance, and tells nothing about any other
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Examples held in memory.
+    """Examples of one shape, held in memory.
 
     Attributes:
         x: inputs, a nest of arrays (N, ...).
@@ -35,15 +32,20 @@ class Examples:
         """N, the number of examples."""
         return len(keras.tree.flatten(self.x)[0])
 
+    @property
+    def parts(self) -> tuple["Examples", ...]:
+        """The examples, apart by shape."""
+        return (self,)
+
     def leaves(self) -> list[np.ndarray]:
         """Return all arrays, in the order that `pack` takes them."""
-        return [leaf for leaf in keras.tree.flatten(self._parts()) if leaf is not None]
+        return [leaf for leaf in keras.tree.flatten(self.nest) if leaf is not None]
 
     def pack(self, leaves: Sequence[object]) -> tuple[Nest, Nest, Nest]:
         """Return (x, y, sample_weight) of this structure with other leaves."""
         remaining = iter(leaves)
         return keras.tree.map_structure(
-            lambda leaf: None if leaf is None else next(remaining), self._parts()
+            lambda leaf: None if leaf is None else next(remaining), self.nest
         )
 
     @property
@@ -75,193 +77,59 @@ class Examples:
         first, second = np.split(order, [self.count // 2])
         return self.take(np.sort(first)), self.take(np.sort(second))
 
-    def _parts(self) -> tuple[Nest, Nest, Nest]:
+    @property
+    def nest(self) -> tuple[Nest, Nest, Nest]:
+        """(x, y, sample_weight)."""
         return self.x, self.y, self.sample_weight
 
 
-class ExampleSource:
-    """Data of any kind, from which examples are taken.
+@dataclasses.dataclass(frozen=True)
+class VaryingExamples:
+    """Examples of several shapes, such as sentences in batches that are padded to their longest.
 
-    Args:
-        data: what `keras.Model.fit` takes: a tuple (x, y) or (x, y, sample_weight) of arrays or
-            nests of them, a batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of
-            batches, of which a generator is read once only. Inputs alone will do where no loss is
-            computed.
-        targets: whether there must be targets.
-        inputs: number of arrays that the model takes. Where no targets are needed, a list or tuple
-            of as many arrays is the inputs of a model with several.
-
-    Raises:
-        TypeError: if `data` is none of these; ValueError if it is None.
-
-    Example:
-        >>> source = ExampleSource((np.ones((8, 3)), np.ones(8)))
-        >>> source.take(4).count
-        4
+    Attributes:
+        parts: those of one shape each, at least two.
     """
 
-    def __init__(self, data: Data | Examples, *, targets: bool = True, inputs: int = 1):
-        require_data(data)
-        self._targets = targets
-        self._inputs = 1 if targets else inputs
-        self._kept: Examples | None = None
-        self._whole: Examples | None = None
-        self._data: Data = () if isinstance(data, Examples) else data
-        if isinstance(data, Examples):
-            self._whole = data
-        elif _is_nest_of_arrays(data):
-            self._whole = _as_examples(data, self._inputs)
-        if self._whole is not None:
-            self._check(self._whole)
+    parts: tuple[Examples, ...]
 
-    def take(self, limit: int | None, *, seed: int = 0) -> Examples:
-        """Return at most `limit` examples.
+    @property
+    def count(self) -> int:
+        """The number of examples of all shapes."""
+        return sum(part.count for part in self.parts)
 
-        Args:
-            limit: largest number of examples, >= 2; None takes all there are.
-            seed: of the choice where all examples are at hand: it is random without replacement,
-                in the order of the data. A stream gives its next ones.
+    def batches(self, size: int) -> Iterator[Examples]:
+        """Yield the examples shape by shape, `size` at a time; the last of each may be smaller."""
+        for part in self.parts:
+            yield from part.batches(size)
 
-        Returns:
-            The examples; fewer than `limit` if the data has no more.
-
-        Raises:
-            ValueError: if there are fewer than two, inputs and targets differ in number, batches
-                differ in structure, or all are asked of data without an end.
-        """
-        if limit is not None:
-            require_integer("examples", limit, minimum=FEWEST)
-        if self._whole is not None:
-            return _sample(self._whole, limit, seed)
-        if self._kept is None or iter(self._data) is not self._data:
-            self._kept = self._read(limit)  # a generator is spent now: keep what it gave
-        return self._kept
-
-    def _read(self, limit: int | None) -> Examples:
-        if limit is None and _is_endless(self._data):
-            raise ValueError(
-                "`examples` must be given where the data has no end. Received: examples=None, "
-                f"data={self._data!r}."
-            )
-        batches: list[Examples] = []
-        count = 0
-        for batch in _iterate(self._data):
-            batches.append(_as_examples(batch, self._inputs))
-            count += batches[-1].count
-            if limit is not None and count >= limit:
-                break
-        if not batches:
-            raise ValueError("`data` must hold examples. Received: no batch at all.")
-        structures = [
-            keras.tree.map_structure(lambda leaf: leaf is None, b._parts()) for b in batches
-        ]
-        if any(structure != structures[0] for structure in structures):
-            raise ValueError("All batches of `data` must have the same structure.")
-        joined = [np.concatenate(leaves) for leaves in zip(*(b.leaves() for b in batches))]
-        found = Examples(*batches[0].pack(joined)).take(slice(limit))
-        self._check(found)
-        return found
-
-    def _check(self, found: Examples) -> None:
-        lengths = {len(leaf) for leaf in found.leaves()}
-        if len(lengths) > 1:
-            shapes = [leaf.shape for leaf in found.leaves()]
-            raise ValueError(
-                "`data` must have as many targets (and weights) as inputs. "
-                f"Received: arrays of shapes {shapes}."
-            )
-        if found.count < FEWEST:
-            raise ValueError(
-                f"`data` must hold at least {FEWEST} examples. Received: {found.count}."
-            )
-        weights = [w for w in keras.tree.flatten(found.sample_weight) if w is not None]
-        if self._targets and weights and not any(np.any(weight) for weight in weights):
-            raise ValueError(
-                "`data` must have sample weights that are not all zero, or no example counts. "
-                f"Received: {found.count} sample weights, all zero."
-            )
-        if self._targets and found.y is None:
-            raise ValueError(
-                "`data` must have targets: (x, y) or batches of (x, y). Received: inputs alone."
-            )
+    def take(self, index: np.ndarray) -> "AnyExamples":
+        """Return the examples at an index into all of them, shape by shape."""
+        starts = np.cumsum([0, *(part.count for part in self.parts)])
+        own = [index[(start <= index) & (index < end)] - start for start, end in pairwise(starts)]
+        found = tuple(part.take(at) for part, at in zip(self.parts, own) if at.size)
+        return found[0] if len(found) == 1 else VaryingExamples(found)
 
 
-def require_data(data: object) -> object:
-    """Return `data` when it is of a kind that examples can be taken from; nothing is read yet.
+AnyExamples = Union[Examples, VaryingExamples]
+
+
+def joined(batches: Sequence[Examples]) -> AnyExamples:
+    """Return the examples of batches of one structure, in their order as far as shapes allow.
 
     Example:
-        >>> require_data("train.npz")
-        Traceback (most recent call last):
-        TypeError: `data` must be a tuple (x, y) of arrays, ... Received: data='train.npz' (...
+        >>> batches = [Examples(np.ones((2, length))) for length in (3, 5, 3)]
+        >>> [part.x.shape for part in joined(batches).parts]
+        [(4, 3), (2, 5)]
     """
-    if data is None:
-        raise ValueError("`data` must hold examples. Received: data=None.")
-    known = isinstance(data, Iterable | keras.utils.PyDataset | Examples) or hasattr(data, "shape")
-    single = isinstance(data, str | bytes | type) or getattr(data, "shape", None) == ()
-    if not known or single:
-        raise TypeError(
-            "`data` must be a tuple (x, y) of arrays, a tf.data.Dataset, a keras PyDataset or "
-            f"an iterable of batches. Received: data={data!r} (of type {type(data).__name__})."
-        )
-    return data
+    by_shape: dict[tuple[tuple[int, ...], ...], list[Examples]] = {}
+    for batch in batches:
+        shapes = tuple(leaf.shape[1:] for leaf in batch.leaves())
+        by_shape.setdefault(shapes, []).append(batch)
+    parts = tuple(_of_one_shape(own) for own in by_shape.values())
+    return parts[0] if len(parts) == 1 else VaryingExamples(parts)
 
 
-def _is_nest_of_arrays(data: object) -> bool:
-    if not isinstance(data, tuple | list | dict) and not hasattr(data, "__array__"):
-        return False
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    arrays = all(hasattr(leaf, "__array__") and hasattr(leaf, "shape") for leaf in leaves)
-    # A list of batches holds tuples; a list of arrays is a model's several inputs.
-    of_batches = isinstance(data, list) and any(isinstance(item, tuple) for item in data)
-    return bool(leaves) and arrays and not of_batches
-
-
-def _as_examples(batch: object, inputs: int) -> Examples:
-    alone = False
-    if isinstance(batch, list | tuple) and len(batch) == inputs > 1:
-        alone = all(hasattr(item, "shape") for item in batch)
-    parts = (batch,) if alone else keras.utils.unpack_x_y_sample_weight(batch)
-    try:
-        found = Examples(*(keras.tree.map_structure(_as_array, part) for part in parts))
-        if all(leaf.ndim for leaf in found.leaves()):
-            return found
-        reason = "a number stands where an array should"
-    except (TypeError, ValueError) as error:
-        reason = str(error)
-    raise ValueError(
-        "`data` must give arrays with the examples along axis 0. Received: a batch of type "
-        f"{type(batch).__name__} ({reason})."
-    )
-
-
-def _as_array(value: object) -> np.ndarray | None:
-    if value is None:
-        return None
-    array = np.asarray(keras.ops.convert_to_numpy(value))
-    return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array
-
-
-def _is_endless(data: object) -> bool:
-    """Whether the data says of itself that it goes on for ever: `repeat()`, or no length."""
-    if isinstance(data, keras.utils.PyDataset):
-        return data.num_batches is None
-    cardinality = getattr(data, "cardinality", None)
-    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE_CARDINALITY
-
-
-def _iterate(data: Data) -> Iterator[object]:
-    if isinstance(data, keras.utils.PyDataset):
-        length = data.num_batches
-        index = 0
-        while length is None or index < length:
-            yield data[index]
-            index += 1
-    else:
-        yield from data
-
-
-def _sample(examples: Examples, limit: int | None, seed: int) -> Examples:
-    if limit is None or limit >= examples.count:
-        return examples
-    chosen = np.random.default_rng(seed).choice(examples.count, limit, replace=False)
-    return examples.take(np.sort(chosen))
+def _of_one_shape(batches: Sequence[Examples]) -> Examples:
+    leaves = [np.concatenate(each) for each in zip(*(batch.leaves() for batch in batches))]
+    return Examples(*batches[0].pack(leaves))

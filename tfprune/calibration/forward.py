@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from tfprune.calibration.examples import Examples
+from tfprune.calibration.examples import AnyExamples, Examples
 from tfprune.calibration.losses import LossFunction
 from tfprune.support.tensors import Tensor
 
@@ -37,18 +37,19 @@ class ForwardPasses:
         self._model = model
         self._loss = loss
 
-    def check(self, examples: Examples) -> None:
-        """Run two examples, so that bad data or models end in one clear error.
+    def check(self, examples: AnyExamples) -> None:
+        """Run two examples of every shape, so that bad data or models end in one clear error.
 
         Raises:
             ValueError: if the model cannot take these inputs or the loss these targets, or the loss
                 is not finite.
         """
-        with said_of(examples):
-            loss = self._of(examples.take(slice(2)))
-        require_finite("the loss", loss)
+        for part in examples.parts:
+            with said_of(part):
+                loss = self._of(part.take(slice(2)))
+            require_finite("the loss", loss)
 
-    def loss(self, examples: Examples) -> float:
+    def loss(self, examples: AnyExamples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
         return mean_loss(self._of, examples)
 
@@ -60,7 +61,7 @@ class ForwardPasses:
             return 0.0 if self._loss is None else float(self._loss(y, outputs, sample_weight, 1))
 
 
-def mean_loss(loss_of: Callable[[Examples], float], examples: Examples) -> float:
+def mean_loss(loss_of: Callable[[Examples], float], examples: AnyExamples) -> float:
     """Return the mean loss over examples of what gives that of a batch.
 
     Raises:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.derivatives import BACKENDS, Derivatives, derivatives_of
-from tfprune.calibration.examples import Examples
+from tfprune.calibration.examples import AnyExamples, Examples
 from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
 from tfprune.keras_graph.coupling import batch_norm_of
@@ -42,19 +42,19 @@ class Passes:
         self._loss = loss
         self._gates: dict[tuple[str, ...], Derivatives] = {}
 
-    def check(self, examples: Examples, *, differentiate: bool) -> None:
-        """Run two examples, so that bad data or models end in one clear error.
+    def check(self, examples: AnyExamples, *, differentiate: bool) -> None:
+        """Run two examples of every shape, so that bad data or models end in one clear error.
 
         Raises:
             ValueError: if the model cannot take these inputs or the loss these targets, the loss is
                 not finite, or no gradient reaches a weight that is to be differentiated by.
         """
         if differentiate:
-            self.by_weight.check(examples)
-        else:
+            self.by_weight.check(examples.parts[0])
+        if not differentiate or len(examples.parts) > 1:
             ForwardPasses(self.model, self._loss).check(examples)
 
-    def loss(self, examples: Examples) -> float:
+    def loss(self, examples: AnyExamples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
         if keras.config.backend() in BACKENDS:
             return self.by_weight.loss(examples)

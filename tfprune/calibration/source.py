@@ -7,7 +7,8 @@ import keras
 
 from tfprune.calibration.derivatives import require_backend
 from tfprune.calibration.evidence import MEMORY_BUDGET, MeasuredEvidence
-from tfprune.calibration.examples import FEWEST, Examples, ExampleSource, require_data
+from tfprune.calibration.example_source import ExampleSource, require_data
+from tfprune.calibration.examples import FEWEST, AnyExamples
 from tfprune.calibration.losses import LossFunction, loss_function, require_losses
 from tfprune.calibration.passes import Passes
 from tfprune.scorers.protocol import FLOW, GRADIENTS, needs_of
@@ -84,7 +85,7 @@ class EvidenceSource:
         self._cohorts = cohorts
         asked = frozenset(needs).union(*(needs_of(cohort.scorer) for cohort in cohorts))
         self._source = _source(cohorts, options, asked, loss_needed)
-        self.taken: Examples | None = None
+        self.taken: AnyExamples | None = None
         self._loss: LossFunction | None = None
         if self._source is None:
             return
@@ -94,8 +95,9 @@ class EvidenceSource:
         must = loss_needed or GRADIENTS in asked
         if must or options.loss is not None:
             self._loss = loss_function(owner, options.loss)
-        self.taken = self._source.take(options.examples, seed=seed)
-        if self._loss is None and self.taken.y is not None and getattr(owner, "loss", None):
+        self.taken = self._source.take_varying(options.examples, seed=seed)
+        targets = self.taken.parts[0].y is not None
+        if self._loss is None and targets and getattr(owner, "loss", None):
             self._loss = loss_function(owner)
         self._model = model
         self._passes = self._compiled()
@@ -117,7 +119,7 @@ class EvidenceSource:
         if self._source is None or self.taken is None:
             raise ValueError("`data` must be given to measure evidence. Received: data=None.")
         if seed is not None:
-            self.taken = self._source.take(self._options.examples, seed=seed)
+            self.taken = self._source.take_varying(self._options.examples, seed=seed)
         if self._passes.weights.keys() != self._trainable().keys():  # layers were (un)frozen
             self._passes = self._compiled()
         masks = {

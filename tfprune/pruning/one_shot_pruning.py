@@ -71,9 +71,9 @@ def one_shot(
             names: layer-wise reconstruction with one threshold over all layers, or Taylor where a
             layer's inputs are not known to make its outputs and there are targets and a loss.
         data: calibration examples: (x, y) or (x, y, sample_weight) of arrays or nests of them, a
-            batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches. Inputs
-            alone will do for scorers that look at no loss, and None for those that look at weights
-            alone ("magnitude", "random").
+            batched `tf.data.Dataset`, a `keras.utils.PyDataset`, or an iterable of batches, whose
+            lengths may differ, as those of sentences do. Inputs alone will do for scorers that look
+            at no loss, and None for those that look at weights alone ("magnitude", "random").
         loss: as in `keras.Model.compile`; that of the model by default. It must be there for
             scorers that look at it, and is measured wherever it is and the data has targets.
         stages: rounds of scoring and removal, >= 1; or the sparsity after each of them, rising to

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import tfprune
-from tfprune.calibration.examples import ExampleSource
+from tfprune.calibration.example_source import ExampleSource
 from tfprune.compression.budget_search import building, meeting, searching, starts
 from tfprune.compression.budget_search.losses import How, LossMeter, pruned_values
 from tfprune.compression.budget_search.places import places_of

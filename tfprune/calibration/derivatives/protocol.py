@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import numpy as np
 
-from tfprune.calibration.examples import Examples
+from tfprune.calibration.examples import AnyExamples, Examples
 from tfprune.calibration.forward import mean_loss, require_finite, said_of
 from tfprune.calibration.losses import LossFunction
 from tfprune.support.tensors import Tensor
@@ -70,16 +70,24 @@ class Derivatives(abc.ABC):
                 f"these weights out with a rule (path, None). Received: no gradient for {missing}."
             )
 
-    def loss(self, examples: Examples) -> float:
+    def loss(self, examples: AnyExamples) -> float:
         """Return the mean loss; raises ValueError if it is not finite."""
         return mean_loss(self._loss_of, examples)
 
-    def gradients(self, examples: Examples, size: int = 1) -> Iterator[Arrays]:
-        """Yield the gradients of micro-batches of `size` examples: name -> (k, *shape).
+    def gradients(self, examples: AnyExamples, size: int = 1) -> Iterator[Arrays]:
+        """Yield the gradients of micro-batches, in their order: name -> (k, *shape).
+
+        Args:
+            examples: the examples.
+            size: of them in a micro-batch; the last of each shape may have fewer.
 
         Raises:
             ValueError: if a loss or a gradient is not finite.
         """
+        for part in examples.parts:
+            yield from self._gradients_of_one_shape(part, size)
+
+    def _gradients_of_one_shape(self, examples: Examples, size: int) -> Iterator[Arrays]:
         at_once = self._samples_at_once(examples.count, size)
         at_once += -at_once % self.replicas
         whole = examples.count - examples.count % size
@@ -91,7 +99,7 @@ class Derivatives(abc.ABC):
             rest = [leaf[np.newaxis] for leaf in examples.take(slice(whole, None)).leaves()]
             yield self._gradients_of(examples, rest, self.replicas)
 
-    def hessian_vector(self, examples: Examples, vectors: Arrays) -> Arrays:
+    def hessian_vector(self, examples: AnyExamples, vectors: Arrays) -> Arrays:
         """Return H v of the mean loss, H over all values together: name -> the value's shape."""
         stacked = {name: vector[np.newaxis] for name, vector in vectors.items()}
         total: Arrays = {}
@@ -102,7 +110,7 @@ class Derivatives(abc.ABC):
         return total
 
     def hessian_diagonals(
-        self, examples: Examples, size: int, probes: int | None = None, seed: int = 0
+        self, examples: AnyExamples, size: int, probes: int | None = None, seed: int = 0
     ) -> Iterator[tuple[int, Arrays]]:
         """Yield (examples in it, diagonal of the Hessian) of one micro-batch after another.
 

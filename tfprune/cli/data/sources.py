@@ -6,7 +6,8 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.example_source import ExampleSource
+from tfprune.calibration.examples import Examples
 from tfprune.cli.commands.models import import_module
 from tfprune.cli.data import image_folders, named_sets, tables
 from tfprune.cli.data.named_sets import Given

@@ -7,7 +7,7 @@ from typing import cast
 import keras
 
 from tfprune.calibration.batch_norm import refresh_batch_norm
-from tfprune.calibration.examples import ExampleSource
+from tfprune.calibration.example_source import ExampleSource
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.compression.budget_search.budgets import TOLERANCE, Limits, Scales, read_budget
 from tfprune.compression.budget_search.building import as_in_file, plain_of

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.calibration.evidence import MEMORY_BUDGET
-from tfprune.calibration.examples import Examples
+from tfprune.calibration.examples import AnyExamples
 from tfprune.calibration.source import EvidenceOptions
 from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.kept import Cost as Whole
@@ -155,7 +155,7 @@ class _Weighed:
         self,
         model: keras.Model,
         forms: Mapping[keras.layers.Layer, Form],
-        taken: Examples,
+        taken: AnyExamples,
         options: EvidenceOptions,
     ):
         self._names: ByIdentity[keras.Variable, str] = ByIdentity()

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
-from tfprune.calibration.examples import Examples, ExampleSource
+from tfprune.calibration.example_source import ExampleSource
+from tfprune.calibration.examples import AnyExamples
 from tfprune.calibration.forward import said_of
 from tfprune.calibration.input_moments import layer_inputs, moment_shapes
 from tfprune.calibration.inputs_by_parts import InputsByParts
@@ -17,7 +18,7 @@ from tfprune.support.tensors import Data, Nest
 _BATCH = 64  # examples at once, where the model leaves that open
 
 
-def taken_from(model: keras.Model, data: Data, examples: int | None, seed: int) -> Examples:
+def taken_from(model: keras.Model, data: Data, examples: int | None, seed: int) -> AnyExamples:
     """Return the examples that moments are measured on, once the model has taken some.
 
     Args:
@@ -30,19 +31,21 @@ def taken_from(model: keras.Model, data: Data, examples: int | None, seed: int) 
         TypeError, ValueError: if there are too few, or the model does not take them.
     """
     source = ExampleSource(data, targets=False, inputs=len(model.inputs))
-    taken = source.take(examples, seed=seed)
-    first = next(batches(model, taken), None)
-    if first is None:
+    taken = source.take_varying(examples, seed=seed)
+    firsts = [(part, next(batches(model, part), None)) for part in taken.parts]
+    if all(first is None for _, first in firsts):
         raise ValueError(
             f"`data` must hold a batch of {model.inputs[0].shape[0]} examples, for which "
             f"'{model.name}' is made. Received: {taken.count} examples."
         )
-    with said_of(taken), keras.StatelessScope():
-        model(first, training=False)
+    for part, first in firsts:
+        with said_of(part), keras.StatelessScope():
+            if first is not None:
+                model(first, training=False)
     return taken
 
 
-def batches(model: keras.Model, taken: Examples) -> Iterator[Nest]:
+def batches(model: keras.Model, taken: AnyExamples) -> Iterator[Nest]:
     """Yield inputs in batches of the size that the model is made for, whole ones alone then."""
     fixed = model.inputs[0].shape[0]
     for batch in taken.batches(fixed or _BATCH):
@@ -53,7 +56,7 @@ def batches(model: keras.Model, taken: Examples) -> Iterator[Nest]:
 def moments_of(
     model: keras.Model,
     weights: Mapping[str, keras.Variable],
-    taken: Examples,
+    taken: AnyExamples,
     *,
     memory_budget: float,
     quiet: bool,
