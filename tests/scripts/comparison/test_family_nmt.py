@@ -180,12 +180,11 @@ def test_a_changed_dense_run_is_taken_if_told_so(folder, dense_run, tmp_path, mo
     assert "taken up all the same" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["pruned", "taught"])
-def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
-    folder, tmp_path, dense_run, kind
+def test_a_run_with_a_teacher_goes_on_from_the_best_epoch_of_the_dense_one(
+    folder, tmp_path, dense_run
 ):
-    pruned = next(job for job in jobs("continued", 0) if job.method == f"{kind}-8")
-    missing = f"dense-8 at 0, seed 0 must be trained first: {kind}-8.* another `--out` trains it"
+    pruned = next(job for job in jobs("continued", 0) if job.method == "taught-8")
+    missing = "dense-8 at 0, seed 0 must be trained first: taught-8.* another `--out` trains it"
     with pytest.raises(ValueError, match=missing):
         train(pruned, "continued", 0, tmp_path, data_dir=folder)
     checkpoints, found, _ = dense_run
@@ -203,7 +202,7 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
     assert 0.4 < 1 - whole["nonzeros"] / whole["parameters"] < 0.5
     assert whole["sentences"] == 2 * 96
 
-    file = tmp_path / f"nmt-continued-{kind}-8-0.5-0.npz"
+    file = tmp_path / "nmt-continued-taught-8-0.5-0.npz"
     file.unlink()
     with pytest.raises(KeyboardInterrupt):
         stop = StopAfter(translation_models.read(CONTINUED, folder).steps + 1)
@@ -214,7 +213,7 @@ def test_a_pruned_run_goes_on_from_the_best_epoch_of_the_dense_one(
     dense = tmp_path / "nmt-continued-dense-8-0-0.npz"
     with np.load(dense) as content:
         np.savez(dense, **{k: v * 2 if v.dtype == "float32" else v for k, v in content.items()})
-    with pytest.raises(ValueError, match=f"{kind}-8-0.5-0.npz was made by other data"):
+    with pytest.raises(ValueError, match="taught-8-0.5-0.npz was made by other data"):
         train(pruned, "continued", 0, tmp_path, data_dir=folder)
 
 
