@@ -18,13 +18,13 @@ from typing import Any
 
 import keras
 
-from scripts.comparison import comparison_plot, stopping
+from scripts.comparison import comparison_plot
 from scripts.comparison.command import MODULES, add_folders
 from scripts.comparison.families import FAMILIES, Family
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, require_place
 from scripts.lab.options import OneLineParser
-from scripts.lab.results_file import Job, Record, ResultsFile
+from scripts.lab.results_file import Job, Record, ResultsFile, as_stored
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import wasm
 
@@ -72,7 +72,7 @@ def finished(jobs: Sequence[Job], records: Sequence[Record]) -> list[tuple[Job, 
     """
     pairs = [(j, r) for j in jobs for r in records if j.key.items() <= r.items()]
     for job, record in pairs:
-        options = json.loads(json.dumps(job.options))  # as they come back from a file
+        options = as_stored(job.options)
         if record["options"] != options:
             raise ValueError(
                 f"the results have {job} with other options than the preset ({record['options']} "
@@ -141,8 +141,8 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
-    again = "started again, it measures all files anew"
-    return stopping.exit_status(PROGRAM, lambda: run(args), stopped=again)
+    again = "it measures all files anew"
+    return experiments.exit_status(PROGRAM, lambda: run(args), again=again)
 
 
 if __name__ == "__main__":

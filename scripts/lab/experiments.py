@@ -157,14 +157,22 @@ def add_job_options(
     add_out(parser, out)
 
 
-def exit_status(program: str, work: Callable[[], None]) -> int:
-    """Do the work; return 0, or 2 after a wrong value and 130 after Ctrl-C, with one line each."""
+def exit_status(
+    program: str, work: Callable[[], None], *, again: str = "it goes on from here"
+) -> int:
+    """Do the work; return 0, or 2 after a wrong value and 130 after Ctrl-C, with one line each.
+
+    Args:
+        program: its name.
+        work: to be done.
+        again: what becomes of the work if it is started again after Ctrl-C.
+    """
     try:
         work()
     except ValueError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"{program}: stopped; started again, it goes on from here", file=sys.stderr)
+        print(f"{program}: stopped; started again, {again}", file=sys.stderr)
         return 130
     return 0

@@ -71,7 +71,7 @@ class ResultsFile:
         summarize: Callable[[list[Record]], dict[str, Any]],
     ):
         self.path = path
-        self._settings = _as_stored(settings)
+        self._settings = as_stored(settings)
         self._summarize = summarize
         require_place(path, name="--out")
         self._known: dict[str, Any] = {"records": []}  # the file, as last read or written
@@ -104,7 +104,7 @@ class ResultsFile:
         """
         for record in self.records:
             if job.key.items() <= record.items():
-                if record["options"] != _as_stored(job.options):
+                if record["options"] != as_stored(job.options):
                     raise ValueError(
                         f"{self.path} has {job} with other options ({record['options']} there, "
                         f"{job.options} here); use another file."
@@ -119,7 +119,7 @@ class ResultsFile:
             ValueError: if there is one, here or from another process that found other values, or
                 if the file cannot be written; the message has the record.
         """
-        record = _as_stored({**job.key, "options": job.options, **values})
+        record = as_stored({**job.key, "options": job.options, **values})
         try:
             if self.find(job) is not None:
                 raise ValueError(f"{self.path} has {job} already.")
@@ -135,8 +135,8 @@ class ResultsFile:
         make_folder_of(self.path, name="--out")
         with locked(Path(os.path.realpath(self.path)).parent):
             there = self._read() if self.path.exists() else self._known
-            kept, added = self._merged(_as_stored(records), there["records"])
-            summary = _as_stored(self._summarize(kept + added))
+            kept, added = self._merged(as_stored(records), there["records"])
+            summary = as_stored(self._summarize(kept + added))
             origin = {
                 name: _origins(there.get(name), own, bool(kept), bool(added))
                 for name, own in (("versions", summary.get("versions")), ("machine", machine()))
@@ -200,7 +200,7 @@ def _origins(there: Any, own: Any, kept: bool, added: bool) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-def _as_stored(values: Any) -> Any:
+def as_stored(values: Any) -> Any:
     """Return the values as they come back from the file: tuples become lists."""
     return json.loads(json.dumps(values))
 

@@ -49,6 +49,8 @@ class ExampleSource:
         self._whole: AnyExamples | None = None
         self._data: Data = ()
         if isinstance(data, Examples | VaryingExamples):
+            for part in data.parts:
+                _require_one_length(part)
             self._whole = data
         elif _is_nest_of_arrays(data):
             self._whole = _as_examples(data, self._inputs)
@@ -119,8 +121,6 @@ class ExampleSource:
         ]
         if any(structure != structures[0] for structure in structures):
             raise ValueError("All batches of `data` must have the same structure.")
-        for batch in batches:
-            _require_one_length(batch)
         if limit is not None and count > limit:
             batches[-1] = batches[-1].take(slice(batches[-1].count - (count - limit)))
         found = joined(batches)
@@ -128,8 +128,6 @@ class ExampleSource:
         return found
 
     def _check(self, found: AnyExamples) -> None:
-        for part in found.parts:
-            _require_one_length(part)
         if found.count < FEWEST:
             raise ValueError(
                 f"`data` must hold at least {FEWEST} examples. Received: {found.count}."
@@ -198,15 +196,17 @@ def _as_examples(batch: object, inputs: int) -> Examples:
     parts = (batch,) if alone else keras.utils.unpack_x_y_sample_weight(batch)
     try:
         found = Examples(*(keras.tree.map_structure(_as_array, part) for part in parts))
-        if all(leaf.ndim for leaf in found.leaves()):
-            return found
-        reason = "a number stands where an array should"
+        arrays = all(leaf.ndim for leaf in found.leaves())
+        reason = "" if arrays else "a number stands where an array should"
     except (TypeError, ValueError) as error:
         reason = str(error)
-    raise ValueError(
-        "`data` must give arrays with the examples along axis 0. Received: a batch of type "
-        f"{type(batch).__name__} ({reason})."
-    )
+    if reason:
+        raise ValueError(
+            "`data` must give arrays with the examples along axis 0. Received: a batch of type "
+            f"{type(batch).__name__} ({reason})."
+        )
+    _require_one_length(found)
+    return found
 
 
 def _as_array(value: object) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import keras
 
-from scripts.comparison import comparison_table, stopping
+from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.comparison.language import language_models, vmapped
 from scripts.lab import experiments, measuring, sparse_weights
@@ -131,8 +131,8 @@ def command(preset: str, records: list[Record]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(arguments)
-    again = "started again, it trains every width without records anew"
-    return stopping.exit_status(PROGRAM, lambda: run(args), stopped=again)
+    again = "it trains every width without records anew"
+    return experiments.exit_status(PROGRAM, lambda: run(args), again=again)
 
 
 if __name__ == "__main__":
