@@ -76,14 +76,7 @@ def run_family(
         The results.
     """
     precision = {"mixed": True} if mixed else {}
-    settings = {
-        "family": family.name,
-        "preset": preset,
-        "threads": measuring.threads(),
-        "versions": measuring.versions(),
-    }
-    settings |= {"device": device} if (device := measuring.accelerator()) else {}
-    settings |= precision
+    settings = {"family": family.name, "preset": preset, **precision}
     training.leave_gpu_to_backend()
     module = MODULES[family.name]
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
@@ -93,7 +86,7 @@ def run_family(
 
     def train(job: Job) -> dict[str, Any]:
         with progress(f"{job}", quiet=False) as advance:
-            return module.train(
+            found = module.train(
                 job,
                 preset,
                 job.seed,
@@ -103,6 +96,7 @@ def run_family(
                 changed=changed,
                 **precision,
             )
+        return {"trained_on": [measuring.where()], **found}
 
     whole = experiments.duration(sum(job.seconds for job in jobs))
     experiments.say(f"{family.title}, preset {preset!r}: about {whole} on one core in all")
@@ -131,7 +125,7 @@ def summarize(family: Family, settings: dict[str, Any], records: list[Record]) -
     return {
         "command": f"python -m scripts.comparison {family.name} --preset {settings['preset']} "
         f"--seeds {seeds}{' --mixed' * settings.get('mixed', False)}",
-        **comparison_table.summary(family, settings, records),
+        **comparison_table.summary(family, records),
     }
 
 
@@ -207,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
             changed=args.changed,
             mixed=args.mixed,
         )
-        content = summarize(family, {"preset": preset, "versions": {}}, results.records)
+        content = summarize(family, {"preset": preset}, results.records)
         headings, rows = comparison_table.headings(family), comparison_table.rows(family, content)
         experiments.say(plain_text(table(headings, rows)))
         for line in (*comparison_table.wins(family, content["rows"]), comparison_table.MEASURES):

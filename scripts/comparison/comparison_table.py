@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.comparison.families import Family
-from scripts.lab import experiments
+from scripts.lab import experiments, measuring
 from scripts.lab.results_file import Record
 from scripts.lab.tables import Table, environment, machines, versions
 from tfprune.reports import measures
@@ -19,12 +19,12 @@ _RUNTIMES = {"native": "LiteRT here", "wasm": "WebAssembly"}
 _DEVIATIONS = 2.0  # by how many standard deviations a model has to be better
 
 
-def summary(family: Family, settings: dict[str, Any], records: list[Record]) -> dict[str, Any]:
+def summary(family: Family, records: list[Record]) -> dict[str, Any]:
     """Return the rows of a results file, and what belongs to them."""
     sizes = ["nonzeros", "bitmask_bytes", "csr_bytes", "dense_bytes"]
     rows = experiments.aggregate(records, [family.measure, *sizes, "cpu_seconds"])
     return {
-        "versions": settings["versions"],
+        "versions": measuring.versions(),
         "published": family.published,
         "rows": [{**row, **compressed(row, rows)} for row in rows],
     }

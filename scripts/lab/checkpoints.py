@@ -59,16 +59,16 @@ class Checkpoint(keras.callbacks.Callback):
         self._made_by = json.dumps(made_by or {}, sort_keys=True)
         self._changed = changed
         self._further = [*further]
-        self._trained_on: list[str] = []
+        self._trained_on: list[str] | None = []  # None: not known
         self._begun = time.perf_counter(), time.process_time()
 
     def spent(self) -> dict[str, Any]:
         """Return `seconds` and `cpu_seconds` since this was made, and all that the file had.
 
-        Besides `trained_on`, as of `measuring.where`, if the training ran at several places.
+        Besides `trained_on`, every place of the training as of `measuring.where`, if that is known.
         """
         seconds, cpu_seconds = self._times()
-        places = {"trained_on": [*self._trained_on]} if len(self._trained_on) > 1 else {}
+        places = {"trained_on": [*self._trained_on]} if self._trained_on else {}
         return {"seconds": seconds, "cpu_seconds": cpu_seconds, **places}
 
     def _times(self) -> tuple[float, float]:
@@ -76,6 +76,8 @@ class Checkpoint(keras.callbacks.Callback):
         return round(time.perf_counter() - wall, 2), round(time.process_time() - processor, 2)
 
     def on_train_begin(self, logs=None):
+        if self._trained_on is None:
+            return
         here, before = where(), ", then ".join(self._trained_on)
         if self._trained_on and self._trained_on != [here]:
             said = f"{self._path} was begun by {before}, goes on by {here}"
@@ -93,7 +95,8 @@ class Checkpoint(keras.callbacks.Callback):
         }
         content["settings"], content["made_by"] = self._settings, self._made_by
         content["spent"] = np.array(self._times())
-        content["trained_on"] = json.dumps(self._trained_on)
+        if self._trained_on is not None:
+            content["trained_on"] = json.dumps(self._trained_on)
         try:
             with replacing(path, name="--checkpoints") as new:
                 np.savez(new, **content)
@@ -177,9 +180,11 @@ class Checkpoint(keras.callbacks.Callback):
         return [variable for key, variable in found.items() if key not in measured]
 
 
-def _places(content: Mapping[str, np.ndarray]) -> list[str]:
+def _places(content: Mapping[str, np.ndarray]) -> list[str] | None:
     """Return where a checkpoint was trained; older ones do not know it."""
-    places = json.loads(str(content["trained_on"])) if "trained_on" in content else []
+    if "trained_on" not in content:
+        return None
+    places = json.loads(str(content["trained_on"]))
     if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
         raise ValueError("`trained_on` is no list of texts")
     return places

@@ -48,7 +48,10 @@ def zeros(model: keras.Model) -> float:
 
 
 def machine() -> dict[str, Any]:
-    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    """Return system, processor and cores of this machine, and the accelerator that trains on it."""
+    own = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    device = accelerator()
+    return own if device is None else {**own, "accelerator": device}
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Copies of networks that TensorFlow trains faster on a CPU, in mixed precision.
+"""Copies of networks that TensorFlow trains faster on a CPU, in mixed precision or as they are.
 
 On one core with AMX a step of ResNet-20 at batch 128 takes 437 ms as the network is, 333 ms with
-batch normalization in one operation, and 188 ms with bfloat16 between the layers as well (seen
-once, without a results file).
+batch normalization in one operation, and 188 ms with bfloat16 between the layers as well. On one
+that has AVX-512 alone these are 618, 383 and 593 ms (seen once, without a results file).
 """
 
 import math
@@ -61,19 +61,21 @@ def require_tensorflow() -> None:
     """Raise a ValueError if Keras computes with another backend than TensorFlow."""
     backend = keras.backend.backend()
     if backend != "tensorflow":
-        raise ValueError(f"quick copies in mixed precision need TensorFlow. Received: {backend}")
+        raise ValueError(f"quick copies need TensorFlow. Received: {backend}")
 
 
-def quick_copy(model: keras.Model) -> keras.Model:
-    """Return a copy that computes in bfloat16, but for its outputs, and has its own variables.
+def quick_copy(model: keras.Model, *, mixed: bool = True) -> keras.Model:
+    """Return a copy that has its own variables, and normalizes batches in one operation.
 
-    These are float32, as batch statistics are. Convolutions get filters of zeros, up to a multiple
-    of 16, for which there are faster kernels; what they make is zero, and stays so in training if
-    activations make zero of zero. Where the network forbids that (channels side by side, shortcuts
-    of other widths), they do not.
+    In mixed precision it computes in bfloat16, but for its outputs. Variables are float32 then,
+    too, as batch statistics are. Convolutions get filters of zeros, up to a multiple of 16, for
+    which there are faster kernels; what they make is zero, and stays so in training if activations
+    make zero of zero. Where the network forbids that (channels side by side, shortcuts of other
+    widths), they do not.
 
     Args:
         model: functional, of Keras's own layers.
+        mixed: whether it is in mixed precision; the copy computes as the model does if not.
 
     Raises:
         ValueError: if Keras computes with another backend than TensorFlow.
@@ -88,21 +90,29 @@ def quick_copy(model: keras.Model) -> keras.Model:
         >>> bring_back(copy, model)
     """
     require_tensorflow()
+    if not mixed:
+        return _copy(model, 1, None)
     try:
-        copy = _copy(model, _FILTERS)
+        copy = _copy(model, _FILTERS, _MIXED)
     except ValueError:  # layers that do not fit each other any more
-        return _copy(model, 1)
-    return copy if _alike(copy, model) else _copy(model, 1)
+        return _copy(model, 1, _MIXED)
+    return copy if _alike(copy, model) else _copy(model, 1, _MIXED)
 
 
-def _copy(model: keras.Model, multiple: int) -> keras.Model:
-    """Return the copy whose convolutions have a multiple of so many filters."""
+def _copy(model: keras.Model, multiple: int, policy: str | None) -> keras.Model:
+    """Return the copy whose convolutions have a multiple of so many filters.
+
+    Args:
+        model: what is copied.
+        multiple: of filters.
+        policy: of all layers between inputs and outputs; None: their own.
+    """
 
     def quick(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         ends = isinstance(layer, keras.layers.InputLayer) or layer.name in model.output_names
-        if not ends and "dtype" in config:  # operations have none
-            config["dtype"] = _MIXED
+        if policy and not ends and "dtype" in config:  # operations have none
+            config["dtype"] = policy
         if not ends and isinstance(layer, keras.layers.Conv2D):
             config["filters"] = math.ceil(layer.filters / multiple) * multiple
         usual = type(layer) is keras.layers.BatchNormalization

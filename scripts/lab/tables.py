@@ -144,19 +144,23 @@ def environment(run: dict[str, Any]) -> str:
     seeds = f"{counts[-1]} seed{'s' * (counts[-1] > 1)}"
     if counts[0] != counts[-1]:
         seeds = f"{counts[0]} to {seeds} (one seed where no deviation stands)"
-    device = run["settings"].get("device")
-    where = f"one {device}" if device else machines(run)
-    return f"mean ± standard deviation over {seeds}; on {where}; {versions(run)}"
+    return f"mean ± standard deviation over {seeds}; on {machines(run)}; {versions(run)}"
 
 
 def machines(run: dict[str, Any]) -> str:
-    """Cores of the machine of a run, or of each of its machines.
+    """What a run was trained on, or each of its parts: an accelerator, or the cores of a machine.
 
     Example:
-        >>> machines({"machine": [{"cores": n, "processor": "x86_64"} for n in (2, 16)]})
-        '2 x86_64 cores and 16 x86_64 cores'
+        >>> cores = {"cores": 2, "processor": "x86_64"}
+        >>> machines({"machine": [{**cores, "accelerator": "NVIDIA H200"}, cores]})
+        'one NVIDIA H200 and 2 x86_64 cores'
     """
-    found = (f"{own['cores']} {own['processor']} cores" for own in _each(run["machine"]))
+    found = (
+        f"one {own['accelerator']}"
+        if "accelerator" in own
+        else f"{own['cores']} {own['processor']} cores"
+        for own in _each(run["machine"])
+    )
     return " and ".join(dict.fromkeys(found))
 
 

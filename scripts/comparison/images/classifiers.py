@@ -6,7 +6,7 @@ images. Its option `load` is a function name, data_dir -> data set.
 All models see the same images in the same order, mirrored alike. Convolutions and the
 classifier are pruned, by one threshold over all of them or all to the same sparsity; the first
 convolution and depthwise kernels, 1 to 2 % of the weights, stay dense, as in Zhu & Gupta (arXiv
-1710.01878).
+1710.01878). TensorFlow trains dense models as their quick copies, which learn the same.
 """
 
 import os
@@ -22,8 +22,9 @@ import tfprune
 from scripts.comparison import protocol
 from scripts.comparison.images.cnn_data import Small, images_of
 from scripts.comparison.images.cnn_presets import PRESETS, VARIANTS, Preset, estimate, jobs
-from scripts.lab import fingerprints, many_steps
+from scripts.lab import fingerprints, many_steps, quick_copies
 from scripts.lab.folders import ROOT, SHARED
+from scripts.lab.quick_copies import bring_back, quick_copy
 from scripts.lab.results_file import Job
 
 __all__ = ["PRESETS", "VARIANTS", "Preset", "estimate", "jobs", "train"]
@@ -44,7 +45,7 @@ class _Training(protocol.Training):
         self._preset = preset.planned(job.options["model"], job.sparsity)
         self.total = self._images.steps * self._preset.epochs
         self.data = self._images.fingerprint()
-        self._given = None
+        self._given = self._copied = None
         if weights := job.options.get("weights"):
             self._given = models.load_resnet20(weights_file(weights, data_dir))
             self.data = fingerprints.of_data(self.data, *self._given.get_weights())
@@ -54,7 +55,7 @@ class _Training(protocol.Training):
         }
 
     def compiled(self, prepare: Any) -> tuple[keras.Model, Any]:
-        model, pruning = prepare(self._built())
+        model, pruning = prepare(self._quick(self._built()))
         model.compile(self._preset.make_optimizer(self.total), _loss())
         return model, pruning
 
@@ -68,6 +69,20 @@ class _Training(protocol.Training):
             classes=self._images.classes,
             **{name: value for name, value in own.items() if value is not None},
         )
+
+    def _quick(self, model: keras.Model) -> keras.Model:
+        """Return what is trained for a model: its quick copy where there is one."""
+        pruned = self._job.sparsity > 0
+        if pruned or not self.total or keras.backend.backend() != "tensorflow":
+            return model
+        self._copied = model
+        return quick_copy(model, mixed=False)
+
+    def plain(self, stripped: keras.Model) -> keras.Model:
+        if self._copied is None:
+            return stripped
+        bring_back(stripped, self._copied)
+        return self._copied
 
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:
         images = self._images
@@ -120,6 +135,7 @@ PROTOCOL = protocol.Protocol(
     [
         Path(__file__).parent,
         Path(many_steps.__file__),
+        Path(quick_copies.__file__),
         ROOT / "models" / "images",
         ROOT / "models" / "data" / "imagenet.py",
     ],

@@ -6,7 +6,7 @@ The step of one such LSTM is thousands of small kernels that leave an accelerato
 makes the same step of the dense model and of its pruned copies, and of several seeds, in little
 more time than one takes. Every run is what `language_models.train` trains (same initial weights,
 batches, rates, masks), but that dropout draws differ with the kernels; a dense model has masks of
-ones. Records go to a results file of the device when a width is done, and nothing before.
+ones. Records go to the results file when a width is done, and nothing before.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import keras
 
 from scripts.comparison import comparison_table
@@ -66,18 +65,13 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.keep is not None:
         _require_folder(args.keep)
-    family, device = FAMILIES["lstm"], jax.devices()[0].device_kind
-    settings = {
-        "family": family.name,
-        "preset": args.preset,
-        "device": device,
-        "versions": measuring.versions(),
-    }
+    family = FAMILIES["lstm"]
+    settings = {"family": family.name, "preset": args.preset}
 
     def summarize(records: list[Record]) -> dict[str, Any]:
         return {
             "command": command(args.preset, records),
-            **comparison_table.summary(family, settings, records),
+            **comparison_table.summary(family, records),
         }
 
     results = ResultsFile(args.out or RESULTS / f"lstm_{args.preset}.json", settings, summarize)
@@ -89,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         experiments.say(f"{units}: {', '.join(map(str, waiting))}")
         found = vmapped.train(waiting, args.preset, data_dir=args.data_dir)
         for job, (values, _) in zip(waiting, found, strict=True):
-            results.add(job, values)
+            results.add(job, {"trained_on": [measuring.where()], **values})
             shown = ", ".join(f"{k} {v:.2f}" for k, v in values.items() if "perplexity" in k)
             experiments.say(f"{job}: {shown}; {values['nonzeros']:,} nonzeros")
         if args.keep is not None:

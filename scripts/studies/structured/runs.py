@@ -67,7 +67,8 @@ class Experiment:
         weights: file of the dense network's weights; None trains it.
         folder: of checkpoints.
         changed: what to do with a checkpoint of other code, see `Checkpoint`.
-        mixed: whether what follows a removal is trained in mixed precision, see `quick_copy`.
+        quick: how what follows a removal is trained, see `quick_copy`: in "mixed" precision, or with
+            "fused" batch normalization alone; None: as it is.
     """
 
     preset: Preset
@@ -75,13 +76,14 @@ class Experiment:
     weights: Path | None
     folder: Path
     changed: str = "refuse"
-    mixed: bool = False
+    quick: str | None = None
     _kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, job: Job) -> dict[str, Any]:
         """Return what a job measured, and where it ran."""
-        trained = ", in mixed precision" * (self.mixed and "distilled" in job.options)
-        return {**self._measured(job), "on": measuring.where() + trained}
+        found = {"trained_on": [measuring.where()], **self._measured(job)}
+        mixed = ", in mixed precision" * (self._mixed and "distilled" in job.options)
+        return {**found, "on": ", then ".join(found.pop("trained_on")) + mixed}
 
     def _measured(self, job: Job) -> dict[str, Any]:
         if job.method == DENSE:
@@ -98,15 +100,22 @@ class Experiment:
     def _recovered(self, job: Job) -> dict[str, Any]:
         """Train what is left of the network, from its last checkpoint."""
         student = self._cut(job)
-        learner = quick_copy(student) if self.mixed else student
+        learner = self._quick(student)
         model = learner
         if job.options["distilled"]:
             pupil, teacher = with_known_teacher(learner)
             model = tfprune.distill(pupil, teacher, temperature=4.0, alpha=0.7)
         spent = self._train(model, job, job.options["epochs"], job.options["learning_rate"])
-        if self.mixed:
+        if learner is not student:
             bring_back(learner, student)
         return {"accuracy": self._accuracy(student), **self._size(student), **spent}
+
+    @property
+    def _mixed(self) -> bool:
+        return self.quick == "mixed"
+
+    def _quick(self, model: keras.Model) -> keras.Model:
+        return quick_copy(model, mixed=self._mixed) if self.quick else model
 
     def _dense(self) -> tuple[keras.Model, dict[str, Any]]:
         """Return the dense network, and what its training took."""
@@ -191,13 +200,12 @@ class Experiment:
 
     def _taught(self, name: str, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Return what the dense network makes of batches, from its file if there is one."""
-        precision = "mixed-" * self.mixed
+        precision = "mixed-" * self._mixed
         file = self.folder / f"{self.images.name}-taught-{precision}{name}-{self._of_dense()}.npy"
         if file.exists():
             return np.load(file)
         if "teacher" not in self._kept:
-            dense = self._dense()[0]
-            self._kept["teacher"] = quick_copy(dense) if self.mixed else dense
+            self._kept["teacher"] = self._quick(self._dense()[0])
         teacher = self._kept["teacher"]
         outputs = [teacher.predict_on_batch(images) for images, _ in batches]
         return _saved(file, np.stack(outputs))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import types
 from unittest import mock
 
@@ -13,9 +14,11 @@ import models
 from models import Dataset
 from models.images.resnet import normalize
 from scripts.comparison import command as comparison
+from scripts.comparison import comparison_table
 from scripts.comparison.families import FAMILIES
 from scripts.comparison.images import classifiers, cnn_data, cnn_presets
 from scripts.comparison.presets import Continuation
+from scripts.lab import measuring
 from scripts.lab.results_file import Job
 
 
@@ -66,6 +69,21 @@ def test_a_run_goes_on_after_a_stop_and_writes_table_and_plot(tmp_path, monkeypa
     assert "pruned-2 at 0.5 beats dense-1" in said and "InceptionV3" in said
     rates = {row["method"]: row["compression_rate"] for row in content["rows"]}
     assert rates == {"dense-1": 1.0, "pruned-2": 2.0} and "space saving: 1 - " in said
+
+
+def test_seeds_of_several_machines_share_a_file_that_names_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(comparison.MODULES, "cnn", Tiny(trained=[]))
+    out = tmp_path / "o.json"
+    arguments = ["cnn", "--out", f"{out}", "--only", "dense-1", "--seeds"]
+    for number, device in enumerate((None, "NVIDIA H200"), 1):
+        monkeypatch.setattr(measuring, "accelerator", lambda device=device: device)
+        monkeypatch.setattr(measuring, "versions", lambda number=number: {"keras": f"{number}"})
+        assert comparison.main([*arguments, f"{number}"]) == 0
+    content = json.loads(out.read_text())
+    places = [record["trained_on"] for record in content["records"]]
+    assert [place.split(" on ")[1] for (place,) in places] == ["a CPU", "an NVIDIA H200"]
+    about = comparison_table.readme(FAMILIES["cnn"], content)[2]
+    assert f"on {os.cpu_count()} " in about and " cores and one NVIDIA H200; keras 1 and 2" in about
 
 
 def test_only_the_methods_asked_for_are_trained_in_their_order(tmp_path, monkeypatch, capsys):

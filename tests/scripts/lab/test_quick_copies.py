@@ -47,12 +47,13 @@ def test_batches_are_normalized_as_keras_does(options):
         np.testing.assert_allclose(own, keras_own, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("mixed, most", [(True, 0.25), (False, 1e-3)])
 @pytest.mark.parametrize("width", [16, 5])
-def test_a_copy_learns_what_the_network_would(width):
+def test_a_copy_learns_what_the_network_would(width, mixed, most):
     keras.utils.set_random_seed(0)
     model = small_image_resnet(8, (8, 8, 3), 4, width=width)
     model = channels.prune(model, channels.plan(model, sparsity=0.4))
-    before, copy = model.get_weights(), quick_copy(model)
+    before, copy = model.get_weights(), quick_copy(model, mixed=mixed)
     train(copy, steps=2)
     assert all(np.array_equal(own, old) for own, old in zip(model.get_weights(), before))
     other = keras.models.clone_model(model)
@@ -63,7 +64,7 @@ def test_a_copy_learns_what_the_network_would(width):
         np.concatenate([array.ravel() for array in arrays])
         for arrays in (model.get_weights(), before, other.get_weights())
     )
-    assert np.linalg.norm(learnt - own) < 0.25 * np.linalg.norm(own - old)
+    assert np.linalg.norm(learnt - own) < most * np.linalg.norm(own - old)
 
 
 def test_zeros_behind_the_channels_stay_zeros():
@@ -102,6 +103,15 @@ def test_channels_side_by_side_get_no_zeros_between_them():
     assert [variable.shape for variable in copy.variables] == [own.shape for own in model.variables]
     x = batch()[0]
     np.testing.assert_allclose(copy(x), model(x), atol=0.1)
+
+
+def test_a_copy_that_is_not_mixed_has_the_same_layers_but_for_normalization():
+    model = small_image_resnet(8, (8, 8, 3), 4, width=5)
+    copy = quick_copy(model, mixed=False)
+    for own, new in zip(model.layers, copy.layers, strict=True):
+        usual = type(own) is layers.BatchNormalization
+        assert type(new) is (FusedBatchNormalization if usual else type(own))
+        assert new.get_config() == own.get_config()
 
 
 def test_a_copy_computes_in_bfloat16_but_for_its_outputs_and_variables():

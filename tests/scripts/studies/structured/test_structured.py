@@ -171,7 +171,7 @@ def test_a_training_that_was_stopped_ends_where_an_uninterrupted_one_does(
 
 
 def test_mixed_precision_trains_the_same_network_and_says_so(finished, images, begun):
-    experiment = runs.Experiment(TINY, images, None, begun, mixed=True)
+    experiment = runs.Experiment(TINY, images, None, begun, quick="mixed")
     job = next(job for job in command.recoveries(TINY, [0], ["bn_scale"]) if job.sparsity == 0.5)
     assert job.options["distilled"]
     record = experiment.run(job)
