@@ -81,7 +81,7 @@ def run_family(
     module = MODULES[family.name]
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
     if only is not None:
-        jobs = [job for name in only for job in _named(jobs, name)]
+        jobs = [job for name in only for job in named(jobs, name)]
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
 
     def train(job: Job) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def run_family(
     return results
 
 
-def _named(jobs: list[Job], name: str) -> list[Job]:
-    """The jobs of a method, or those of a method:sparsity.
+def named(jobs: list[Job], name: str) -> list[Job]:
+    """Return the jobs of a method, or those of a method:sparsity.
 
     Raises:
         ValueError: if there are none.

@@ -90,7 +90,8 @@ def files(family: Family, run: dict[str, Any]) -> Table:
     settings = run["settings"]
     inference = f", {settings['inference']}" if "inference" in settings else ""
     about = (
-        f"The first seed's models as .tflite files, {family.label} of all seeds. Bytes with the "
+        f"Models of seed {settings.get('seed', 0)} as .tflite files, {family.label} of all seeds. "
+        f"Bytes with the "
         f'target "size"; latencies of files made for each runtime, float32, batch 1{inference}, '
         f"one thread, in turns, medians of {settings['runs']}; times as fast as the first file. "
         f"`{run['command']}`, on {machines(run)}; "

@@ -2,11 +2,11 @@
 
     python -m scripts.comparison.exported cnn --preset cifar10
 
-Every finished run of the first seed is read from its checkpoint, exported for this machine, for
-WebAssembly and for the fewest bytes, and timed beside the largest dense model, in turns, batch 1,
-one thread. A family says of which sizes its files are where the models take any
-(`protocol.Training.exported`). Quality is that of the results file. Writes a JSON file and a PNG
-plot.
+Every finished run of a seed, or those that `--only` names, is read from its checkpoint, exported
+for this machine, for WebAssembly and for the fewest bytes, and timed beside the largest dense model
+of them, in turns, batch 1, one thread. A family says of which sizes its files are where the models
+take any (`protocol.Training.exported`). Quality is that of the results file. Writes a JSON file and
+a PNG plot.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from scripts.comparison import comparison_plot
-from scripts.comparison.command import MODULES, add_folders
+from scripts.comparison.command import MODULES, add_folders, named
 from scripts.comparison.families import FAMILIES, Family
 from scripts.lab import experiments, measuring
 from scripts.lab.folders import RESULTS, require_place
@@ -27,6 +27,7 @@ from scripts.lab.options import OneLineParser
 from scripts.lab.results_file import Job, Record, ResultsFile, as_stored
 from tfprune.export import benchmark, to_tflite
 from tfprune.export.run import wasm
+from tfprune.support.typed_text import number
 
 PROGRAM = "exported"
 RUNTIMES = {"native": "x86", "wasm": "wasm"}  # -> target of the file that is timed
@@ -87,9 +88,11 @@ def summarize(
     """Return the head of the results file."""
     quality = {(row["method"], row["sparsity"]): row[family.measure] for row in trained["rows"]}
     rows = [{**r, family.measure: quality[r["method"], r["sparsity"]]} for r in records]
+    chosen = f" --only {' '.join(settings['only'])}" if "only" in settings else ""
+    seed = f" --seed {settings['seed']}" if "seed" in settings else ""
     return {
         "command": f"python -m scripts.comparison.{PROGRAM} {family.name} "
-        f"--preset {settings['preset']}",
+        f"--preset {settings['preset']}{seed}{chosen}",
         "versions": measuring.versions() | measuring.runtime_versions(),
         "rows": rows,
     }
@@ -99,6 +102,19 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("family", choices=FAMILIES, help="which models are exported")
     parser.add_argument("--preset", required=True, metavar="NAME", help="of the family")
+    parser.add_argument(
+        "--seed",
+        type=number(int, "an integer in [0, 99]", 0, 100),
+        default=0,
+        metavar="N",
+        help="of the runs; default: %(default)s",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="METHOD",
+        help="methods such as dense-200 or pruned-400:0.9; needs `--out`; default: all",
+    )
     add_folders(parser)
     return parser.parse_args(arguments)
 
@@ -115,10 +131,19 @@ def run(args: argparse.Namespace) -> None:
     trained = json.loads(file.read_text(encoding="utf-8"))
     settings = {"family": family.name, "preset": args.preset, "runs": RUNS}
     settings |= {"inference": module.PROTOCOL.inference} if module.PROTOCOL.inference else {}
+    settings |= {"seed": args.seed} if args.seed else {}
+    jobs = module.jobs(args.preset, args.seed)
+    if args.only is not None:
+        if args.out is None:
+            raise ValueError("`--only` needs `--out`, the file of those runs. Received: none")
+        jobs = [job for only in args.only for job in named(jobs, only)]
+        settings |= {"only": args.only}
     out = args.out or RESULTS / f"{PROGRAM}_{name}.json"
     comparison_plot.require_other_ending(out)
     plot = out.with_suffix(".png")
-    pairs = finished(module.jobs(args.preset, 0), trained["records"])
+    pairs = finished(jobs, trained["records"])
+    if not pairs:
+        raise ValueError(f"{file} has none of the runs asked for, with seed {args.seed}")
     results = ResultsFile(out, settings, lambda r: summarize(family, settings, r, trained))
     require_place(plot, name="--out")
     chosen = {f"{job.method}-{job.sparsity:g}": job for job, _ in pairs}

@@ -67,7 +67,7 @@ class Experiment:
         weights: file of the dense network's weights; None trains it.
         folder: of checkpoints.
         changed: what to do with a checkpoint of other code, see `Checkpoint`.
-        quick: how what follows a removal is trained, see `quick_copy`: in "mixed" precision, or with
+        quick: how what follows a removal is trained, see `quick_copy`: in "mixed" precision or with
             "fused" batch normalization alone; None: as it is.
     """
 

@@ -1,5 +1,6 @@
 """scripts/comparison/exported.py, on two small models."""
 
+import dataclasses
 import json
 import types
 
@@ -32,7 +33,7 @@ def trained(job, *args, **options):
 def family(monkeypatch, tmp_path):
     module = types.SimpleNamespace(
         PRESETS={"tiny": None},
-        jobs=lambda preset, seed: JOBS,
+        jobs=lambda preset, seed: [dataclasses.replace(job, seed=seed) for job in JOBS],
         PROTOCOL=types.SimpleNamespace(exported=trained, inference="one row"),
     )
     monkeypatch.setitem(exported.MODULES, "cnn", module)
@@ -65,6 +66,32 @@ def test_every_finished_run_becomes_files_whose_bytes_and_latencies_are_written(
     assert "float32, batch 1, one row, one thread" in about
     del content["settings"]["inference"]
     assert "float32, batch 1, one thread" in comparison_table.files(FAMILIES["cnn"], content)[2]
+
+
+def test_some_runs_get_a_file_of_their_own(family, tmp_path):
+    results(tmp_path)
+    out = tmp_path / "some.json"
+    asked = ["cnn", "--preset", "tiny", "--only", "pruned-16:0.9", "dense-8", "--out", str(out)]
+    assert exported.main(asked) == 0
+    content = json.loads(out.read_text())
+    assert [row["method"] for row in content["rows"]] == ["dense-8", "pruned-16"]
+    assert content["command"].endswith("--preset tiny --only pruned-16:0.9 dense-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "dense-8"], "`--only` needs `--out`"),
+        (["--only", "dense-9", "--out", "x.json"], "`--only` must be among dense-8, dense-16, "),
+        (["--seed", "3"], "has none of the runs asked for, with seed 3"),
+    ],
+)
+def test_runs_that_there_are_not_are_one_line(family, tmp_path, options, message, capsys):
+    results(tmp_path)
+    assert exported.main(["cnn", "--preset", "tiny", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "exported_cnn_tiny.json").exists()
 
 
 @pytest.mark.parametrize(
