@@ -5,6 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfprune.support.files import replacing
+
 
 def save(model: keras.Model, path: Path) -> None:
     """Write every weight of a plain model.
@@ -13,13 +15,17 @@ def save(model: keras.Model, path: Path) -> None:
         model: built.
         path: .npz file to write; entry `k values` has the nonzero values of weight k in row-major
             order, `k places` a bit for each of its values, packed as NumPy does, and `k shape`.
+
+    Raises:
+        ValueError: if the file cannot be written; an older one stays.
     """
     content = {}
     for position, weight in enumerate(model.get_weights()):
         content[f"{position} values"] = weight[weight != 0]
         content[f"{position} places"] = np.packbits(weight.ravel() != 0)
         content[f"{position} shape"] = np.array(weight.shape)
-    np.savez_compressed(path, **content)
+    with replacing(path, name="--keep") as new:
+        np.savez_compressed(new, **content)
 
 
 def load(model: keras.Model, path: Path) -> None:

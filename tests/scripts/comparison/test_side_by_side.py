@@ -2,13 +2,7 @@
 
 from pathlib import Path
 
-import keras
-import numpy as np
-import pytest
-from keras import layers
-
 from scripts.comparison.language import side_by_side
-from scripts.lab import sparse_weights
 from tests.support.helpers import run_python
 from tests.support.jax_session import ENVIRONMENT
 
@@ -112,17 +106,3 @@ def test_ctrl_c_does_not_promise_to_go_on(monkeypatch, capsys):
     assert side_by_side.main(["tiny", "4"]) == 130
     error = capsys.readouterr().err
     assert "goes on" not in error and "every width without records anew" in error
-
-
-@pytest.mark.parametrize("sparsity", [0.0, 0.9])
-def test_sparse_weights_come_back_as_they_were(sparsity, tmp_path):
-    def model():
-        return keras.Sequential([keras.Input((13,)), layers.Dense(37), layers.Dense(1)])
-
-    source, target = model(), model()
-    random = np.random.default_rng(0)
-    source.set_weights([w * (random.random(w.shape) >= sparsity) for w in source.get_weights()])
-    sparse_weights.save(source, tmp_path / "w.npz")
-    sparse_weights.load(target, tmp_path / "w.npz")
-    for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
