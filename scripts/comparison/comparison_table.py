@@ -26,8 +26,15 @@ def summary(family: Family, records: list[Record]) -> dict[str, Any]:
     return {
         "versions": measuring.versions(),
         "published": family.published,
-        "rows": [{**row, **compressed(row, rows)} for row in rows],
+        "rows": [{**row, "places": _places(row, records), **compressed(row, rows)} for row in rows],
     }
+
+
+def _places(row: dict[str, Any], records: list[Record]) -> list[str]:
+    """Where the models of a row were trained, as far as their records say."""
+    names = ("method", "sparsity")
+    own = (each for each in records if all(each[name] == row[name] for name in names))
+    return [*dict.fromkeys(place for each in own for place in each.get("trained_on", ()))]
 
 
 def compressed(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -70,7 +77,9 @@ def readme(family: Family, run: dict[str, Any]) -> Table:
     found = " ".join(f"{line}." for line in wins(family, run["rows"]))
     commands = " and ".join(f"`{own}`" for own in run["command"].split(" and "))
     mixed = " Trained with products in bfloat16." * run["settings"].get("mixed", False)
-    about = f"{found} {MEASURES}{mixed} {commands}; {environment(run)}."
+    several = any(len(row["places"]) > 1 for row in run["rows"])
+    untimed = " No time where the seeds of a model were trained on several machines." * several
+    about = f"{found} {MEASURES}{untimed}{mixed} {commands}; {environment(run)}."
     return list(headings(family)), [list(row) for row in rows(family, run)], about
 
 
@@ -174,7 +183,7 @@ def _cells(family: Family, row: dict[str, Any]) -> tuple[str, ...]:
         _count(means["csr_bytes" if row["sparsity"] else "dense_bytes"]),
         f"{row['compression_rate']:.2f}",
         f"{row['space_saving']:.1%}",
-        f"{means['cpu_seconds']:.0f} s",
+        "" if len(row["places"]) > 1 else f"{means['cpu_seconds']:.0f} s",
     )
 
 

@@ -134,6 +134,9 @@ TABLES: dict[str, Callable[[Read], str]] = {
         for name, file in EXPORTED.items()
         for family in [FAMILIES[name]]
     },
+    "exported_cnn_quarter": _one(
+        functools.partial(comparison_table.files, FAMILIES["cnn"]), "exported_cnn_quarter", left=1
+    ),
     "language_steps": _language_steps,
     "oracle": _one(saliency_tables.oracle, "oracle_correlation", left=2),
     "fisher": _one(saliency_tables.fisher, "bench_fisher"),

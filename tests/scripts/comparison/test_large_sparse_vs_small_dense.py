@@ -82,7 +82,8 @@ def test_seeds_of_several_machines_share_a_file_that_names_them(tmp_path, monkey
     content = json.loads(out.read_text())
     places = [record["trained_on"] for record in content["records"]]
     assert [place.split(" on ")[1] for (place,) in places] == ["a CPU", "an NVIDIA H200"]
-    about = comparison_table.readme(FAMILIES["cnn"], content)[2]
+    _, rows, about = comparison_table.readme(FAMILIES["cnn"], content)
+    assert rows[0][-1] == "" and "No time where the seeds of a model" in about
     assert f"on {os.cpu_count()} " in about and " cores and one NVIDIA H200; keras 1 and 2" in about
 
 
