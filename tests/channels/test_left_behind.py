@@ -256,3 +256,37 @@ def test_masked_channels_of_images_of_any_size_say_where_they_are_not_exact():
     )
     with pytest.warns(UserWarning, match="differ a little: head cannot take over everywhere"):
         tfprune.strip_pruning(pruned, shrink=True)
+
+
+def of_any_length(behind, extra=()):
+    inputs, ones = keras.Input((None, *extra, 4)), layers.Dense(8, bias_initializer="ones")
+    pooled = layers.GlobalAveragePooling2D if extra else layers.GlobalAveragePooling1D
+    x = layers.Dense(6, name="reader")(behind(ones(inputs)))
+    without(ones, [0, 1, 2, 3])
+    return keras.Model(inputs, layers.Dense(2)(pooled()(x)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: of_any_length(layers.DepthwiseConv1D(2, strides=2, padding="same")),
+        lambda: of_any_length(layers.DepthwiseConv1D(4, strides=4, padding="same")),
+        lambda: of_any_length(lambda x: layers.MaxPooling1D()(layers.ZeroPadding1D((0, 1))(-x))),
+        lambda: of_any_length(lambda x: ops.sum(x[:, :6], axis=1, keepdims=True)),
+        lambda: of_any_length(
+            lambda x: layers.MaxPooling2D(2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(-x)), (None,)
+        ),
+    ],
+)
+def test_constants_that_only_some_lengths_share_are_named(model):
+    found = plan_zeros(model())
+    assert found.left_behind == ("reader",) and not found.exact
+
+
+def test_constants_of_two_inputs_that_cancel_at_equal_lengths_are_named():
+    inputs = [keras.Input((None, 4)), keras.Input((None, 4))]
+    ones = layers.Dense(8, bias_initializer="ones")
+    first, second = (ops.sum(ones(each), axis=1) for each in inputs)
+    model = keras.Model(inputs, layers.Dense(2, name="reader")(first - second))
+    without(ones, [0, 1, 2, 3])
+    assert plan_zeros(model).left_behind == ("reader",)

@@ -229,3 +229,33 @@ def test_images_are_not_augmented_where_models_are_compared():
     model = keras.Model(inputs, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
     plan = channels.plan(model, 0.5)
     assert channels.verify(model, plan, channels.prune(model, plan)) < 1e-5
+
+
+def test_a_plan_for_other_calls_of_the_same_layers_is_refused():
+    inputs, first = keras.Input((5,)), layers.Dense(8, name="first")
+    features = layers.Dense(8, name="second")(first(inputs))
+    outputs = layers.Dense(2, name="head")(features)
+    plan = channels.plan(keras.Model(inputs, outputs), 0.5, scope="layer")
+    extractor = keras.Model(inputs, [outputs, features], name="extractor")
+    with pytest.raises(ValueError, match="of the layers of 'extractor'; there, the model returns"):
+        channels.prune(extractor, plan)
+
+
+def test_a_smaller_model_without_a_graph_is_refused():
+    class Other(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(8), layers.Dense(2)])
+    plan, other = channels.plan(model, 0.5), Other()
+    other(np.ones((1, 5)))
+    with pytest.raises(ValueError, match="`small` must be the smaller model of this plan"):
+        channels.verify(model, plan, other)
+
+
+def test_weights_that_a_function_made_from_an_array_are_cut():
+    array = np.ones((5, 8), "float32")
+    first = layers.Dense(8, kernel_initializer=lambda shape, dtype=None: keras.ops.array(array))
+    model = keras.Sequential([keras.Input((5,)), first, layers.Dense(2)])
+    plan = channels.plan(model, 0.5)
+    assert channels.verify(model, plan, channels.prune(model, plan)) < 1e-6

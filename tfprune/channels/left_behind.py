@@ -29,14 +29,13 @@ from tfprune.channels.fixed_channels import (
 )
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
-from tfprune.channels.samples import on_random_inputs
+from tfprune.channels.samples import SIZES, on_random_inputs
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node, Operation, timestep_mask
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import Nest, Tensor
 
-_SIZES = 2  # lengths of open axes that a constant must be the same at
 _ROUNDING = 1e-5  # of a constant, in float32
 _COARSE = 2e-2  # the same in 16 bits
 
@@ -129,7 +128,7 @@ class _Heard:
         self.mixed: dict[str, None] = {}
 
     def runs(self) -> list[dict[Operation, list[_Call]]]:
-        """Return what each reader is called with, in runs of two lengths where some are open.
+        """Return what each reader is called with, in runs of several lengths where some are open.
 
         There are none where the model runs at no length that is tried.
         """
@@ -150,7 +149,7 @@ class _Heard:
             return calls
 
         try:
-            return list(itertools.islice(on_random_inputs(self._reading.model, run), _SIZES))
+            return list(itertools.islice(on_random_inputs(self._reading.model, run), SIZES))
         except Exception:  # of the last length, or of unknown words
             return []
 

@@ -1,6 +1,7 @@
 """Random inputs for a model, from the shapes that its graph shows."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import keras
@@ -12,26 +13,30 @@ from tfprune.support.tensors import Nest
 
 Made = TypeVar("Made")
 
-LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # where the model leaves one open
+# Of the axes that the model leaves open, one after the other. Padding and strides show at lengths
+# that are odd, what two axes have in common at different ones, and a part of an axis at short ones.
+LENGTHS = ((8,), (9,), (11, 13, 17, 19, 23), (3,), *((2**power,) for power in range(4, 11)))
+SIZES = 4  # of these that a constant must be the same at
 
 
 def random_inputs(
-    model: keras.Model, size: int = 2, seed: int = 0, length: int = LENGTHS[0]
+    model: keras.Model, size: int = 2, seed: int = 0, lengths: Sequence[int] = LENGTHS[0]
 ) -> Nest:
     """Return a batch in the nest that the model takes: normal numbers, integers 0 and 1.
 
-    It has `size` examples, or as many as the model asks for. Text is the word 0 or 1. Lengths that
-    the model leaves open are `length`.
+    It has `size` examples, or as many as the model asks for. Text is the word 0 or 1. Axes that the
+    model leaves open have `lengths`, in turns.
 
     Example:
         >>> random_inputs(keras.Sequential([keras.Input((None, 3)), keras.layers.Dense(2)])).shape
         (2, 8, 3)
     """
     draws = np.random.default_rng(seed)
+    length = itertools.cycle(lengths)
 
     def draw(tensor: keras.KerasTensor) -> np.ndarray:
         number = size if tensor.shape[0] is None else tensor.shape[0]
-        shape = (number, *(length if given is None else given for given in tensor.shape[1:]))
+        shape = (number, *(next(length) if given is None else given for given in tensor.shape[1:]))
         if keras.backend.is_float_dtype(tensor.dtype):
             return draws.normal(size=shape).astype(tensor.dtype)
         whole = draws.integers(0, 2, shape)
@@ -44,7 +49,7 @@ def random_inputs(
 
 
 def on_random_inputs(model: keras.Model, run: Callable[[Nest], Made]) -> Iterator[Made]:
-    """Yield what is made of random batches, at rising lengths where the model leaves one open.
+    """Yield what is made of random batches, at several lengths where the model leaves one open.
 
     Lengths at which it fails are passed over. If there is no other, the last error is raised.
 
@@ -62,8 +67,8 @@ def on_random_inputs(model: keras.Model, run: Callable[[Nest], Made]) -> Iterato
     is_open = any(None in tensor.shape[1:] for tensor in graph.inputs)
     failure: Exception | None = None
     ran = False
-    for length in LENGTHS if is_open else LENGTHS[:1]:
-        batch = random_inputs(model, length=length)
+    for lengths in LENGTHS if is_open else LENGTHS[:1]:
+        batch = random_inputs(model, lengths=lengths)
         try:
             made = run(batch)
         except Exception as error:  # whatever the backend raises of a length

@@ -1,5 +1,7 @@
 """prune and verify: the smaller model of a plan, and how far it is from the original."""
 
+import itertools
+
 import keras
 import numpy as np
 
@@ -8,7 +10,7 @@ from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import at_rest, gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
-from tfprune.channels.samples import on_random_inputs
+from tfprune.channels.samples import SIZES, on_random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
@@ -51,9 +53,10 @@ def prune(model: keras.Model, plan: ChannelPlan) -> keras.Model:
 def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Nest = None) -> float:
     """Return how far the smaller model is from the original with the removed channels at zero.
 
-    Both are run on a batch of random inputs, and on those given; on those given alone where a model
-    may have to know words, or runs at none of the lengths that are tried. A channel whose kernels
-    are zero already keeps what its bias and normalization leave behind.
+    Both are run on random inputs, of several lengths where the model leaves one open, and on those
+    given; on those given alone where a model may have to know words, or runs at none of the lengths
+    that are tried. A channel whose kernels are zero already keeps what its bias and normalization
+    leave behind.
 
     Args:
         model: the original.
@@ -79,7 +82,8 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
-    own, other = ([tuple(t.shape) for t in m.inputs] for m in (model, small))
+    inputs_of = ([tuple(t.shape) for t in getattr(m, "inputs", None) or ()] for m in (model, small))
+    own, other = inputs_of
     if own != other:
         raise ValueError(
             "`small` must be the smaller model of this plan. Received: a model with inputs "
@@ -95,7 +99,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
     if not (texts and given):
         try:
-            found.append(next(on_random_inputs(model, wanted)))
+            found += itertools.islice(on_random_inputs(model, wanted), SIZES)
         except Exception as error:  # whatever the backend raises of a length, or of unknown words
             if not given:
                 kind = f"random words for {texts}" if texts else "random inputs of many lengths"
@@ -150,7 +154,17 @@ def _matched(model: keras.Model, plan: ChannelPlan) -> tuple[Reading, Kept]:
             "which differ in paths or shapes."
         )
     reading = read(model)
-    return reading, Kept(reading.book.ledger.settle(), plan.removed)
+    settled = reading.book.ledger.settle()
+    planned = np.concatenate([part.group.channels for part in plan.groups] or [np.zeros(0, int)])
+    own = np.unique(settled.roots[settled.roots > 0])
+    stay = [root for root in plan.removed.tolist() if root in settled.reasons]
+    if stay or not np.array_equal(np.sort(planned), own):
+        why = f"; there, {settled.reasons[stay[0]]}" if stay else ""
+        raise ValueError(
+            f"`plan` must be made for this model. Received: a plan for '{plan.model}', of other "
+            f"calls of the layers of '{model.name}'{why}."
+        )
+    return reading, Kept(settled, plan.removed)
 
 
 def _difference(wanted: list[np.ndarray], small: keras.Model, inputs: Nest) -> float:

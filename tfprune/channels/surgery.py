@@ -54,9 +54,10 @@ def cut(
 
 
 def _without_arrays(config: Mapping[str, object], names: Set[str]) -> dict[str, object]:
-    """Return a config whose weights of these names do not start from constant arrays.
+    """Return a config whose weights of these names do not start from arrays.
 
-    Such an array has an entry for each channel; the values are copied anyway.
+    Those of constants, and of initializers that are not Keras's, may have an entry for each
+    channel; the values are copied anyway.
     """
     return {
         key: "zeros" if _starts_from_array(key, value, names)
@@ -70,10 +71,12 @@ def _starts_from_array(key: str, value: object, names: Set[str]) -> bool:
     of = key.removesuffix("_initializer")
     if of == key or not isinstance(value, dict):
         return False
-    if (value.get("module"), value.get("class_name")) != ("keras.initializers", "Constant"):
+    if not any(of in name for name in names):
         return False
-    constant = keras.saving.deserialize_keras_object(value).value
-    return np.size(constant) > 1 and any(of in name for name in names)
+    if value.get("module") != "keras.initializers":
+        return True
+    constant = value.get("class_name") == "Constant"
+    return constant and np.size(keras.saving.deserialize_keras_object(value).value) > 1
 
 
 def _cut_values(
