@@ -15,7 +15,7 @@ from tfprune.keras_graph.private_keras import (
     functional_of,
     inputs_in_order,
 )
-from tfprune.keras_graph.sublayers import is_graph
+from tfprune.keras_graph.sublayers import has_own_call, is_graph
 from tfprune.wrapping.pruned_layer import PrunedLayer
 from tfprune.wrapping.ranges.ranged_layer import RangedLayer
 
@@ -146,7 +146,10 @@ def given_to(node: Node, graph: keras.Model) -> list[keras.KerasTensor]:
 
 
 def graph_of(model: object) -> keras.Model | None:
-    """Return the Functional model that has the calls; None for what is no built graph model."""
-    if isinstance(model, keras.Sequential):
-        return functional_of(model)
-    return model if is_graph(model) else None
+    """Return the Functional model that has the calls.
+
+    None for what is no built graph model, or has a `call` of its own, which may ignore the graph.
+    """
+    if not is_graph(model) or has_own_call(model):
+        return None
+    return functional_of(model) if isinstance(model, keras.Sequential) else model

@@ -8,14 +8,22 @@ classes and functions first.
 import contextlib
 import inspect
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import NoReturn
 
 import keras
 
-from tfprune.keras_graph.private_keras import output_shape_of, scoped_objects, set_path
+from tfprune.keras_graph.private_keras import (
+    output_shape_of,
+    scoped_objects,
+    set_path,
+    structures_of,
+)
+from tfprune.keras_graph.sublayers import has_own_call, keras_class_of
 from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.support.by_identity import each_once
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Tensor
 
@@ -127,11 +135,86 @@ def copy_values(
                 twin_part.load_assets(folder)
 
 
+def in_order_of(
+    wanted: list[keras.Variable], got: list[keras.Variable]
+) -> list[keras.Variable]:
+    """Return variables in the order of others of the same names, where each name is there once.
+
+    A layer of Keras quantized to float8 makes them in another order than its copy.
+    """
+    by_name = {variable.name: variable for variable in got}
+    names = [variable.name for variable in wanted]
+    alike = len(by_name) == len(got) == len(names) and by_name.keys() == set(names)
+    return [by_name[name] for name in names] if alike else got
+
+
 def frozen_like(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Return the copy of a model, frozen if the model is: the config of a model does not say it."""
     if not model.trainable:
         copy.trainable = False
     return copy
+
+
+def in_class_of(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Return the copy of a graph model in the model's class, which its own `call` needs.
+
+    A class that builds its graph when made has a copy of Keras's class, with a warning.
+
+    Args:
+        model: Sequential or Functional.
+        copy: of its graph, in its class or in that of Keras.
+
+    Raises:
+        ValueError: if the copy would lose what the `call` of the class computes.
+    """
+    copy = with_own_call(model, copy)
+    plain = getattr(type(model), "plain_class", type(model))
+    copy.__class__ = plain if type(copy) is type(model) else type(copy)
+    if type(copy) is not plain:
+        warnings.warn(
+            f"Model '{model.name}' of class {plain.__name__} builds its graph when made: "
+            f"its copy is a {type(copy).__name__} of this graph, without that class's methods.",
+            stacklevel=3,
+        )
+    return copy
+
+
+def with_own_call(model: keras.Model, copy: keras.Model) -> keras.Model:
+    """Return the copy of a graph model in the model's class if that has its own `call`.
+
+    Raises:
+        ValueError: if it has, and takes more than a graph.
+    """
+    if not has_own_call(model):
+        return copy
+    kind = type(model)
+    inside = each_once(weight for layer in model.layers for weight in layer.weights)
+    beside = [weight.path for weight in model.weights if weight not in inside]
+    if type(copy) is not kind and not beside:
+        copy = _made_of(kind, copy)
+    if type(copy) is not kind or beside:
+        raise ValueError(
+            f"'{model.name}' of class {kind.__name__} cannot be copied with its own `call`: "
+            "the class must be made of its inputs and outputs alone, and have no weights "
+            f"beside its graph. Received: a constructor {inspect.signature(kind)}, and "
+            f"weights {beside} beside the graph."
+        )
+    return copy
+
+
+def _made_of(kind: type, copy: keras.Model) -> keras.Model:
+    """Return the graph of a copy in another class, as it is if that takes more than a graph."""
+    if kind.__init__ is keras_class_of(copy).__init__:  # type: ignore[misc]
+        copy.__class__ = kind
+        return copy
+    names = inspect.getfullargspec(kind.__init__).args[1:]  # type: ignore[misc]
+    if isinstance(copy, keras.Sequential) or names[:2] != ["inputs", "outputs"]:
+        return copy
+    if not {*names[2:]} <= {"name", "trainable"}:
+        return copy
+    made: keras.Model = kind(*structures_of(copy))
+    made.name = copy.name
+    return made
 
 
 @contextlib.contextmanager

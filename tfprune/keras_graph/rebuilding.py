@@ -7,7 +7,6 @@ carried over; the original is only read.
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
@@ -21,6 +20,9 @@ from tfprune.keras_graph.copying import (
     custom_classes,
     explaining,
     frozen_like,
+    in_class_of,
+    in_order_of,
+    with_own_call,
 )
 from tfprune.keras_graph.insertion import Insertion, cloned_with
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
@@ -155,9 +157,8 @@ class _Rebuilder:
     def _clone_graph(self, model: keras.Model) -> keras.Model:
         inputs = self.resized.inputs(model) if self.resized else None
         if self.chains and isinstance(model, keras.Sequential):
-            return sequential(
-                model, [p for layer in model.layers for p in self._parts(layer)], inputs
-            )
+            parts = [part for layer in model.layers for part in self._parts(layer)]
+            return with_own_call(model, sequential(model, parts, inputs))
         with uncompiled(model):
             ranged = any(isinstance(layer, ActivationRange) for layer in model.layers)
             if self.insertion or (ranged and not self.keep_ranges):
@@ -169,15 +170,7 @@ class _Rebuilder:
                     clone_function=self.place,
                     call_function=self._call if self.chains else None,
                 )
-        plain = getattr(type(model), "plain_class", type(model))
-        new.__class__ = plain if type(new) is type(model) else type(new)
-        if type(new) is not plain:
-            warnings.warn(
-                f"Model '{model.name}' of class {plain.__name__} builds its graph when made: "
-                f"its copy is a {type(new).__name__} of this graph, without that class's methods.",
-                stacklevel=2,
-            )
-        return frozen_like(model, new)
+        return frozen_like(model, in_class_of(model, new))
 
     def place(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Return what stands for `layer` in the new graph, the same object every time."""
@@ -288,7 +281,8 @@ def _paired_variables(
     source: keras.layers.Layer, copy: keras.layers.Layer, *, same_shapes: bool = True
 ) -> list[tuple[keras.Variable, keras.Variable]]:
     """Return each variable with its copy; raise ValueError where they do not correspond."""
-    wanted, got = _plain_variables(source), _plain_variables(copy)
+    wanted = _plain_variables(source)
+    got = in_order_of(wanted, _plain_variables(copy))
     alike = [tuple(v.shape) for v in got] == [tuple(v.shape) for v in wanted]
     if not (alike if same_shapes else len(got) == len(wanted)):
         raise ValueError(

@@ -13,8 +13,29 @@ Path = tuple[str, *tuple[object, ...]]  # an attribute, then indices and keys
 
 
 def is_graph(model: object) -> bool:
-    """Return whether the model is Sequential or Functional, so that its graph can be cloned."""
+    """Return whether the model is Sequential or Functional, so that its graph can be cloned.
+
+    With a `call` of its own, the graph does not show what it computes: see `has_own_call`.
+    """
     return isinstance(model, keras.Sequential | functional_class())
+
+
+def has_own_call(model: keras.Model) -> bool:
+    """Return whether a class of the user's says what a graph model computes, not its graph.
+
+    Example:
+        >>> class Doubled(keras.Sequential):
+        ...     def call(self, inputs, training=None, mask=None): return 2 * super().call(inputs)
+        >>> has_own_call(Doubled()), has_own_call(keras.Sequential())
+        (True, False)
+    """
+    plain = keras_class_of(model)
+    return any(getattr(type(model), n) is not getattr(plain, n) for n in ("call", "__call__"))
+
+
+def keras_class_of(model: keras.Model) -> type:
+    """Return the class of Keras that a graph model is of: Sequential or Functional."""
+    return keras.Sequential if isinstance(model, keras.Sequential) else functional_class()
 
 
 @cache

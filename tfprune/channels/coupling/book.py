@@ -117,8 +117,12 @@ class Book:
         self.ledger.tie(self._own.setdefault((layer, key), labels), labels, layer.name)
 
     def note_misread(self, layer: Operation) -> None:
-        """Write down that a call of the layer is not understood; `back_to` does not forget it."""
+        """Write down that a call of the layer is not understood; `back_to` does not forget it.
+
+        Other layers may have the same weights, which stay there, too.
+        """
         self._misread.add(layer)
+        self.opaque.extend((weight, layer.name) for weight in getattr(layer, "weights", ()))
 
     def mark(self) -> tuple[tuple[int, int, int, int], int, int, int]:
         """Return where the book ends now, for `back_to`."""

@@ -19,6 +19,8 @@ from tfprune.layer_classes.axes import OwnWeight, own_weights
 
 Shape = tuple[int | None, ...]
 CONSTANT = "it combines channels with a constant array"
+OTHER_FORM = "it has weights in another form (quantized, LoRA, or of its own)"
+_OPERANDS = ("x1", "x2", "condition")
 
 
 class Opaque(Exception):
@@ -94,10 +96,16 @@ class Site:
         return found
 
     def arrays(self, name: str) -> list[Shape]:
-        """Return the shapes of constant arrays in one argument, of more than one entry each."""
+        """Return the shapes of constant arrays in one argument, of more than one entry each.
+
+        What stands beside a tensor may be a list of numbers, as it may not in other arguments.
+        """
+        given = self.arguments.get(name)
+        if name in _OPERANDS and isinstance(given, list | tuple):
+            given = np.asarray(given)
         shapes = [
             tuple(item.shape)
-            for item in keras.tree.flatten(self.arguments.get(name))
+            for item in keras.tree.flatten(given)
             if isinstance(item, np.ndarray | keras.Variable)
             or (keras.ops.is_tensor(item) and not isinstance(item, keras.KerasTensor))
         ]
@@ -146,7 +154,7 @@ class Site:
         known = sum(math.prod(weight.shape) for weight in besides)
         known += sum(math.prod(own.weight.shape) for own in owned)
         if known != self.operation.count_params():
-            raise Opaque("it has weights in another form (quantized, LoRA, or of its own)")
+            raise Opaque(OTHER_FORM)
         return owned
 
     def own(self, key: object, size: int) -> Labels:

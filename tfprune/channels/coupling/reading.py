@@ -14,6 +14,7 @@ from tfprune.keras_graph.private_keras import (
     call_behind,
     calls_of,
 )
+from tfprune.keras_graph.sublayers import has_own_call, is_graph
 
 
 @dataclasses.dataclass
@@ -51,7 +52,7 @@ def read(model: keras.Model) -> Reading:
         model: built Sequential or Functional model.
 
     Raises:
-        ValueError: if it has no graph.
+        ValueError: if it has no graph, or a `call` of its own.
 
     Example:
         >>> model = keras.Sequential(
@@ -64,7 +65,8 @@ def read(model: keras.Model) -> Reading:
     if graph is None:
         raise ValueError(
             "`model` must be a built Sequential or Functional model, whose graph shows what is "
-            f"coupled. Received: model={model!r} (of type {type(model).__name__})."
+            f"coupled. Received: model={model!r} (of type {type(model).__name__}"
+            f"{', with its own `call`' if is_graph(model) and has_own_call(model) else ''})."
         )
     reading = Reading(model, Book(), {}, {})
     inputs = [unlabelled(tuple(tensor.shape[1:])) for tensor in graph.inputs]
@@ -140,7 +142,5 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
         rules.count(site)
         for labels in inputs:
             book.ledger.freeze(labels, f"'{site.name}' reads it, and {unknown}")
-        for weight in getattr(node.operation, "weights", ()):
-            book.opaque.append((weight, site.name))
         return [unlabelled(shape) for shape in out_shapes]
     return found

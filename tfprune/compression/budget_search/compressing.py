@@ -20,8 +20,8 @@ from tfprune.compression.budget_search.starts import Wish
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.budget_search.ways import Way
 from tfprune.compression.finished_models import finished
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
-from tfprune.keras_graph.sublayers import is_graph
 from tfprune.scorers.protocol import Scorer, ScorerName
 from tfprune.support.tensors import Data, Loss
 from tfprune.support.validation import require_flag, require_one_of, require_seed
@@ -129,7 +129,7 @@ def compress(
     plain = finished(model, "it is compressed")
     untried = left_out(plain)
     require_rules_to_leave(plain, rules)
-    if "macs" in asked and not is_graph(plain):
+    if "macs" in asked and graph_of(plain) is None:
         raise ValueError(
             "A budget of 'macs' needs a Sequential or Functional model. Received: "
             f"'{plain.name}' of class {type(plain).__name__}."

@@ -12,8 +12,8 @@ from tfprune.compression.low_rank.factorizable import forms_of
 from tfprune.compression.low_rank.forms import Form
 from tfprune.compression.output_channels import channel_axes
 from tfprune.compression.weight_rules import rules_of
+from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.rebuilding import outer_layers
-from tfprune.keras_graph.sublayers import is_graph
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import (
     explain_skip,
@@ -148,11 +148,11 @@ def places_of(
     """
     left = left_by_rules(model, rules)
     forms: dict[keras.layers.Layer, Form | str] = {}
-    if "rank" in methods and is_graph(model):
+    if "rank" in methods and graph_of(model) is not None:
         forms = forms_of(model, "spatial")
     factored = ByIdentity((form.weight, form) for form in forms.values() if isinstance(form, Form))
     multiplied: ByIdentity[keras.Variable, int] = ByIdentity()
-    for product in read(model).book.products if is_graph(model) else ():
+    for product in read(model).book.products if graph_of(model) is not None else ():
         if product.kernel is not None:
             multiplied[product.kernel] = multiplied.get(product.kernel, 0) + product.places
     wanted: ByIdentity[keras.Variable, Structure | None] = ByIdentity()

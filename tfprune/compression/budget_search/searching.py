@@ -12,7 +12,7 @@ from tfprune.compression.budget_search.options import options_of
 from tfprune.compression.budget_search.starts import Start, Wish, factored, narrowed, with_trials
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.budget_search.ways import Estimate, Way, summed
-from tfprune.keras_graph.sublayers import is_graph
+from tfprune.keras_graph.calls import graph_of
 
 _BY_WEIGHT = ("bytes", "gzip_bytes", "macs", "latency_ms")  # budgets that weights count for
 _WIDTHS = (0.75, 0.5, 0.35, 0.25)  # multiply-adds that channels leave
@@ -207,7 +207,7 @@ def _factors_can_shrink(names: Collection[str], wish: Wish) -> bool:
 
 def _lefts(limits: Limits, before: Mapping[str, float], wish: Wish) -> list[float]:
     """Return what removed channels are to leave of the multiply-adds, the most first."""
-    if "channels" not in wish.methods or not is_graph(wish.compiled):
+    if "channels" not in wish.methods or graph_of(wish.compiled) is None:
         return []
     asked = [
         near * most / before[name]

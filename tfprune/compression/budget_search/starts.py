@@ -27,7 +27,7 @@ from tfprune.compression.budget_search.places import left_by_rules, places_of
 from tfprune.compression.budget_search.stored_sizes import FileKind
 from tfprune.compression.folding import folded
 from tfprune.compression.low_rank.factorizing import factorize
-from tfprune.keras_graph.sublayers import is_graph
+from tfprune.keras_graph.calls import graph_of
 from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
 from tfprune.support.tensors import Loss
@@ -180,7 +180,7 @@ def with_trials(start: Start, wish: Wish) -> Start:
     """
     model, methods = start.model, set(wish.methods) - ({"rank"} if start.ranks else set())
     by_channel = frozenset[str]()
-    if wish.how.levels and is_graph(model):
+    if wish.how.levels and graph_of(model) is not None:
         names = {layer.name for layer in folded(model)[1]}
         by_channel = frozenset(w.path for x in model.layers if x.name in names for w in x.weights)
     places = places_of(model, wish.how.structures, methods, wish.rules)

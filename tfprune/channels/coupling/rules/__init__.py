@@ -7,6 +7,7 @@ and those of which a rule neither says anything nor returns them.
 """
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Sequence
 
@@ -24,6 +25,7 @@ from tfprune.channels.coupling.rules import (
     shapes,
     tensor_products,
 )
+from tfprune.keras_graph.private_keras import sublayers
 from tfprune.support.validation import require_callable
 
 Rule = Callable[[Site], list[Labels]]
@@ -38,6 +40,7 @@ def apply(site: Site) -> list[Labels]:
     site = site.in_order()
     rule = _rule(site)
     if rule is not None:
+        _require_known_parts(site)
         _require_no_arrays(site)
         before = site.book.mark()
         _keep_masks(site)
@@ -111,18 +114,28 @@ def register(layer_class: type, rule: Rule) -> None:
 
 
 def _rule(site: Site) -> Rule | None:
-    """Return the rule of the class, or of the Keras class that it changes nothing of.
+    """Return the rule of the class, or of the Keras class that it changes nothing of."""
+    known = _known(type(site.operation))
+    return None if known is None else _REGISTERED.get(known) or _RULES.get(site.kind)
+
+
+def _known(kind: type) -> type | None:
+    """Return the class whose rule holds for `kind`: itself, or one that it changes nothing of.
 
     A class that changes how it computes, but not what, says so: `computes_as = keras.layers.LSTM`.
     """
-    for kind in type(site.operation).__mro__:
-        if kind in _REGISTERED:
-            return _REGISTERED[kind]
-        if vars(kind).get("computes_as") in kind.__mro__:
-            return _RULES.get(site.kind)
-        if kind.__module__.startswith("keras."):
-            return _RULES.get(kind.__name__)
-        if _CHANGING & vars(kind).keys():
+    of_keras = [base for base in kind.__mro__ if base.__module__.startswith("keras.")]
+    called = {
+        name
+        for base in of_keras
+        for name, value in vars(base).items()
+        if inspect.isroutine(value) or isinstance(value, property)
+    } - _HARMLESS
+    for base in kind.__mro__:
+        declared = vars(base).get("computes_as") in base.__mro__
+        if base in _REGISTERED or declared or base in of_keras:
+            return base
+        if called & vars(base).keys():
             return None  # a class of the user's, which may do anything
     return None
 
@@ -144,6 +157,20 @@ def _plain(layer: keras.layers.Layer, shapes: Sequence[Shape]) -> keras.layers.L
 
 def _is_mask(name: str) -> bool:
     return name == "mask" or name.endswith("_mask") or name == "attention_bias"
+
+
+def _require_known_parts(site: Site) -> None:
+    """What a recurrent or attention layer of Keras holds must compute as Keras's own classes do.
+
+    A rule that is registered for such a part says nothing of its calls by the layer.
+    """
+    known = _known(type(site.operation))
+    holding = site.kind in recurrent.RULES or site.kind in attention.RULES
+    if known is None or not holding or not known.__module__.startswith("keras."):
+        return
+    for part in map(type, sublayers(site.operation)[1:]):
+        if _known(part) in (None, *_REGISTERED):
+            raise Opaque(f"what {part.__name__} in it does with channels is not known")
 
 
 def _require_no_arrays(site: Site) -> None:
@@ -187,8 +214,21 @@ def _time_distributed(site: Site) -> list[Labels]:
     return [labels[None] for labels in found]
 
 
-# Methods that a subclass may compute something else with.
-_CHANGING = {"call", "build", "get_config", "__call__", "inner_loop"}
+# Methods of Keras that a subclass may have of its own and compute the same: how a layer is made of
+# its config, shown and stored.
+_HARMLESS = {
+    "__init__",
+    "__reduce__",
+    "__repr__",
+    "__str__",
+    "build_from_config",
+    "from_config",
+    "get_build_config",
+    "load_own_variables",
+    "save_own_variables",
+    "supports_masking",
+    "variable_serialization_spec",
+}
 _REGISTERED: dict[type, Rule] = {}
 _RULES: dict[str, Rule] = {
     **elementwise.RULES,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfprune.channels.coupling.call_site import (
+    OTHER_FORM,
     Keeping,
     Opaque,
     Shape,
@@ -40,6 +41,8 @@ def _mixing(site: Site) -> list[Labels]:
                 site.multiply(own.weight, places, site.inputs[0])
             for at in (*own.axes.inputs, *own.axes.outputs):
                 site.weigh(own.weight, at, np.zeros(own.weight.shape[at], int))
+        if getattr(layer.activation, "__name__", "") not in ("softmax", "log_softmax"):
+            require_elementwise(site, site.inputs[0], layer.activation)  # those are over others
         return [site.inputs[0]]
     size = site.out_shapes[0][axis]
     assert size is not None
@@ -93,6 +96,8 @@ def _one_by_one(site: Site, read: Labels, made: Labels) -> list[Labels]:
 def _reversible(site: Site) -> list[Labels]:
     """ReversibleEmbedding: tokens to vectors, or vectors to tokens by the same table."""
     layer = site.operation
+    if layer.quantization_mode or layer.lora_enabled:
+        raise Opaque(OTHER_FORM)
     vectors = site.own("channels", layer.output_dim)
     backwards = bool(site.arguments.get("reverse"))
     site.weigh(layer.embeddings, 1, vectors, makes=not backwards, reads=backwards)

@@ -3,7 +3,14 @@
 import keras
 import numpy as np
 
-from tfprune.channels.coupling.call_site import Keeping, Opaque, Site, channel_axis, place
+from tfprune.channels.coupling.call_site import (
+    Keeping,
+    Opaque,
+    Site,
+    channel_axis,
+    kind_of,
+    place,
+)
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.channels.coupling.rules.elementwise import require_elementwise
 from tfprune.layer_classes.weight_axes import Operand
@@ -36,7 +43,8 @@ def _units(site: Site) -> Labels:
     """Say whose the weights of one recurrent layer are; return its units."""
     layer = site.operation
     size = (_CELLS | _CONVOLUTIONAL).get(site.kind)
-    if size is None:
+    cell = "ConvLSTMCell" if site.kind in _CONVOLUTIONAL else f"{site.kind}Cell"
+    if size is None or kind_of(layer.cell) != cell:
         raise Opaque(f"its cell is of class {type(getattr(layer, 'cell', layer)).__name__}")
     # Keras does not track its own states; a class of one's own may have them among its weights.
     tracked = each_once(layer.weights)
