@@ -124,20 +124,24 @@ def _known(kind: type) -> type | None:
 
     A class that changes how it computes, but not what, says so: `computes_as = keras.layers.LSTM`.
     """
-    of_keras = [base for base in kind.__mro__ if base.__module__.startswith("keras.")]
-    called = {
+    for base in kind.__mro__:
+        declared = vars(base).get("computes_as") in base.__mro__
+        if base in _REGISTERED or declared or base.__module__.startswith("keras."):
+            return base
+        if _called_by_keras(kind) & vars(base).keys():
+            return None  # a class of the user's, which may do anything
+    return None
+
+
+def _called_by_keras(kind: type) -> set[str]:
+    """Return what the classes of Keras that a class is derived from may call of it."""
+    return {
         name
-        for base in of_keras
+        for base in kind.__mro__
+        if base.__module__.startswith("keras.")
         for name, value in vars(base).items()
         if inspect.isroutine(value) or isinstance(value, property)
     } - _HARMLESS
-    for base in kind.__mro__:
-        declared = vars(base).get("computes_as") in base.__mro__
-        if base in _REGISTERED or declared or base in of_keras:
-            return base
-        if called & vars(base).keys():
-            return None  # a class of the user's, which may do anything
-    return None
 
 
 def _plain(layer: keras.layers.Layer, shapes: Sequence[Shape]) -> keras.layers.Layer:
