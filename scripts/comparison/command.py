@@ -81,7 +81,7 @@ def run_family(
     module = MODULES[family.name]
     jobs = [job for seed in range(seeds) for job in module.jobs(preset, seed)]
     if only is not None:
-        jobs = [job for name in only for job in named(jobs, name)]
+        jobs = named(jobs, only)
     results = ResultsFile(out, settings, lambda records: summarize(family, settings, records))
 
     def train(job: Job) -> dict[str, Any]:
@@ -104,18 +104,21 @@ def run_family(
     return results
 
 
-def named(jobs: list[Job], name: str) -> list[Job]:
-    """Return the jobs of a method, or those of a method:sparsity.
+def named(jobs: list[Job], names: Sequence[str]) -> list[Job]:
+    """Return the jobs of methods, or those of a method:sparsity, in the order of their names.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none of one of the names.
     """
-    found = [job for job in jobs if name in (job.method, f"{job.method}:{job.sparsity:g}")]
-    if not found:
-        known = ", ".join(dict.fromkeys(job.method for job in jobs))
-        raise ValueError(
-            f"`--only` must be among {known}, or such a name:sparsity. Received: {name}"
-        )
+    found = []
+    for name in names:
+        own = [job for job in jobs if name in (job.method, f"{job.method}:{job.sparsity:g}")]
+        if not own:
+            known = ", ".join(dict.fromkeys(job.method for job in jobs))
+            raise ValueError(
+                f"`--only` must be among {known}, or such a name:sparsity. Received: {name}"
+            )
+        found += own
     return found
 
 

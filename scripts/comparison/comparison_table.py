@@ -100,11 +100,9 @@ def files(family: Family, run: dict[str, Any]) -> Table:
     inference = f", {settings['inference']}" if "inference" in settings else ""
     about = (
         f"Models of seed {settings.get('seed', 0)} as .tflite files, {family.label} of all seeds. "
-        f"Bytes with the "
-        f'target "size"; latencies of files made for each runtime, float32, batch 1{inference}, '
-        f"one thread, in turns, medians of {settings['runs']}; times as fast as the first file. "
-        f"`{run['command']}`, on {machines(run)}; "
-        f"{versions(run)}."
+        'Bytes with the target "size"; latencies of files made for each runtime, float32, batch '
+        f"1{inference}, one thread, in turns, medians of {settings['runs']}; times as fast as the "
+        f"first file. `{run['command']}`, on {machines(run)}; {versions(run)}."
     )
     return headings, rows, about
 

@@ -88,7 +88,7 @@ def summarize(
     """Return the head of the results file."""
     quality = {(row["method"], row["sparsity"]): row[family.measure] for row in trained["rows"]}
     rows = [{**r, family.measure: quality[r["method"], r["sparsity"]]} for r in records]
-    chosen = f" --only {' '.join(settings['only'])}" if "only" in settings else ""
+    chosen = f" --only {' '.join(settings['only'])} --out FILE" if "only" in settings else ""
     seed = f" --seed {settings['seed']}" if "seed" in settings else ""
     return {
         "command": f"python -m scripts.comparison.{PROGRAM} {family.name} "
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
     if args.only is not None:
         if args.out is None:
             raise ValueError("`--only` needs `--out`, the file of those runs. Received: none")
-        jobs = [job for only in args.only for job in named(jobs, only)]
+        jobs = named(jobs, args.only)
         settings |= {"only": args.only}
     out = args.out or RESULTS / f"{PROGRAM}_{name}.json"
     comparison_plot.require_other_ending(out)

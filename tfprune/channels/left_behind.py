@@ -11,7 +11,6 @@ inputs, such as a constant times a gate, is not taken over.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Sequence
 
 import keras
@@ -29,7 +28,7 @@ from tfprune.channels.fixed_channels import (
 )
 from tfprune.channels.gating import gated
 from tfprune.channels.kept import Kept
-from tfprune.channels.samples import SIZES, on_random_inputs
+from tfprune.channels.samples import on_random_inputs
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.keras_graph.private_keras import Node, Operation, timestep_mask
 from tfprune.support.arrays import host_array
@@ -149,7 +148,7 @@ class _Heard:
             return calls
 
         try:
-            return list(itertools.islice(on_random_inputs(self._reading.model, run), SIZES))
+            return list(on_random_inputs(self._reading.model, run))
         except Exception:  # of the last length, or of unknown words
             return []
 

@@ -1,7 +1,5 @@
 """prune and verify: the smaller model of a plan, and how far it is from the original."""
 
-import itertools
-
 import keras
 import numpy as np
 
@@ -10,7 +8,7 @@ from tfprune.channels.coupling.reading import Reading, read
 from tfprune.channels.gating import at_rest, gated
 from tfprune.channels.kept import Kept
 from tfprune.channels.left_behind import constants
-from tfprune.channels.samples import SIZES, on_random_inputs
+from tfprune.channels.samples import on_random_inputs
 from tfprune.channels.surgery import cut
 from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
@@ -82,8 +80,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     """
     reading, kept = _matched(model, plan)
     require_model("small", small)
-    inputs_of = ([tuple(t.shape) for t in getattr(m, "inputs", None) or ()] for m in (model, small))
-    own, other = inputs_of
+    own, other = _input_shapes(model), _input_shapes(small)
     if own != other:
         raise ValueError(
             "`small` must be the smaller model of this plan. Received: a model with inputs "
@@ -99,7 +96,7 @@ def verify(model: keras.Model, plan: ChannelPlan, small: keras.Model, inputs: Ne
     texts = [tensor.name for tensor in model.inputs if _is_text(tensor)]
     if not (texts and given):
         try:
-            found += itertools.islice(on_random_inputs(model, wanted), SIZES)
+            found += on_random_inputs(model, wanted)
         except Exception as error:  # whatever the backend raises of a length, or of unknown words
             if not given:
                 kind = f"random words for {texts}" if texts else "random inputs of many lengths"
@@ -119,7 +116,7 @@ def _fit(model: keras.Model, inputs: Nest) -> Nest:
     except KeyError:  # a dictionary that lacks one
         given = []
     arrays = [np.asarray(array) for array in given]
-    wanted = [tuple(tensor.shape) for tensor in model.inputs]
+    wanted = _input_shapes(model)
     fits = len(arrays) == len(wanted) and all(
         array.dtype.kind in ("OSU" if _is_text(tensor) else "biuf")
         and len(array.shape) == len(shape)
@@ -134,6 +131,11 @@ def _fit(model: keras.Model, inputs: Nest) -> Nest:
             f"{[array.shape for array in arrays]}, dtypes {[str(array.dtype) for array in arrays]}."
         )
     return inputs
+
+
+def _input_shapes(model: keras.Model) -> list[tuple[int | None, ...]]:
+    """Return the shapes of a model's inputs; none for one without a graph."""
+    return [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or ()]
 
 
 def _is_text(tensor: keras.KerasTensor) -> bool:

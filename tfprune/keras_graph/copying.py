@@ -135,9 +135,7 @@ def copy_values(
                 twin_part.load_assets(folder)
 
 
-def in_order_of(
-    wanted: list[keras.Variable], got: list[keras.Variable]
-) -> list[keras.Variable]:
+def in_order_of(wanted: list[keras.Variable], got: list[keras.Variable]) -> list[keras.Variable]:
     """Return variables in the order of others of the same names, where each name is there once.
 
     A layer of Keras quantized to float8 makes them in another order than its copy.

@@ -24,7 +24,6 @@ from scripts.comparison.images.cnn_data import Small, images_of
 from scripts.comparison.images.cnn_presets import PRESETS, VARIANTS, Preset, estimate, jobs
 from scripts.lab import fingerprints, many_steps, quick_copies
 from scripts.lab.folders import ROOT, SHARED
-from scripts.lab.quick_copies import bring_back, quick_copy
 from scripts.lab.results_file import Job
 
 __all__ = ["PRESETS", "VARIANTS", "Preset", "estimate", "jobs", "train"]
@@ -76,12 +75,12 @@ class _Training(protocol.Training):
         if pruned or not self.total or keras.backend.backend() != "tensorflow":
             return model
         self._copied = model
-        return quick_copy(model, mixed=False)
+        return quick_copies.quick_copy(model, mixed=False)
 
     def plain(self, stripped: keras.Model) -> keras.Model:
         if self._copied is None:
             return stripped
-        bring_back(stripped, self._copied)
+        quick_copies.bring_back(stripped, self._copied)
         return self._copied
 
     def fit(self, model: keras.Model, done: int, callbacks: list[keras.callbacks.Callback]) -> None:

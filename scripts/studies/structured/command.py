@@ -144,8 +144,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         choices=("mixed", "fused"),
-        help="train what is left in bfloat16, and measure it in float32, or with batch "
-        "normalization in one operation; default: as it is",
+        help="train what is left in bfloat16 and measure it in float32 (mixed), or train it with "
+        "batch normalization in one operation (fused); default: as it is",
     )
     return parser.parse_args(arguments)
 

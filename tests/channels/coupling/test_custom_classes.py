@@ -63,6 +63,19 @@ class OtherCell(layers.SimpleRNN):
         self.cell = layers.GRUCell(units)
 
 
+class NoLayer:
+    units, state_size, output_size = 4, [4, 4], 4
+
+    def __call__(self, inputs, states, training=False):
+        return inputs[:, :4], states
+
+
+class WithoutCell(layers.LSTM):
+    def __init__(self, units, **options):
+        super().__init__(units, **options)
+        self.cell = NoLayer()
+
+
 @keras.saving.register_keras_serializable("custom_classes")
 class SoftmaxUnits(layers.LSTM):
     def call(self, *args, **options):
@@ -142,6 +155,13 @@ def test_a_class_that_overrides_what_keras_calls_stays_and_is_named(name, first)
     assert [w.shape for w in small.get_layer("x").weights] == [
         w.shape for w in model.get_layer("x").weights
     ]
+
+
+def test_a_cell_that_is_no_layer_is_named():
+    inputs = keras.Input((6, 4))
+    x = layers.Dense(8, name="b")(WithoutCell(4, name="x")(inputs))
+    plan = channels.plan(keras.Model(inputs, layers.Dense(2)(x)), 0.5, scope="layer")
+    assert [part.group.name for part in plan.groups if part.kept < part.size] == ["b"]
 
 
 WITHOUT_WEIGHTS = {

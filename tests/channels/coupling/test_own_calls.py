@@ -127,10 +127,13 @@ def test_the_copy_of_a_call_computes_the_same():
     np.testing.assert_allclose(copy(batch), model(batch), rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: layers.Dense(8, name="q"),
-    lambda: layers.EinsumDense("ab,bc->ac", 8, bias_axes="c", name="q"),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.Dense(8, name="q"),
+        lambda: layers.EinsumDense("ab,bc->ac", 8, bias_axes="c", name="q"),
+    ],
+)
 def test_layers_quantized_to_float8_are_copied_by_the_names_of_their_weights(make):
     inputs = keras.Input((5,))
     x = make()(layers.Dense(8, name="a")(inputs))

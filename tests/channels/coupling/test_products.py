@@ -43,6 +43,14 @@ def test_a_list_of_numbers_beside_channels_keeps_them(compared):
     assert why is not None and "a constant array" in why
 
 
+def test_a_list_of_tensors_beside_channels_is_not_an_array():
+    inputs = keras.Input((5,))
+    one = layers.Dense(1)(inputs)[:, 0]
+    x = ops.cast(ops.greater(layers.Dense(2, name="before")(inputs), [one, one]), "float32")
+    (why,) = reasons(keras.Model(inputs, layers.Dense(2)(x)))[0]
+    assert why is not None
+
+
 @pytest.mark.parametrize("change", [("enable_lora", 2), ("quantize", "int8"), ("quantize", "int4")])
 def test_a_changed_table_of_both_directions_stays_whole(change):
     name, value = change

@@ -75,7 +75,7 @@ def test_some_runs_get_a_file_of_their_own(family, tmp_path):
     assert exported.main(asked) == 0
     content = json.loads(out.read_text())
     assert [row["method"] for row in content["rows"]] == ["dense-8", "pruned-16"]
-    assert content["command"].endswith("--preset tiny --only pruned-16:0.9 dense-8")
+    assert content["command"].endswith("--preset tiny --only pruned-16:0.9 dense-8 --out FILE")
 
 
 @pytest.mark.parametrize(

@@ -96,20 +96,21 @@ class Site:
         return found
 
     def arrays(self, name: str) -> list[Shape]:
-        """Return the shapes of constant arrays in one argument, of more than one entry each.
-
-        What stands beside a tensor may be a list of numbers, as it may not in other arguments.
-        """
-        given = self.arguments.get(name)
-        if name in _OPERANDS and isinstance(given, list | tuple):
-            given = np.asarray(given)
+        """Return the shapes of constant arrays in one argument, of more than one entry each."""
         shapes = [
             tuple(item.shape)
-            for item in keras.tree.flatten(given)
+            for item in keras.tree.flatten(self.arguments.get(name))
             if isinstance(item, np.ndarray | keras.Variable)
             or (keras.ops.is_tensor(item) and not isinstance(item, keras.KerasTensor))
         ]
         return [shape for shape in shapes if math.prod(shape) > 1]
+
+    def has_constants(self, name: str) -> bool:
+        """Return whether one argument has several constants: arrays, or a list beside a tensor."""
+        given = self.arguments.get(name)
+        if name in _OPERANDS and isinstance(given, list | tuple):
+            return len(given) != 1 or not isinstance(given[0], int | float)
+        return bool(self.arrays(name))
 
     def require_tensors(self, names: Iterable[str]) -> None:
         """Raise `Opaque` if arguments hold anything but tensors of the model."""
@@ -238,7 +239,8 @@ def unlabelled(shape: Shape) -> Labels:
 def kind_of(operation: Operation) -> str:
     """Return the name of an operation's class, or of the class of Keras that it is derived from."""
     classes = type(operation).__mro__
-    return next(kind for kind in classes if kind.__module__.startswith("keras.")).__name__
+    of_keras = (kind for kind in classes if kind.__module__.startswith("keras."))
+    return next(of_keras, classes[0]).__name__
 
 
 def channel_axis(operation: Operation) -> int:

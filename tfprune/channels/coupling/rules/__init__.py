@@ -168,9 +168,10 @@ def _require_known_parts(site: Site) -> None:
 
     A rule that is registered for such a part says nothing of its calls by the layer.
     """
+    if not (site.kind in recurrent.RULES or site.kind in attention.RULES):
+        return
     known = _known(type(site.operation))
-    holding = site.kind in recurrent.RULES or site.kind in attention.RULES
-    if known is None or not holding or not known.__module__.startswith("keras."):
+    if known is None or not known.__module__.startswith("keras."):
         return
     for part in map(type, sublayers(site.operation)[1:]):
         if _known(part) in (None, *_REGISTERED):
@@ -184,7 +185,7 @@ def _require_no_arrays(site: Site) -> None:
     """
     states = {"initial_state"} if site.kind in recurrent.RULES else set()
     for name in site.arguments:
-        if site.labelled and name not in states and not _is_mask(name) and site.arrays(name):
+        if site.labelled and name not in states and not _is_mask(name) and site.has_constants(name):
             raise Opaque(CONSTANT)
 
 

@@ -123,7 +123,7 @@ def _pooled_over_all(site: Site) -> list[Labels]:
 
 def merge(site: Site) -> list[Labels]:
     """Tie what is combined position by position, broadcasting as NumPy does."""
-    if site.labelled and any(site.arrays(name) for name in site.arguments):
+    if site.labelled and any(site.has_constants(name) for name in site.arguments):
         raise Opaque(CONSTANT)  # masks among them
     rank = len(site.out_shapes[0])
     if not site.labelled:
