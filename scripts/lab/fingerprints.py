@@ -1,6 +1,7 @@
 """Fingerprints of code and data: whether a checkpoint was made by what is there today."""
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,8 +28,14 @@ def of_code(places: Iterable[Path]) -> str:
         if not files or not files[0].is_file():
             raise ValueError(f"there is no code at {place}")
         for file in files:
-            found.update(_dump(ast.parse(file.read_text(encoding="utf-8"))).encode())
+            found.update(_said_by(file.read_text(encoding="utf-8")))
     return found.hexdigest()[:_DIGITS]
+
+
+@functools.cache
+def _said_by(code: str) -> bytes:
+    """What a file says, kept, since every run of a queue asks for most files of the project."""
+    return _dump(ast.parse(code)).encode()
 
 
 def _dump(item: Any) -> str:

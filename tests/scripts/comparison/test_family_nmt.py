@@ -46,7 +46,6 @@ CONTINUED = dataclasses.replace(
 def tiny(monkeypatch):
     monkeypatch.setitem(nmt_presets.PRESETS, "tiny", TINY)
     monkeypatch.setitem(nmt_presets.PRESETS, "continued", CONTINUED)
-    translation_models.read.cache_clear()
 
 
 @pytest.fixture(scope="module")
