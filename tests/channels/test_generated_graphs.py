@@ -89,8 +89,9 @@ def test_channels_that_are_zero_are_removed_and_outputs_stay(blocks, flat, seed)
     open_channels = group.channels[group.removable]
     roots = draws.permutation(open_channels)[: max(1, open_channels.size // 2)]
     zero(reading, settled, roots)
-    total = sum(int(found.removable.sum()) for found in groups)
-    plan = channels.plan(model, roots.size / total, scorer="magnitude")
+    total = sum(int(found.each[found.removable].sum()) for found in groups)
+    gone = int(group.each[np.isin(group.channels, roots)].sum())
+    plan = channels.plan(model, gone / total, scorer="magnitude")
     assert set(plan.removed) == set(roots)
     small = channels.prune(model, plan)
     batch = draws.normal(size=(3, 5, 5, 2)).astype("float32")

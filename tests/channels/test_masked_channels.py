@@ -13,39 +13,72 @@ Y = np.random.default_rng(0).integers(0, 4, 32)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def residual(padding="same"):
+def residual(padding="same", kernel=1):
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 1, name="stem")(inputs)
     x = layers.ReLU()(layers.BatchNormalization()(x))
-    y = layers.Conv2D(8, 1, use_bias=False, name="block", padding=padding)(x)
+    y = layers.Conv2D(8, kernel, use_bias=False, name="block", padding=padding)(x)
     x = layers.ReLU()(x + layers.BatchNormalization()(y))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(4, name="head")(x))
 
 
-def trained(model, scorer="magnitude", **options):
+def trained(model, scorer="magnitude", around=None, structure=tfprune.Channel(), **options):
     schedule = tfprune.PolynomialDecay(0.0, 0.5, 0, 12, 4)
     rules = [("head/.*", None)]
     pruned = tfprune.prune(
-        model, schedule, scorer=scorer, structure=tfprune.Channel(), rules=rules, **options
+        model, schedule, scorer=scorer, structure=structure, rules=rules, **options
     )
-    pruned.compile("adam", LOSS)
+    whole = around(pruned) if around else pruned
+    whole.compile("adam", LOSS)
     needs = scorer != "magnitude"
     step = tfprune.UpdatePruningStep(data=(X, Y) if needs else None)
-    pruned.fit(X, Y, batch_size=8, epochs=4, callbacks=[step], verbose=0)
+    whole.fit(X, Y, batch_size=8, epochs=4, callbacks=[step], verbose=0)
     return pruned
+
+
+def masks_of(pruned):
+    """Whether each filter of the two layers that are added up has a weight."""
+    kept = {
+        layer.name: layer.pruned[0].mask.numpy().any(axis=(0, 1, 2))
+        for layer in pruned.layers
+        if isinstance(layer, tfprune.PrunedLayer)
+    }
+    return kept["stem"], kept["block"]
 
 
 @pytest.mark.parametrize("scorer", ["magnitude", tfprune.scorers.Taylor(on="gates")], ids=repr)
 @pytest.mark.parametrize("distribution", ["uniform", "global"])
 def test_layers_that_are_added_up_lose_the_same_channels(scorer, distribution):
-    pruned = trained(residual(), scorer, distribution=distribution)
-    masks = {
-        layer.name: layer.pruned[0].mask.numpy().any(axis=(0, 1, 2))
-        for layer in pruned.layers
-        if isinstance(layer, tfprune.PrunedLayer)
-    }
-    assert np.array_equal(masks["stem"], masks["block"]) and masks["stem"].sum() == 4
+    first, second = masks_of(trained(residual(), scorer, distribution=distribution))
+    assert np.array_equal(first, second) and first.sum() == 4
+
+
+def test_they_do_so_where_the_distribution_gives_each_layer_its_own_share():
+    first, second = masks_of(trained(residual(kernel=3), distribution="erk"))
+    assert np.array_equal(first, second) and 1 < first.sum() < 8
+
+
+def test_they_do_so_by_the_number_of_the_axis_from_the_front():
+    first, second = masks_of(trained(residual(), structure=tfprune.Channel(3)))
+    assert np.array_equal(first, second) and first.sum() == 4
+
+
+class Outer(keras.Model):
+    """A model without a graph around one that has one."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, inputs, training=None):
+        return self.inner(inputs, training=training)
+
+
+@pytest.mark.parametrize("around", [Outer, lambda model: tfprune.distill(model, residual())])
+def test_they_do_so_as_a_part_of_a_model_that_is_trained(around):
+    first, second = masks_of(trained(residual(), around=around))
+    assert np.array_equal(first, second) and first.sum() == 4
 
 
 def test_one_shot_pruning_takes_the_same_channels_too():

@@ -1,6 +1,7 @@
 """tfprune shrink: a smaller model, its plan, and what was measured of it."""
 
 import keras
+import numpy as np
 import pytest
 
 from tests.support.cli_runner import json_of
@@ -93,6 +94,16 @@ def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):
     options = ["--latency-ms", "0.25", "--no-latency", "-o", str(folder / "fast.keras")]
     found = json_of(capsys, "shrink", str(folder / "model.keras"), *options)
     assert found["latency"]["after_ms"] == 0.25 and found["latency"]["how"] == "by hand"
+
+
+def test_a_training_that_ends_in_nan_writes_nothing(folder, tmp_path, capsys):
+    data, new = tmp_path / "nan.npz", tmp_path / "new.keras"
+    np.savez(data, x=np.full((40, 8, 8, 1), np.nan, "float32"), y=np.arange(40) % 10)
+    command = ["shrink", str(folder / "model.keras"), "--macs", "0.5", "--data", str(data)]
+    assert cli.main([*command, "--epochs", "1", "--no-latency", "-o", str(new)]) == 2
+    error = capsys.readouterr().err
+    assert "training must end with finite weights" in error and "nothing was written" in error
+    assert not new.exists()
 
 
 @pytest.mark.parametrize("difference", [0.5, float("inf"), float("nan")])

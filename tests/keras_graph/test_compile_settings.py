@@ -78,6 +78,24 @@ def test_a_smaller_model_is_compiled_alike(data):
     assert float(small.optimizer.learning_rate) == 0.25 and small.loss == "mse"
 
 
+def mean_of(y, predicted):
+    """A metric that is a function Keras does not know."""
+    return ops.mean(predicted)
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("metric", [Halved, lambda: mean_of], ids=["class", "function"])
+def test_metrics_of_ones_own_are_kept_before_a_fit_and_after(data, metric, fitted):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=[metric()], weighted_metrics=[metric()])
+    if fitted:
+        model.fit(*data, verbose=0)
+    small = tfprune.channels.prune(model, tfprune.channels.plan(model, 0.5))
+    small.evaluate(*data, verbose=0)
+    (measured,) = (part for part in small.metrics if hasattr(part, "metrics"))
+    assert len(measured.metrics) == 2
+
+
 def test_settings_that_cannot_be_written_down_are_said(data):
     class Nameless(keras.optimizers.SGD):
         def get_config(self):

@@ -182,13 +182,14 @@ def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives_or_where_it_i
         assert private_keras.timestep_mask(plain) is given
 
 
-def test_compiled_loss_weights_are_those_given_to_compile_and_its_optimizer_has_the_weights():
+def test_loss_weights_and_metrics_are_those_given_to_compile_and_its_optimizer_has_the_weights():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
     assert private_keras.compiled_loss_weights(model) is None
     model.compile("sgd", "mse")
     assert private_keras.compiled_loss_weights(model) is None
-    model.compile("sgd", "mse", loss_weights=[0.5])
+    model.compile("sgd", "mse", [0.5], metrics=["mae", dense], weighted_metrics=[[dense]])
     assert list(private_keras.compiled_loss_weights(model)) == [0.5]
+    assert private_keras.compiled_metrics(model) == ["mae", dense, dense]
     model.optimizer.build(own := model.trainable_variables)
     assert [*map(id, private_keras.trained_variables(model.optimizer))] == [*map(id, own)]
 
@@ -249,6 +250,7 @@ def test_nodes_tell_what_they_were_called_with_and_can_be_called_again():
     values = {nodes[0].input_tensors[0]: np.ones((2, 3), "float32")}
     (found,) = private_keras.called_again(nodes[0], nodes[0].operation, values)
     assert found.shape == (2, 1, 3)
+    assert private_keras.shapes_of_outputs(nodes[0], {inputs: (7, 3)}) == [(7, 1, 3)]
     assert all(isinstance(node, private_keras.Node) for node in nodes)
     assert all(isinstance(node.operation, private_keras.Operation) for node in nodes)
 
@@ -260,8 +262,7 @@ def test_structures_of_a_functional_model_are_its_nests():
     assert keras.tree.flatten(taken) == [a, b] and set(taken) == {"a", "b"}
     assert isinstance(returned, list) and len(returned) == 1
     assert private_keras.inputs_in_order(functional, {"a": 1, "b": [2]}) == [1, 2]
-    other = keras.Model([b, a], a + b)
-    assert private_keras.inputs_in_order(other, {"a": 1, "b": 2}) == [2, 1]
+    assert private_keras.inputs_in_order(keras.Model([b, a], a + b), {"a": 1, "b": 2}) == [2, 1]
 
 
 def test_attention_layers_have_four_projections():

@@ -1,6 +1,7 @@
 """Scores of the weights of a plain model, from any scorer, with the evidence that it needs."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.keras_graph.rebuilding import rebuild
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.scorers.checked_scores import checked_arrays
-from tfprune.scorers.protocol import Scorer, needs_of, scores_of
+from tfprune.scorers.protocol import Arrays, Evidence, Scorer, needs_of, scores_of
 from tfprune.sparsity.schedules import OneShot
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
@@ -49,6 +50,39 @@ def scores_of_weights(
     chosen = each_once(weights)
     if not needs_of(scorer):
         return _scores_of_values(model, chosen, scorer)
+    found: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
+    for asked in questions(model, chosen, scorer, options, seed, compiled):
+        scores = scores_of(scorer, asked.values, asked.evidence)
+        scores = checked_arrays(scores, asked.values, "Scores")
+        found.update((asked.weights[name], np.asarray(value)) for name, value in scores.items())
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a scorer is asked.
+
+    Attributes:
+        values: name -> value of each weight.
+        evidence: that it may need.
+        weights: name -> weight of the model.
+    """
+
+    values: Arrays
+    evidence: Evidence
+    weights: dict[str, keras.Variable]
+
+
+def questions(
+    model: keras.Model,
+    weights: Iterable[keras.Variable],
+    scorer: Scorer,
+    options: EvidenceOptions,
+    seed: int = 0,
+    compiled: keras.Model | None = None,
+) -> Iterator[Question]:
+    """Yield what a scorer with needs is asked of some weights, as in `scores_of_weights`."""
+    chosen = each_once(weights)
     pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:
@@ -65,16 +99,11 @@ def scores_of_weights(
         for old, new in zip(prunable_weights(layer), prunable_weights(copy))
     )
     cohorts = cohorts_of(pruned_layers(masked))
-    found: ByIdentity[keras.Variable, np.ndarray] = ByIdentity()
     source = EvidenceSource(masked, cohorts, options, compiled=compiled or model, seed=seed)
     for cohort in cohorts:
         values = {name: host_array(weight.value) for name, weight in cohort.weights.items()}
-        evidence = source.evidence().only(list(values))
-        scores = checked_arrays(scores_of(scorer, values, evidence), values, "Scores")
-        found.update(
-            (originals[cohort.weights[name]], np.asarray(value)) for name, value in scores.items()
-        )
-    return found
+        named = {name: originals[weight] for name, weight in cohort.weights.items()}
+        yield Question(values, source.evidence().only(list(values)), named)
 
 
 def _scores_of_values(

@@ -20,7 +20,7 @@ from tfprune.reports.tables import plain_text, table
 _HEADINGS = ("channels of", "kept", "of", "mean score", "kept whole because, or not exact")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class GroupPlan:
     """What is decided of one group.
 
@@ -37,12 +37,12 @@ class GroupPlan:
     @property
     def size(self) -> int:
         """Channels of the first layer that makes them: its filters, units or heads."""
-        return self.removed.size * self.group.width
+        return int(self.group.each[self.group.of_first].sum())
 
     @property
     def kept(self) -> int:
         """How many of these are left."""
-        return int(np.count_nonzero(~self.removed)) * self.group.width
+        return int(self.group.each[self.group.of_first & ~self.removed].sum())
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -58,9 +58,9 @@ class GroupPlan:
         return not (self.group.blurred and self.removed.any())
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class ChannelPlan:
-    """Which channels of a model go; made by `tfprune.channels.plan`.
+    """Which channels of a model go; made by `tfprune.channels.plan`. Compared by identity.
 
     Attributes:
         model: name of the model.
@@ -74,6 +74,7 @@ class ChannelPlan:
         unknown: layers with weights that are not understood and keep all channels -> why.
         latency: what was measured of the exported files of both, with a budget of latency.
         uncounted: layers and operations whose multiply-adds are in neither cost.
+        short: what rules ask of groups that lose less.
     """
 
     model: str
@@ -86,6 +87,7 @@ class ChannelPlan:
     unknown: Mapping[str, str] = dataclasses.field(default_factory=dict)
     latency: Latency | None = None
     uncounted: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -106,6 +108,7 @@ class ChannelPlan:
     def _remarks(self) -> list[str]:
         """Say what was measured, what is not exact, and what is kept without a row of its own."""
         lines = [] if self.latency is None else [str(self.latency)]
+        lines += [f"less than asked: {text}" for text in self.short]
         if self.left_behind:
             lines.append(
                 f"not exact: {', '.join(self.left_behind)} read what channels with zero kernels "
@@ -190,6 +193,7 @@ def made_plan(
     costs: Costs,
     scorer: str,
     latency: Latency | None = None,
+    short: tuple[str, ...] = (),
 ) -> ChannelPlan:
     """Return the plan of what is decided of each group.
 
@@ -214,4 +218,5 @@ def made_plan(
         reading.book.unknown,
         latency,
         tuple(dict.fromkeys(reading.book.uncounted)),
+        short,
     )

@@ -1,5 +1,7 @@
 """plan: decide which channels of a model go, by any scorer, down to a budget."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -10,7 +12,7 @@ from tfprune.channels.choosing.budgets import TOLD, Choice, budget_of, require_o
 from tfprune.channels.choosing.latency import Latency, meet_latency
 from tfprune.channels.choosing.scoring import ChannelScorer, score_groups
 from tfprune.channels.choosing.selection import Candidates, Limits
-from tfprune.channels.choosing.wishes import require_plain, ruled_groups
+from tfprune.channels.choosing.wishes import less_than_asked, require_plain, ruled_groups
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading, read
@@ -69,7 +71,8 @@ def plan(
             stay then.
         min_kept: channels of every group, and of every layer, kept at least, >= 1.
         rules: list of (regex, value) for paths of kernels; None keeps their channels, a fraction in
-            [0, 1) is removed of their group, whatever the others lose. The first match wins.
+            [0, 1) is removed of their group, whatever the others lose. The first match wins. Where
+            less than a rule asks can go, the plan and a warning say so.
         macs: multiply-adds that are left, as a fraction in (0, 1) of the model's.
         parameters: the same of the parameters.
         latency_ms: milliseconds of one inference of the exported file, > 0, in LiteRT on one thread
@@ -86,7 +89,8 @@ def plan(
     Raises:
         TypeError: if an argument is of the wrong kind.
         ValueError: if the model has no graph or is pruned, an argument is out of its range, no
-            budget or several are given, a rule matches nothing, the budget cannot be met within 3 %
+            budget or several are given, a rule matches nothing,
+            or rules keep and prune channels that are coupled, the budget cannot be met within 3 %
             (the message says how far it can go), nothing would change, or a model cannot be
             exported whose latency is asked for.
 
@@ -113,7 +117,7 @@ def plan(
         require_number("latency_ms", latency_ms, above=0.0)
         check_model(model)  # before scores are computed
     budget = budget_of(fractions) if latency_ms is None else None
-    if not isinstance(scorer, ChannelScorer):
+    if isinstance(scorer, type) or not isinstance(scorer, ChannelScorer):
         scorer = scorers.get(scorer)
     reading = read(model)
     settled = reading.book.ledger.settle()
@@ -143,8 +147,11 @@ def plan(
             f"The plan must remove at least one channel. Received: {text}, which leaves every "
             f"channel of '{model.name}': {_why(reading, choice)}."
         )
+    short = less_than_asked(groups, candidates, widths, limits)
+    for text in short:
+        warnings.warn(f"Less sparse than asked: {text}.", stacklevel=2)
     parts = list(map(GroupPlan, groups, scores, removed))
-    return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency)
+    return made_plan(reading, settled, parts, costs, type(scorer).__name__, latency, short)
 
 
 def _why(reading: Reading, choice: Choice) -> str:

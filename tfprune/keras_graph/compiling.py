@@ -5,6 +5,7 @@ import warnings
 import keras
 
 from tfprune.keras_graph.copying import also_known, custom_classes
+from tfprune.keras_graph.private_keras import compiled_metrics
 
 _BY_CONFIG = ("compile_from_config", "get_compile_config")
 
@@ -35,8 +36,11 @@ def compile_like(model: keras.Model, copy: keras.Model, what: str, *, stacklevel
     """
     if not model.compiled or _is_own(model, "compile") and not _is_own(model, *_BY_CONFIG):
         return
-    measured = [inner for outer in model.metrics for inner in getattr(outer, "metrics", [])]
-    own = {type(part).__name__: type(part) for part in [model.optimizer, *measured]}
+    measured = [part for part in compiled_metrics(model) if not isinstance(part, str)]
+    classes = [
+        part if hasattr(part, "__name__") else type(part) for part in [model.optimizer, *measured]
+    ]
+    own = {part.__name__: part for part in classes}
     try:
         with also_known({**own, **custom_classes(model)}):
             if _is_own(model, *_BY_CONFIG):

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 import keras
 from keras import layers
 
-from tfprune.keras_graph.calls import Call, Value, flat_calls, users_of
+from tfprune.keras_graph.calls import Call, Value, flat_calls, graph_of, users_of
+from tfprune.keras_graph.private_keras import sublayers
 from tfprune.layer_classes.axes import own_weights
 from tfprune.support.by_identity import ByIdentity
 
@@ -95,8 +96,8 @@ def coupled_kernels(model: keras.Model) -> list[list[keras.Variable]]:
         model: a built model, pruned or not.
 
     Returns:
-        Lists of two kernels or more, without one in common, in the order of the graph; none for
-        subclassed models, which have no graph.
+        Lists of two kernels or more, without one in common, in the order of the graph. Of a
+        subclassed model, which has none, those of the models with graphs that are parts of it.
 
     Example:
         >>> inputs = keras.Input((3,))
@@ -105,6 +106,8 @@ def coupled_kernels(model: keras.Model) -> list[list[keras.Variable]]:
         >>> [kernel.path for kernel in group]
         ['a/kernel', 'b/kernel']
     """
+    if graph_of(model) is None:
+        return _coupled_in_parts(model)
     calls, _ = flat_calls(model)
     spaces: dict[Value, _Space] = {}
     of_kernel: ByIdentity[keras.Variable, _Space] = ByIdentity()
@@ -121,6 +124,18 @@ def coupled_kernels(model: keras.Model) -> list[list[keras.Variable]]:
     for kernel, space in of_kernel.items():
         groups.setdefault(space.root(), []).append(kernel)
     return [kernels for kernels in groups.values() if len(kernels) > 1]
+
+
+def _coupled_in_parts(model: keras.Model) -> list[list[keras.Variable]]:
+    parts = [part for part in sublayers(model)[1:] if graph_of(part) is not None]
+    found: list[list[keras.Variable]] = []
+    taken: ByIdentity[keras.Variable, None] = ByIdentity()
+    for part in sorted(parts, key=lambda part: -len(sublayers(part))):  # parts of parts come later
+        for kernels in coupled_kernels(part):
+            if not any(kernel in taken for kernel in kernels):
+                found.append(kernels)
+                taken.update((kernel, None) for kernel in kernels)
+    return found
 
 
 def coupled_among(

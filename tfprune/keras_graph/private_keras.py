@@ -88,6 +88,19 @@ def called_again(
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
+def shapes_of_outputs(
+    node: Node, shapes: Mapping[keras.KerasTensor, tuple[int | None, ...]]
+) -> list[tuple[int | None, ...]]:
+    """Return the shapes that a call's outputs would have, with those of its input tensors."""
+    given = {
+        id(tensor): keras.KerasTensor(shapes[tensor], dtype=tensor.dtype)
+        for tensor in node.input_tensors
+    }
+    args, kwargs = node.arguments.fill_in(given)
+    made = node.operation.compute_output_spec(*args, **kwargs)
+    return [tuple(tensor.shape) for tensor in keras.tree.flatten(made)]
+
+
 def structures_of(functional: keras.Model) -> tuple[Any, Any]:
     """Return the nests in which a Functional model takes inputs and returns outputs."""
     return functional._inputs_struct, functional._outputs_struct
@@ -197,6 +210,13 @@ def compiled_loss_weights(model: keras.Model) -> Sequence[float] | Mapping[str, 
     The public way to read them back serializes the loss, which a loss of one's own may not allow.
     """
     return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+
+
+def compiled_metrics(model: keras.Model) -> list[Any]:
+    """Return the metrics given to `compile`, weighted ones too, flat: objects, functions, names."""
+    given = getattr(model, "_compile_metrics", None)
+    names = ("_user_metrics", "_user_weighted_metrics")
+    return keras.tree.flatten([getattr(given, name, None) for name in names])
 
 
 def set_first_input_shape(layer: keras.layers.Layer, shape: object) -> None:

@@ -27,7 +27,7 @@ spread evenly over its weights, which any structure can then pool.
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import keras
@@ -128,28 +128,12 @@ class Taylor(Configurable):
     def _on_gates(
         self, weights: Arrays, evidence: Evidence, coupled: list[frozenset[str]]
     ) -> Arrays:
-        scores = _mean_of_squares(_together(self._gate_changes(evidence), coupled))
-        missing = [name for name in weights if name not in scores]
-        if missing:
-            raise ValueError(
-                "Taylor(on='gates') needs a batch normalization behind every pruned layer. "
-                f"Received: {', '.join(map(repr, missing))} without one; leave them dense with "
-                "`rules`, or score with on='weights'."
-            )
+        scores = _mean_of_squares(_together(gate_changes(self, evidence), coupled))
+        require_gates([name for name in weights if name not in scores])
         return {
             name: _spread(scores[name], _channel_index(name, w.shape, scores[name].size))
             for name, w in weights.items()
         }
-
-    def _gate_changes(self, evidence: Evidence) -> Iterator[Arrays]:
-        if self.order == 1:
-            yield from evidence.gates(self.micro_batch)
-            return
-        # Gradients first, they are small: the two passes may come in chunks of different lengths.
-        slopes = list(_rows(evidence.gates(self.micro_batch)))
-        curvatures = _rows(evidence.gate_curvature(self.micro_batch))
-        for g, curvature in zip(slopes, curvatures, strict=True):
-            yield {name: (0.5 * curvature[name] - g[name])[np.newaxis] for name in g}
 
     def _on_weights(
         self, weights: Arrays, evidence: Evidence, coupled: list[frozenset[str]]
@@ -187,6 +171,36 @@ class Taylor(Configurable):
                     change -= curvature[name]
                 changes[name] = _sums(change, index[name])[np.newaxis]
             yield changes
+
+
+def gate_changes(scorer: Taylor, evidence: Evidence) -> Iterator[Arrays]:
+    """Yield kernel -> estimated loss changes without each channel, up to one common sign.
+
+    Of shape (micro-batches, output channels), for some micro-batches at a time; kernels without
+    gates are left out.
+
+    Args:
+        scorer: on gates.
+        evidence: of the kernels.
+    """
+    if scorer.order == 1:
+        yield from evidence.gates(scorer.micro_batch)
+        return
+    # Gradients first, they are small: the two passes may come in chunks of different lengths.
+    slopes = list(_rows(evidence.gates(scorer.micro_batch)))
+    curvatures = _rows(evidence.gate_curvature(scorer.micro_batch))
+    for g, curvature in zip(slopes, curvatures, strict=True):
+        yield {name: (0.5 * curvature[name] - g[name])[np.newaxis] for name in g}
+
+
+def require_gates(missing: Sequence[str]) -> None:
+    """Raise ValueError if any kernel has no gates."""
+    if missing:
+        raise ValueError(
+            "Taylor(on='gates') needs a batch normalization behind every pruned layer. "
+            f"Received: {', '.join(map(repr, missing))} without one; leave them dense with "
+            "`rules`, or score with on='weights'."
+        )
 
 
 def _rows(batches: Iterator[Arrays]) -> Iterator[Arrays]:

@@ -1,4 +1,4 @@
-"""What a plan decides by: rounded widths, and scores of channels."""
+"""What a plan decides by: rounded widths, and what a scorer of channels returns."""
 
 import keras
 import numpy as np
@@ -53,7 +53,7 @@ def test_widths_of_every_layer_of_a_group_are_rounded():
 def test_layers_that_make_parts_of_a_group_stay_where_widths_are_rounded():
     plan = channels.plan(joined(), 0.5, round_to=8)
     kept = {part.group.name: (part.kept, part.size) for part in plan.groups}
-    assert kept["behind"] == (8, 16) and kept["a"] == (32, 32)
+    assert kept["behind"] == (8, 16) and kept["c"] == (32, 32)
     assert "several layers make parts of it" in str(plan)
     with pytest.raises(ValueError, match="at least one channel.*several layers make parts of it"):
         channels.plan(joined(), 0.5, round_to=8, rules=[("behind/.*", None)])
@@ -84,3 +84,8 @@ def test_scores_may_be_a_list():
 def test_an_array_for_a_name_is_one_clear_error():
     with pytest.raises(ValueError, match="`scope` must be one of 'global', 'layer'. Received"):
         channels.plan(recurrent(), 0.5, scope=np.array(["global", "layer"]))
+
+
+def test_a_class_in_place_of_a_scorer_is_one_clear_error():
+    with pytest.raises(TypeError, match="must be a name or an instance.*BatchNormScale"):
+        channels.plan(joined(), 0.5, scorer=channels.BatchNormScale)

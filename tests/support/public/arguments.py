@@ -132,6 +132,7 @@ def right_arguments(world: World) -> dict[str, Any]:
         "Sensitivity.mean_increase.path": "a/kernel",
         "UpdatePruningStep.set_model.model": world.pruned,
         "compat.tfmot.UpdatePruningStep.set_model.model": world.pruned,
+        "channels.IterativeTaylor.set_model.model": world.model,
         "compat.tfmot.PruneForLatencyOnXNNPack.ensure_model_supports_pruning.model": _mobile(),
         "compat.tfmot.strip_pruning.model": world.pruned,
         "masks.make_mask.scores": world.weights["w"],

@@ -93,16 +93,17 @@ class Budget:
     text: str
 
     def cost(self, choice: Choice, widths: Sequence[int]) -> float:
-        """Return what a model of these widths costs."""
+        """Return what a model of these widths costs; of channels, how many of these may go."""
         if self.of == "sparsity":
-            total = sum(int(part.removable.sum()) for part in choice.candidates)
-            return total - sum(int(gone.sum()) for gone in choice.removed(widths))
+            parts = zip(choice.groups, choice.candidates, choice.removed(widths))
+            return sum(int(group.each[part.removable & ~gone].sum()) for group, part, gone in parts)
         found = choice.costs.of(choice.roots(widths))
         return found.multiply_adds if self.of == "macs" else found.parameters
 
-    def slack(self, target: float) -> float:
+    def slack(self, groups: Sequence[Group], target: float) -> float:
         """Return how far from its target a cost may be; of channels, the nearest number is met."""
-        return max(TOLERANCE * target, 1.0 if self.of == "sparsity" else 0.0)
+        steps = [int(group.each[group.removable].max(initial=1)) for group in groups]
+        return max(TOLERANCE * target, max(steps, default=1) if self.of == "sparsity" else 0.0)
 
     def nearest(self, choice: Choice, target: float) -> list[int]:
         """Return the widths whose cost is nearest to a target."""
@@ -112,8 +113,8 @@ class Budget:
 
         found = search(lambda number: cost(choice.widths(number)), choice.most, target)
         first = choice.widths(found)
-        slack = self.slack(target)
-        return refine(first, choice.candidates, choice.limits, cost, target, slack)
+        near = max(TOLERANCE * target, 1.0 if self.of == "sparsity" else 0.0)
+        return refine(first, choice.candidates, choice.limits, cost, target, near)
 
     def meet(self, choice: Choice) -> list[int]:
         """Return how many channels of each group are kept.
@@ -125,12 +126,12 @@ class Budget:
         target = self.left * whole
         widths = self.nearest(choice, target)
         reached = self.cost(choice, widths)
-        if abs(reached - target) > self.slack(target):
+        if abs(reached - target) > self.slack(choice.groups, target):
             least = self.cost(choice, choice.widths(choice.most))
             share = 1 - least / whole if whole else 0.0
             why = f": {'; '.join(choice.reasons[:TOLD])}" if choice.reasons else ""
             raise ValueError(
-                f"The budget must be within {TOLERANCE:.0%} of what whole channels allow. "
+                f"The budget must be within {TOLERANCE:.0%} of widths that were found. "
                 f"Received: {self.text} for '{choice.model}', of which at most {share:.1%} can go"
                 + (f"{why}." if least > target else f"; near it, {1 - reached / whole:.1%}.")
             )

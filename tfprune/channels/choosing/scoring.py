@@ -1,8 +1,7 @@
 """Scores of channels: the scores of the weights that make them, added up.
 
-Any scorer of weights will do. A scorer that already joins what is coupled (Taylor adds up the loss
-changes of all layers of a group before it squares them) has the same score in every layer; then the
-mean over the layers is taken in place of the sum.
+Any scorer of weights will do. The gates of Taylor are added up with their signs before they are
+squared: each layer that makes a channel may have one.
 """
 
 import dataclasses
@@ -12,11 +11,12 @@ import keras
 import numpy as np
 
 from tfprune.calibration.source import EvidenceOptions
-from tfprune.calibration.weight_scores import scores_of_weights
+from tfprune.calibration.weight_scores import questions, scores_of_weights
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.scorers.protocol import Scorer
+from tfprune.scorers.taylor import Taylor, gate_changes, require_gates
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 
@@ -116,20 +116,49 @@ def _by_weights(
     for group in groups:
         wanted[group.channels[group.removable]] = True
     makers = [m for m in reading.book.weights if m.makes and wanted[settled.of(m.labels)].any()]
-    found = scores_of_weights(reading.model, [m.weight for m in makers], scorer, options, seed)
-    total, times = np.zeros((2, settled.roots.size))  # score, and layers that it is from
-    done: ByIdentity[keras.Variable, set[int]] = ByIdentity()
+    roots_of: ByIdentity[keras.Variable, dict[int, np.ndarray]] = ByIdentity()
     for maker in makers:
-        axes = done.setdefault(maker.weight, set())
-        if maker.axis in axes or maker.weight not in found:
-            continue
-        axes.add(maker.axis)
-        values = found[maker.weight]
-        others = tuple(axis for axis in range(values.ndim) if axis != maker.axis)
-        roots = settled.of(maker.labels)
-        total += np.bincount(roots, values.sum(axis=others, dtype=float), total.size)
-        times[np.unique(roots)] += 1
-    joined = getattr(scorer, "joins_coupled", False)
-    scores = np.full(total.size, np.nan)
-    np.divide(total, times if joined else 1.0, out=scores, where=times > 0)
-    return scores
+        axes = roots_of.setdefault(maker.weight, {})
+        axes.setdefault(maker.axis, settled.of(maker.labels))
+    if isinstance(scorer, Taylor) and scorer.on == "gates":
+        return _by_gates(reading.model, roots_of, wanted, scorer, options, seed)
+    found = scores_of_weights(reading.model, roots_of, scorer, options, seed)
+    total, known = np.zeros(wanted.size), np.zeros(wanted.size, bool)
+    for weight, axes in roots_of.items():
+        for axis, roots in axes.items() if weight in found else ():
+            others = tuple(other for other in range(found[weight].ndim) if other != axis)
+            total += np.bincount(roots, found[weight].sum(axis=others, dtype=float), total.size)
+            known[roots] = True
+    return np.where(known, total, np.nan)
+
+
+def _by_gates(
+    model: keras.Model,
+    roots_of: ByIdentity[keras.Variable, dict[int, np.ndarray]],
+    wanted: np.ndarray,
+    scorer: Taylor,
+    options: EvidenceOptions,
+    seed: int,
+) -> np.ndarray:
+    """Return root -> mean square over micro-batches of the sum over all gates of the channel."""
+    squares, rows = np.zeros(wanted.size), 0
+    lacking = wanted.copy()
+    names: list[str] = []
+    for asked in questions(model, roots_of, scorer, options, seed):
+        for batch in gate_changes(scorer, asked.evidence):
+            changes = np.zeros((len(next(iter(batch.values()), ())), wanted.size))
+            for name, values in batch.items():
+                for roots in roots_of[asked.weights[name]].values():
+                    if roots.size == values.shape[1]:  # output channels, one a gate
+                        np.add.at(changes.T, roots, values.T)
+                        lacking[roots] = False
+                        break
+            squares += np.square(changes).sum(axis=0)
+            rows += len(changes)
+        names += [
+            name
+            for name, weight in asked.weights.items()
+            if any(lacking[roots].any() for roots in roots_of[weight].values())
+        ]
+    require_gates(names)
+    return np.where(lacking, np.nan, squares / max(1, rows))

@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 TOLERANCE = 0.03  # of a budget
+_FEW = 5000  # widths of all groups that are all tried: a second or less
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Limits:
     round_to: int = 1
     min_kept: int = 1
 
+    def step(self, group: Candidates) -> int:
+        """Return by how many channels the numbers differ that may be kept of a group."""
+        return self.round_to // int(np.gcd(self.round_to, group.width))
+
     def kept(self, group: Candidates, wanted: int) -> int:
         """Return how many channels to keep, near to `wanted`.
 
@@ -57,7 +63,7 @@ class Limits:
         """
         size = group.scores.size
         least = max(self.min_kept, size - int(np.count_nonzero(group.removable)), 1)
-        step = self.round_to // int(np.gcd(self.round_to, group.width))  # in channels
+        step = self.step(group)
         return [count for count in range(step, size, step) if count >= least] + [size]
 
 
@@ -146,7 +152,8 @@ def refine(
 ) -> list[int]:
     """Return widths nearer to the budget: one or two groups at a time take their next width.
 
-    For models so small that one channel is more than the tolerance.
+    For models so small that one channel is more than the tolerance. Where no next widths are
+    nearer, those of all groups together are tried if they are few, the most alike first.
 
     Args:
         kept: channels kept of each group.
@@ -164,7 +171,18 @@ def refine(
             if (found := abs(cost(trial) - budget)) < distance:
                 best, distance, improved = trial, found, True
                 break
+    if distance > slack:
+        near = (trial for trial in _all(best, groups, limits) if abs(cost(trial) - budget) <= slack)
+        return next(near, best)
     return best
+
+
+def _choices(
+    kept: list[int], groups: Sequence[Candidates], limits: Limits
+) -> list[tuple[int, list[int]]]:
+    """Return the place and the widths of every group whose width is open."""
+    found = ((at, limits.widths(group)) for at, group in enumerate(groups) if group.share is None)
+    return [(at, widths) for at, widths in found if kept[at] in widths]
 
 
 def _neighbours(
@@ -172,13 +190,25 @@ def _neighbours(
 ) -> Iterator[list[int]]:
     """Yield widths in which one group, and then two groups, have their next width."""
     moves = []
-    for at, group in enumerate(groups):
-        widths = limits.widths(group)
-        if group.share is None and kept[at] in widths:
-            place = widths.index(kept[at])
-            near = [place - 1] * (place > 0) + [place + 1] * (place + 1 < len(widths))
-            moves += [(at, widths[next_place]) for next_place in near]
+    for at, widths in _choices(kept, groups, limits):
+        place = widths.index(kept[at])
+        near = [place - 1] * (place > 0) + [place + 1] * (place + 1 < len(widths))
+        moves += [(at, widths[next_place]) for next_place in near]
     for first, second in [*((move, move) for move in moves), *itertools.combinations(moves, 2)]:
         trial = list(kept)
         trial[second[0]], trial[first[0]] = second[1], first[1]
         yield trial
+
+
+def _all(kept: list[int], groups: Sequence[Candidates], limits: Limits) -> list[list[int]]:
+    """Return all widths that there are, the nearest to `kept` first; none where they are many."""
+    options = [[width] for width in kept]
+    for at, widths in _choices(kept, groups, limits):
+        options[at] = widths
+    if math.prod(map(len, options)) > _FEW:
+        return []
+
+    def change(trial: Sequence[int]) -> float:
+        return sum(abs(new - old) / old for new, old in zip(trial, kept))
+
+    return sorted(map(list, itertools.product(*options)), key=change)

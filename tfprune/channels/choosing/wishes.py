@@ -1,10 +1,11 @@
 """What the user wants of some groups of channels: that they stay, or lose a share of their own."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 
-from tfprune.channels.choosing.selection import Limits
+from tfprune.channels.choosing.selection import Candidates, Limits
 from tfprune.channels.coupling.groups import Group, find_groups
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
@@ -37,7 +38,7 @@ def ruled_groups(
 
     Raises:
         TypeError: if a rule has neither a fraction nor None.
-        ValueError: if a rule matches nothing.
+        ValueError: if a rule matches nothing, or rules disagree on channels that are coupled.
     """
     groups = [
         _with_uneven_frozen(_with_blurred_frozen(group, settled, inexact), limits)
@@ -104,7 +105,10 @@ def _with_rules(
     kept, shares = [], []
     asked: dict[Rule[float | Schedule], list[Group]] = {}
     for at, group in enumerate(groups):
-        rule = next((r for r in parsed if any(map(r.matches, makers.get(at, ())))), None)
+        made_by = makers.get(at, [])
+        rule = next((r for r in parsed if any(map(r.matches, made_by))), None)
+        if rule is not None and rule.value is not None:
+            _require_none_kept(rule, parsed, made_by)
         if rule is not None and rule.value is None:
             reason = f"a rule keeps '{rule.pattern.pattern}'"
             group = dataclasses.replace(group, frozen=tuple(r or reason for r in group.frozen))
@@ -120,6 +124,47 @@ def _with_rules(
                 f"{found[0].frozen[0]}."
             )
     return kept, shares
+
+
+def _require_none_kept(
+    rule: Rule[float | Schedule], rules: Sequence[Rule[float | Schedule]], paths: list[str]
+) -> None:
+    """Raise ValueError if another rule keeps a kernel that makes the channels of this one, too."""
+    for path in paths:
+        own = next((other for other in rules if other.matches(path)), rule)
+        if own.value is None:
+            raise ValueError(
+                "Kernels whose channels are coupled must not be both kept and pruned by `rules`. "
+                f"Received: ({own.pattern.pattern!r}, None) for '{path}', and "
+                f"({rule.pattern.pattern!r}, {rule.value!r}) for what goes together with it."
+            )
+
+
+def less_than_asked(
+    groups: Sequence[Group],
+    candidates: Sequence[Candidates],
+    widths: Sequence[int],
+    limits: Limits,
+) -> tuple[str, ...]:
+    """Return a sentence for each group that loses less than a rule asks of it.
+
+    Groups that stay whole, with a reason for every channel, are left out, and so is what rounding
+    to `round_to` makes of a share.
+    """
+    found = []
+    for group, candidate, kept in zip(groups, candidates, widths):
+        size = candidate.scores.size
+        asked, gone = round((candidate.share or 0.0) * size), size - kept
+        if not group.removable.any() or gone >= asked:
+            continue
+        if gone == 0 or asked - gone > limits.step(candidate) / 2:
+            reasons = list(dict.fromkeys(filter(None, group.frozen)))
+            why = reasons or [f"round_to={limits.round_to}, min_kept={limits.min_kept}"]
+            found.append(
+                f"a rule asks {candidate.share:.0%} of '{group.name}', which loses "
+                f"{gone / size:.0%}: {'; '.join(why)}"
+            )
+    return tuple(found)
 
 
 def _share(rule: Rule[float | Schedule] | None) -> float | None:

@@ -20,16 +20,17 @@ from tfprune.layer_classes.axes import own_weights
 from tfprune.layer_classes.prunable import flatten
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Group:
     """Channels that lie side by side.
 
     Attributes:
-        name: of the first layer that makes them.
-        layers: names of all layers that make them.
+        name: of the layer that makes the most of them, the first of several.
+        layers: names of all layers that make them, that one first.
         channels: their roots, rising.
-        width: how many channels of the first layer each of them is: those of a grouped convolution
-            go together.
+        each: how many channels of the first layer that makes it each of them is: those of a grouped
+            convolution go together.
+        of_first: whether the first of `layers` makes each of them.
         frozen: reasons, one a channel; "" for what can be removed.
         blurred: why removal is not exact; "" where it is.
         parts: roots of the channels of each layer that makes some of them only, such as a branch
@@ -40,7 +41,8 @@ class Group:
     name: str
     layers: tuple[str, ...]
     channels: np.ndarray
-    width: int
+    each: np.ndarray
+    of_first: np.ndarray
     frozen: tuple[str, ...]
     blurred: str
     parts: tuple[np.ndarray, ...] = ()
@@ -51,6 +53,16 @@ class Group:
         """Whether each channel can be removed."""
         return np.array([not reason for reason in self.frozen], bool)
 
+    def only(self, those: np.ndarray) -> "Group":
+        """Return the group with some of its channels, given as one bool each."""
+        return dataclasses.replace(
+            self,
+            channels=self.channels[those],
+            each=self.each[those],
+            of_first=self.of_first[those],
+            frozen=tuple(reason for reason, stays in zip(self.frozen, those) if stays),
+        )
+
     def may_go(self, scores: np.ndarray, min_kept: int) -> np.ndarray:
         """Return whether each channel can be removed where every layer keeps its best ones.
 
@@ -59,8 +71,9 @@ class Group:
             min_kept: channels that each of the `parts` keeps at least.
 
         Example:
-            >>> part = np.array([3, 4])
-            >>> group = Group("a", ("a", "b"), np.arange(1, 5), 1, ("",) * 4, "", (part,))
+            >>> part, ones = np.array([3, 4]), np.ones(4, int)
+            >>> group = Group(
+            ...     "a", ("a", "b"), np.arange(1, 5), ones, ones > 0, ("",) * 4, "", (part,))
             >>> group.may_go(np.array([9.0, 8.0, 1.0, 2.0]), 1)
             array([ True,  True,  True, False])
         """
@@ -106,30 +119,35 @@ def _parts(roots: list[Labels], size: int) -> np.ndarray:
 
 def _group(members: list[tuple[WeightLabels, Labels]], settled: Settled) -> Group:
     channels = np.unique(np.concatenate([found for _, found in members]))
-    first, found = members[0]
+    members = sorted(members, key=lambda member: -member[1].size)
+    first = members[0][0]
     reasons = tuple(settled.reasons.get(root, "") for root in channels.tolist())
-    widths = [_width(lies, roots, settled) for lies, roots in members]
-    width = widths[0]
-    if channels.size == 1 < width:
-        alone = f"'{first.layer.name}' has {width} channels that only go all at once"
+    widths = [_widths(lies, channels, settled) for lies, _ in members]
+    each = widths[0].copy()
+    for other in widths[1:]:
+        each = np.where(each > 0, each, other)
+    if channels.size == 1 < each[0]:
+        alone = f"'{first.layer.name}' has {each[0]} channels that only go all at once"
         reasons = (reasons[0] or alone,)
     blurred = [settled.blurred[root] for root in channels.tolist() if root in settled.blurred]
     return Group(
         first.layer.name,
         tuple(dict.fromkeys(lies.layer.name for lies, _ in members)),
         channels,
-        width,
+        each,
+        widths[0] > 0,
         reasons,
         blurred[0] if blurred else "",
         tuple(found for _, found in members if found.size < channels.size),
-        math.gcd(*widths),
+        math.gcd(*(count for own in widths for count in own[own > 0].tolist())),
     )
 
 
-def _width(lies: WeightLabels, roots: Labels, settled: Settled) -> int:
-    """Return how many channels of its layer each root is; gates side by side are one."""
-    places = int(np.count_nonzero(settled.of(lies.labels) == roots[0]))
+def _widths(lies: WeightLabels, channels: np.ndarray, settled: Settled) -> np.ndarray:
+    """Return how many channels of its layer each of these roots is; gates side by side are one."""
+    roots = settled.of(lies.labels)
+    places = np.bincount(np.searchsorted(channels, roots[roots > 0]), minlength=channels.size)
     layers = flatten(lies.layer) if isinstance(lies.layer, keras.layers.Layer) else []
     owned = (own for layer in layers for own in own_weights(layer))
     gates = next((own.axes.gates for own in owned if own.weight is lies.weight), 1)
-    return max(1, places // gates)
+    return np.where(places > 0, np.maximum(1, places // gates), 0)

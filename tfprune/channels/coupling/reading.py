@@ -1,11 +1,12 @@
 """Read a model: label its channels, call by call, and find out where each of them lies."""
 
+import contextlib
 import dataclasses
 
 import keras
 
 from tfprune.channels.coupling import rules
-from tfprune.channels.coupling.call_site import Book, Opaque, Site, unlabelled
+from tfprune.channels.coupling.call_site import Book, Opaque, Shape, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
 from tfprune.keras_graph.calls import given_to, graph_of
 from tfprune.keras_graph.private_keras import (
@@ -13,8 +14,11 @@ from tfprune.keras_graph.private_keras import (
     arguments_of,
     call_behind,
     calls_of,
+    shapes_of_outputs,
 )
 from tfprune.keras_graph.sublayers import has_own_call, is_graph
+
+Shapes = dict[keras.KerasTensor, Shape]  # batch included
 
 
 @dataclasses.dataclass
@@ -77,8 +81,18 @@ def read(model: keras.Model) -> Reading:
     return reading
 
 
-def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Labels]:
-    """Label what one model makes of its inputs; a nested model is run at each of its calls."""
+def _run(
+    reading: Reading, model: keras.Model, inputs: list[Labels], shapes: list[Shape] | None = None
+) -> list[Labels]:
+    """Label what one model makes of its inputs; a nested model is run at each of its calls.
+
+    Args:
+        reading: where what is found goes.
+        model: with a graph.
+        inputs: labels of its inputs.
+        shapes: of what comes in, batch included, where lengths are known there that the model
+            leaves open.
+    """
     graph = graph_of(model)
     assert graph is not None
     ledger = reading.book.ledger
@@ -87,9 +101,12 @@ def _run(reading: Reading, model: keras.Model, inputs: list[Labels]) -> list[Lab
             ledger.tie(before, now, model.name)
     reading.inputs.setdefault(model, inputs)
     labels = dict(zip(graph.inputs, inputs))
+    known = None if shapes is None else dict(zip(graph.inputs, shapes))
     for node in calls_of(graph):
         if not node.is_input and all(tensor in labels for tensor in node.input_tensors):
-            found = _call(reading, node, [labels[tensor] for tensor in node.input_tensors])
+            if known is not None:
+                known.update(zip(node.output_tensors, shapes_of_outputs(node, known)))
+            found = _call(reading, node, [labels[tensor] for tensor in node.input_tensors], known)
             reading.outputs[node] = found
             labels.update(zip(node.output_tensors, found))
     return [labels[tensor] for tensor in graph.outputs]
@@ -115,10 +132,25 @@ def _given_labels(
     return found
 
 
-def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
+def _given_shapes(node: Node, graph: keras.Model, known: Shapes | None) -> list[Shape] | None:
+    """Return the shapes that come into a nested model, where it leaves lengths open."""
+    shapes, wanted = [], [tuple(own.shape) for own in graph.inputs]
+    for shape, tensor in zip(wanted, given_to(node, graph)):
+        if isinstance(tensor, keras.KerasTensor) and len(tensor.shape) == len(shape):
+            there = tuple(tensor.shape) if known is None else known[tensor]
+            shape = tuple(size or length for size, length in zip(shape, there))
+        shapes.append(shape)
+    closed = any(shape[1:] != own[1:] for shape, own in zip(shapes, wanted))
+    return shapes if closed else None
+
+
+def _call(
+    reading: Reading, node: Node, inputs: list[Labels], known: Shapes | None
+) -> list[Labels]:
     book, graph = reading.book, graph_of(node.operation)
     if graph is not None:
-        return _run(reading, node.operation, _given_labels(book, node, graph, inputs))
+        shapes = _given_shapes(node, graph, known)
+        return _run(reading, node.operation, _given_labels(book, node, graph, inputs), shapes)
     out_shapes = [tuple(tensor.shape[1:]) for tensor in node.output_tensors]
     site = Site(
         node.operation,
@@ -130,8 +162,13 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
         book,
     )
     mark, multiplied = book.mark(), len(book.products)
+    counted = site if known is None else dataclasses.replace(
+        site,
+        shapes=[known[tensor][1:] for tensor in node.input_tensors],
+        out_shapes=[known[tensor][1:] for tensor in node.output_tensors],
+    )
     try:
-        site.arguments = arguments_of(node)
+        site.arguments = counted.arguments = arguments_of(node)
         found = rules.apply(site)
         if [labels.ndim for labels in found] != [len(shape) for shape in out_shapes]:
             raise Opaque("it returns tensors without a batch")
@@ -139,8 +176,25 @@ def _call(reading: Reading, node: Node, inputs: list[Labels]) -> list[Labels]:
         book.back_to(mark)
         del book.products[multiplied:]
         site.note_unknown(unknown)
-        rules.count(site)
+        rules.count(counted)
         for labels in inputs:
             book.ledger.freeze(labels, f"'{site.name}' reads it, and {unknown}")
         return [unlabelled(shape) for shape in out_shapes]
+    if known is not None:
+        _count_again(counted, multiplied)
     return found
+
+
+def _count_again(site: Site, first: int) -> None:
+    """Count what a call multiplies, from the book's `first` product on, at the shapes of a site."""
+    book = site.book
+    before, mark, uncounted = book.products[first:], book.mark(), len(book.uncounted)
+    del book.products[first:]
+    with contextlib.suppress(Opaque):
+        rules.apply(site)
+    book.back_to(mark)
+    del book.uncounted[uncounted:]
+    again = book.products[first:]
+    if [id(product.kernel) for product in again] != [id(product.kernel) for product in before]:
+        book.products[first:] = before
+        book.uncounted.append(site.name)

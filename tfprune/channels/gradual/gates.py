@@ -5,7 +5,9 @@ goes to, its gradient is gamma dL/dgamma + beta dL/dbeta. Where there is none, t
 behind the layer itself, and its gradient is the sum of w dL/dw over the weights that make the
 channel and its bias. That leaves out what goes through a batch normalization further on, behind a
 sum or a concatenation: it divides by the size of the channel, so that the gradient through it is 0.
-A second gate stands behind it, at the same value. All gradients of a channel are added up.
+A second gate stands behind it, at the same value, and so behind a group normalization, whose groups
+go as a whole. All gradients of a channel are added up. In recurrent layers the weights of all gates
+of a unit are scaled together.
 """
 
 import dataclasses
@@ -15,12 +17,15 @@ import keras
 import numpy as np
 
 from tfprune.channels.coupling.book import WeightLabels
+from tfprune.channels.coupling.call_site import kind_of
 from tfprune.channels.coupling.groups import Group
 from tfprune.channels.coupling.ledger import Settled
 from tfprune.channels.coupling.reading import Reading
 from tfprune.keras_graph.coupling import batch_norm_of
 from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Tensor
+
+_SCALELESS = "divides by its size, and has no scale that is trained"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,19 +95,51 @@ def find_gates(reading: Reading, settled: Settled) -> Gates:
     found: list[WeightLabels] = []
     for lies in reading.book.weights:
         layer, why = lies.layer, ""
-        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+        is_norm = batch_norm or isinstance(layer, keras.layers.GroupNormalization)
         bare = layer in norm_of and norm_of[layer] is None
         own = bare and (lies.makes or not lies.reads and lies.weight not in products)
         own = own or (layer in behind and not lies.is_statistic)
         if own and not lies.weight.trainable:
             why = f"'{layer.name}' is not trained"
-        elif is_norm and layer.trainable and not layer.scale:
-            why = f"'{layer.name}' divides by its size, and has no scale"
+        elif batch_norm and layer.trainable and not layer.scale:
+            why = f"'{layer.name}' {_SCALELESS}"
+        elif norm_of.get(layer) is None and _shifts(lies, products) and not lies.weight.trainable:
+            why = f"'{layer.name}' is not trained, and what it adds to zeros would stay"
+        elif batch_norm and not layer.trainable and layer not in behind:
+            why = f"'{layer.name}' is not trained, and what it makes of zeros would stay"
         if why:
             unscored |= dict.fromkeys(np.unique(settled.of(lies.labels)).tolist(), why)
         elif lies.weight.trainable and (own or is_norm):
             found.append(lies)
-    return Gates(_each_axis_once(found, settled), unscored)
+    return Gates(_each_axis_once(found, settled), unscored | _divided(reading, settled))
+
+
+def _shifts(lies: WeightLabels, products: ByIdentity[keras.Variable, None]) -> bool:
+    """Return whether a weight is added to channels that come in: a bias, or beta."""
+    vector = len(lies.weight.shape) == 1 and not lies.reads and not lies.makes
+    scales = lies.weight is getattr(lies.layer, "gamma", None)
+    return vector and not (scales or lies.is_statistic or lies.weight in products)
+
+
+def _divided(reading: Reading, settled: Settled) -> dict[int, str]:
+    """Return root -> why, of channels that are divided by their own size and not scaled after."""
+    found: dict[int, str] = {}
+    for node, outputs in reading.outputs.items():
+        layer, kind = node.operation, kind_of(node.operation)
+        if kind == "GroupNormalization" and not (layer.scale and layer.trainable):
+            axes: tuple[int, ...] = ()
+        elif kind in ("LayerNormalization", "RMSNormalization", "UnitNormalization"):
+            given = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
+            axes = tuple(axis % (outputs[0].ndim + 1) - 1 for axis in given)
+        else:
+            continue
+        (labels,) = outputs
+        apart = [axis for axis, size in enumerate(labels.shape) if size > 1 and axis not in axes]
+        if apart:
+            roots = np.unique(settled.of(labels.ravel())).tolist()
+            found |= dict.fromkeys(roots, f"'{layer.name}' {_SCALELESS}")
+    return found
 
 
 def with_unscored_frozen(group: Group, gates: Gates) -> Group:

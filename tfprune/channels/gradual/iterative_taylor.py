@@ -45,12 +45,7 @@ from tfprune.channels.kept import Costs
 from tfprune.sparsity.rules import Rules
 from tfprune.support.by_identity import each_once
 from tfprune.support.files import require_writable
-from tfprune.support.validation import (
-    require_flag,
-    require_integer,
-    require_model,
-    require_number,
-)
+from tfprune.support.validation import require_flag, require_integer, require_model, require_number
 
 Logs = dict[str, float] | None
 
@@ -190,8 +185,11 @@ class IterativeTaylor(keras.callbacks.Callback):
         ]
         return made_plan(self._reading, self._settled, parts, self._stepwise.costs, "Taylor gates")
 
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(require_model("model", model, built=False))
+    def set_model(self, model: keras.Model | None = None) -> None:
+        if isinstance(self, keras.Model):  # the class itself is in the list of callbacks
+            raise TypeError("`callbacks` must hold objects. Received: the class IterativeTaylor.")
+        model = require_model("model", model, built=False)
+        super().set_model(model)
         trained = each_once(model.trainable_variables)
         for weight in self._watch.weights:
             if weight not in trained:
@@ -224,6 +222,8 @@ class IterativeTaylor(keras.callbacks.Callback):
         elif self._backup is not None and self._read:
             with self._letting_go():
                 require_belonging(self._backup, self._stepwise, self._progress.gone, zero)
+            self._progress, more = self._stepwise.also_gone(self._progress, zero)
+            tell_zeros(self._stepwise.groups, more)
         else:
             self._progress = self._stepwise.begun(zero)
             tell_zeros(self._stepwise.groups, self._progress.gone)

@@ -87,6 +87,19 @@ class Stepwise:
         finished = self.cost(gone) <= self.target
         return Progress(gone, np.zeros(self.size), asked=self._count(gone), finished=finished)
 
+    def also_gone(self, progress: Progress, zero: np.ndarray) -> tuple[Progress, np.ndarray]:
+        """Return progress that counts further channels as gone, which are zero, and which they are.
+
+        Weights may have been saved after the progress.
+        """
+        gone = self.allowed(zero | progress.gone) | progress.gone
+        more = gone & ~progress.gone
+        if not more.any():
+            return progress, more
+        asked = max(progress.asked, self._count(gone))
+        finished = progress.finished or self.cost(gone) <= self.target
+        return dataclasses.replace(progress, gone=gone, asked=asked, finished=finished), more
+
     def resumed(self, progress: Progress) -> Progress:
         """Return how far it is for this budget, where it may have been for another one."""
         near = progress.finished and not self.misses(progress.gone)
@@ -158,7 +171,7 @@ class Stepwise:
         )
         if target >= whole > 0:
             raise ValueError(nothing)
-        if least > target + self.budget.slack(target) or choice.most == 0:
+        if least > target + self.budget.slack(self.groups, target) or choice.most == 0:
             share = 1 - least / whole if whole else 0.0
             why = f": {'; '.join(choice.reasons[:TOLD])}" if choice.reasons else ""
             raise ValueError(
@@ -188,15 +201,14 @@ class Stepwise:
         return not self._meets(after) and self._meets(before)
 
     def _is_near(self, cost: float) -> bool:
-        return abs(cost - self.target) <= self.budget.slack(self.target)
+        return abs(cost - self.target) <= self.budget.slack(self.groups, self.target)
 
     def _choice(self, gone: np.ndarray, scores: np.ndarray) -> Choice:
         """Return what there is left to choose from."""
         groups = []
         for group in self.groups:
             left = ~gone[group.channels]
-            frozen = tuple(reason for reason, stays in zip(group.frozen, left) if stays)
-            groups.append(dataclasses.replace(group, channels=group.channels[left], frozen=frozen))
+            groups.append(group.only(left))
         candidates = []
         for group in groups:
             own = scores[group.channels]

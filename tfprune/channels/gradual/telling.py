@@ -17,8 +17,8 @@ def require_heard(model: str, heard: bool) -> None:
     if not heard:
         raise ValueError(
             "IterativeTaylor must see the gradients of every batch. Received: an epoch without "
-            "any; compile the training step after `on_train_begin`, and have it call `apply` of "
-            f"the optimizer of '{model}'."
+            "any; compile the training step after `on_train_begin`, have it call `apply` of "
+            f"the optimizer of '{model}', and take one IterativeTaylor a `fit`."
         )
 
 

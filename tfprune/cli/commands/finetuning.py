@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfprune.cli.commands import models
 from tfprune.cli.data.sources import Data
@@ -15,6 +16,7 @@ from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
 from tfprune.pruning.strip import strip_pruning
 from tfprune.sparsity.schedules import PolynomialDecay
+from tfprune.support.arrays import host_array
 from tfprune.support.long_work import progress
 
 _RISING_PART = 0.6  # of the steps; the rest recovers accuracy at the final sparsity
@@ -127,7 +129,11 @@ def _fit(
     callbacks: list[keras.callbacks.Callback],
     teacher: keras.Model | None,
 ) -> None:
-    """Train with Adam, under a progress bar with this text."""
+    """Train with Adam, under a progress bar with this text.
+
+    Raises:
+        ValueError: if a weight is not finite in the end.
+    """
     keras.utils.set_random_seed(args.seed)
     if teacher is not None:
         model = distill(model, teacher)
@@ -143,6 +149,13 @@ def _fit(
             verbose=0,
             callbacks=[*callbacks, _Advance(advance, text, args.epochs)],
         )
+    for weight in model.trainable_weights:
+        if not np.isfinite(host_array(weight.value).astype(float)).all():
+            raise ValueError(
+                "training must end with finite weights. Received: NaN or infinity in "
+                f"{weight.path!r} after {args.epochs} epochs with --learning-rate "
+                f"{args.learning_rate:g}; nothing was written"
+            )
 
 
 class _Advance(keras.callbacks.Callback):

@@ -44,8 +44,9 @@ def test_a_layer_that_begins_at_zero_is_trained():
     ],
 )
 def test_zero_channels_are_gone_as_far_as_the_limits_allow(zero, limits, gone):
-    reasons = ("", "", "", "stays", "", "")
-    group = Group("a", ("a", "b"), np.arange(1, 7), 1, reasons, "", (np.array([5, 6]),))
+    reasons, ones = ("", "", "", "stays", "", ""), np.ones(6, int)
+    part = np.array([5, 6])
+    group = Group("a", ("a", "b"), np.arange(1, 7), ones, ones > 0, reasons, "", (part,))
     stepwise = Stepwise("m", 8, [group], limits, None, None, 1, 0.9)
     found = stepwise.allowed(np.isin(np.arange(8), zero))
     assert np.flatnonzero(found).tolist() == gone

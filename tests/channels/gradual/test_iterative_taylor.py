@@ -61,11 +61,13 @@ def test_channels_whose_size_is_divided_out_stay_with_the_reason():
     x = layers.BatchNormalization(scale=False, name="norm")(layers.Conv2D(6, 3)(inputs))
     model = keras.Model(inputs, layers.Dense(4)(layers.Dense(6)(layers.Flatten()(x))))
     taylor = IterativeTaylor(model, 0.5, frequency=1)
-    assert taylor.plan.groups[0].reasons == {"'norm' divides by its size, and has no scale": 6}
+    why = "'norm' divides by its size, and has no scale that is trained"
+    assert taylor.plan.groups[0].reasons == {why: 6}
     with pytest.raises(ValueError, match="at most 0.0% can go: 'norm' divides by its size, and"):
         IterativeTaylor(model, 0.5, rules=[("dense.*", None)])
-    model.get_layer("norm").trainable = False  # it multiplies by what it knows
-    assert IterativeTaylor(model, 0.5).plan.groups[0].reasons == {}
+    model.get_layer("norm").trainable = False  # zeros are shifted by what it knows of others
+    (why,) = IterativeTaylor(model, 0.5).plan.groups[0].reasons
+    assert why == "'norm' is not trained, and what it makes of zeros would stay"
 
 
 def test_the_lowest_running_averages_go_at_every_update(monkeypatch):
@@ -147,6 +149,19 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     assert np.array_equal(rest.plan.removed, taylor.plan.removed) and rest.plan.removed.size
     for own, other in zip(whole.weights, loaded.weights):
         assert np.allclose(own.numpy(), other.numpy(), rtol=1e-5, atol=1e-7), own.path
+
+
+def test_what_went_after_the_backup_and_is_zero_stays_gone(tmp_path):
+    options = {"frequency": 1, "per_update": 1, "rules": OTHERS, "backup": tmp_path / "taylor.npz"}
+    model = residual()
+    fit(model, IterativeTaylor(model, 0.9, **options), 1, batch_size=32)
+    later = IterativeTaylor(model, 0.9, **{**options, "backup": None})
+    with pytest.warns(UserWarning, match="Counted as gone"):
+        fit(model, later, 1, batch_size=32)
+    resumed = IterativeTaylor(model, 0.9, **options)
+    with pytest.warns(UserWarning, match="Counted as gone"):
+        fit(model, resumed, 1, keras.optimizers.SGD(0.0), batch_size=64)
+    assert set(later.plan.removed) < set(resumed.plan.removed)
 
 
 def test_a_backup_of_other_weights_or_another_model_is_refused(tmp_path):
