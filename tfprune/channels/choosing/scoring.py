@@ -20,6 +20,8 @@ from tfprune.scorers.taylor import Taylor, gate_changes, require_gates
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 
+_ROWS = 64  # micro-batches added up at once
+
 
 @runtime_checkable
 class ChannelScorer(Protocol):
@@ -141,24 +143,29 @@ def _by_gates(
     seed: int,
 ) -> np.ndarray:
     """Return root -> mean square over micro-batches of the sum over all gates of the channel."""
-    squares, rows = np.zeros(wanted.size), 0
-    lacking = wanted.copy()
-    names: list[str] = []
+    squares, known, rows = np.zeros(wanted.size), np.zeros(wanted.size, bool), 0
+    bare: list[str] = []
     for asked in questions(model, roots_of, scorer, options, seed):
         for batch in gate_changes(scorer, asked.evidence):
-            changes = np.zeros((len(next(iter(batch.values()), ())), wanted.size))
-            for name, values in batch.items():
-                for roots in roots_of[asked.weights[name]].values():
-                    if roots.size == values.shape[1]:  # output channels, one a gate
-                        np.add.at(changes.T, roots, values.T)
-                        lacking[roots] = False
-                        break
-            squares += np.square(changes).sum(axis=0)
-            rows += len(changes)
-        names += [
+            gates = {
+                name: roots
+                for name, values in batch.items()
+                for roots in roots_of[asked.weights[name]].values()
+                if roots.size == values.shape[1]  # output channels, one a gate
+            }
+            for roots in gates.values():
+                known[roots] = True
+            count = len(next(iter(batch.values()), ()))
+            rows += count
+            for first in range(0, count, _ROWS):
+                changes = np.zeros((min(_ROWS, count - first), wanted.size))
+                for name, roots in gates.items():
+                    np.add.at(changes.T, roots, batch[name][first : first + _ROWS].T)
+                squares += np.square(changes).sum(axis=0)
+        bare += [
             name
             for name, weight in asked.weights.items()
-            if any(lacking[roots].any() for roots in roots_of[weight].values())
+            if any((wanted & ~known)[roots].any() for roots in roots_of[weight].values())
         ]
-    require_gates(names)
-    return np.where(lacking, np.nan, squares / max(1, rows))
+    require_gates(bare)
+    return np.where(known, squares / max(1, rows), np.nan)
