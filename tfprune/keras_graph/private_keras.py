@@ -216,7 +216,8 @@ def compiled_metrics(model: keras.Model) -> list[Any]:
     """Return the metrics given to `compile`, weighted ones too, flat: objects, functions, names."""
     given = getattr(model, "_compile_metrics", None)
     names = ("_user_metrics", "_user_weighted_metrics")
-    return keras.tree.flatten([getattr(given, name, None) for name in names])
+    found = keras.tree.flatten([getattr(given, name, None) for name in names])
+    return [metric for metric in found if metric is not None]
 
 
 def set_first_input_shape(layer: keras.layers.Layer, shape: object) -> None:

@@ -169,6 +169,8 @@ def test_a_pruned_student_is_pruned_while_it_learns():
     distilled = tfprune.distill(student, teacher)
     distilled.compile("adam", LOSS)
     distilled.fit(X, Y, epochs=4, batch_size=8, verbose=0, callbacks=[tfprune.UpdatePruningStep()])
+    with pytest.raises(ValueError, match="a student in training: take its `student`"):
+        tfprune.strip_pruning(distilled)
     plain = tfprune.strip_pruning(distilled.student)
     assert [float((layer.kernel.numpy() == 0).mean()) for layer in plain.layers] == [0.5, 0.5]
 

@@ -131,7 +131,7 @@ class Budget:
             share = 1 - least / whole if whole else 0.0
             why = f": {'; '.join(choice.reasons[:TOLD])}" if choice.reasons else ""
             raise ValueError(
-                f"The budget must be within {TOLERANCE:.0%} of widths that were found. "
+                f"Widths of whole channels must be found within {TOLERANCE:.0%} of the budget. "
                 f"Received: {self.text} for '{choice.model}', of which at most {share:.1%} can go"
                 + (f"{why}." if least > target else f"; near it, {1 - reached / whole:.1%}.")
             )

@@ -170,6 +170,9 @@ class Distilled(keras.Model):
         """Save the student, as its own `save` does: `keras.saving.load_model` gives that."""
         self.student.save(filepath, *args, **options)
 
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError("it is a student in training: take its `student`")
+
     def compute_loss(
         self,
         x: Any = None,
