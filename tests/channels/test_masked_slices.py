@@ -72,11 +72,19 @@ def test_kernels_of_a_simple_rnn_that_are_masked_apart_keep_some_units():
 @pytest.mark.parametrize(
     ("shape", "parts", "named"),
     [
-        ((5, 3), [layers.LSTM(8)], "16 of 32 along axis -1 of .*where the 4 gates of its units"),
-        ((5, 3), [layers.Bidirectional(layers.GRU(8))], "12 of 24 .*'.*backward.*3 gates"),
+        (
+            (5, 3),
+            lambda: [layers.LSTM(8)],
+            "16 of 32 along axis -1 of .*where the 4 gates of its units",
+        ),
+        (
+            (5, 3),
+            lambda: [layers.Bidirectional(layers.GRU(8))],
+            "12 of 24 .*'.*backward.*3 gates",
+        ),
         (
             (6, 6, 8),
-            [layers.Conv2D(8, 3, groups=4), layers.Flatten()],
+            lambda: [layers.Conv2D(8, 3, groups=4), layers.Flatten()],
             "4 of 8 along axis -1 of .*in 4 groups, which stay of one size",
         ),
     ],
@@ -84,7 +92,7 @@ def test_kernels_of_a_simple_rnn_that_are_masked_apart_keep_some_units():
 )
 def test_where_no_channel_can_go_the_error_names_what_is_masked(shape, parts, named):
     with pytest.raises(ValueError, match=f"must have channels to remove.*{named}.*channels.plan"):
-        tfprune.strip_pruning(pruned(shape, *parts), shrink=True)
+        tfprune.strip_pruning(pruned(shape, *parts()), shrink=True)
 
 
 def test_slices_are_counted_along_the_axis_of_the_structure():
