@@ -1,7 +1,7 @@
 """Scores of the weights of a plain model, from any scorer, with the evidence that it needs."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -75,14 +75,13 @@ class Question:
 
 def questions(
     model: keras.Model,
-    weights: Iterable[keras.Variable],
+    chosen: Container[keras.Variable],
     scorer: Scorer,
     options: EvidenceOptions,
     seed: int = 0,
     compiled: keras.Model | None = None,
 ) -> Iterator[Question]:
-    """Yield what a scorer with needs is asked of some weights, as in `scores_of_weights`."""
-    chosen = each_once(weights)
+    """Yield what a scorer with needs is asked of chosen weights, as in `scores_of_weights`."""
     pairs: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def wrap(layer: keras.layers.Layer, copy: keras.layers.Layer) -> keras.layers.Layer:

@@ -1,7 +1,6 @@
 """Channels that several layers make together are one decision: their scores are added up."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def join_channels(
 
 
 def join_sparsities(
-    sparsities: dict[str, float],
+    sparsities: Mapping[str, float],
     scores: Mapping[str, Scores],
     structures: Mapping[str, Structure],
     coupled: Sequence[frozenset[str]],
@@ -53,8 +52,7 @@ def join_sparsities(
     """Return sparsities of which coupled weights have one: their mean, by their sizes.
 
     Args:
-        sparsities: name -> fraction; another answer of a distribution is returned as it is, and
-            refused where masks are made.
+        sparsities: name -> fraction.
         scores: as in `join_channels`.
         structures: name -> structure.
         coupled: as in `join_channels`.
@@ -65,9 +63,6 @@ def join_sparsities(
         ...     {"a": 0.0, "b": 1.0}, scores, dict.fromkeys("ab", Channel()), [frozenset("ab")])
         {'a': 0.75, 'b': 0.75}
     """
-    given = isinstance(sparsities, Mapping) and [sparsities.get(name) for name in scores]
-    if not (given and all(isinstance(value, Real) for value in given)):
-        return sparsities
     joined = dict(sparsities)
     for members in _together(scores, structures, coupled):
         if len({sparsities[name] for name in members}) > 1:

@@ -4,6 +4,9 @@ Counts are exact: `kept = max(1, round((1 - sparsity) * size))` in float64 and P
 and among equal scores the lower flat index is kept, so that equal weights never break the count.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from tfprune.sparsity.contract import Structure, readable, require_structure, require_within
@@ -91,13 +94,24 @@ def make_masks(
     """
     require_arrays("scores", scores)
     for what, given in (("sparsities", sparsities), ("structures", structures)):
-        missing = sorted(set(scores) - set(require_mapping(what, given)))
-        if missing:
-            raise ValueError(
-                f"`{what}` must have an entry for each of the scores. "
-                f"Received: {what}={given!r}, without {missing[0]!r}."
-            )
+        _require_each(what, given, scores)
     return {
         name: make_mask(scores[name], sparsities[name], structure=structures[name], name=name)
         for name in scores
     }
+
+
+def require_sparsities(sparsities: dict[str, float], scores: Mapping[str, Scores]) -> None:
+    """Raise TypeError or ValueError unless there is a fraction in [0, 1) for each of the scores."""
+    _require_each("sparsities", sparsities, scores)
+    for name in scores:
+        require_sparsity("sparsity", sparsities[name])
+
+
+def _require_each(what: str, given: dict[str, Any], scores: Mapping[str, Scores]) -> None:
+    missing = sorted(set(scores) - set(require_mapping(what, given)))
+    if missing:
+        raise ValueError(
+            f"`{what}` must have an entry for each of the scores. "
+            f"Received: {what}={given!r}, without {missing[0]!r}."
+        )

@@ -15,7 +15,7 @@ from tfprune.scorers.checked_scores import checked_arrays, checked_change
 from tfprune.scorers.protocol import GRADIENTS, Arrays, Evidence, needs_of, scores_of
 from tfprune.sparsity import distributions
 from tfprune.sparsity.coupled_channels import join_channels, join_sparsities
-from tfprune.sparsity.masks import make_masks
+from tfprune.sparsity.masks import make_masks, require_sparsities
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Structure
 from tfprune.support.arrays import host_array
@@ -256,6 +256,7 @@ def _update(
     structures = {name: cohort.structures[name] for name in weights}
     scores = join_channels(scores, structures, options.coupled, scorer)
     sparsities = distributions.get(cohort.distribution)(scores, cohort.schedule(step), structures)
+    require_sparsities(sparsities, scores)
     sparsities = join_sparsities(sparsities, scores, structures, options.coupled)
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)

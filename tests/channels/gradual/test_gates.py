@@ -6,12 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from tests.support.gate_networks import LOSS, X, Y, fit, parts
 from tfprune import channels
 from tfprune.channels import IterativeTaylor
-
-X = np.random.default_rng(0).normal(size=(64, 8, 8, 3)).astype("float32")
-Y = np.random.default_rng(0).integers(0, 4, 64)
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def before(*normalizing):
@@ -21,13 +18,6 @@ def before(*normalizing):
         x = layer(x)
     x = layers.Conv2D(16, 3, name="behind")(layers.ReLU()(x))
     return keras.Model(inputs, layers.Dense(4, name="head")(layers.GlobalAveragePooling2D()(x)))
-
-
-def fit(model, taylor, rate=0.01, **options):
-    model.compile(keras.optimizers.SGD(rate), LOSS)
-    options = {"batch_size": 8, "epochs": 2, **options}
-    model.fit(X, Y, verbose=0, callbacks=[taylor], **options)
-    return taylor.plan
 
 
 @pytest.mark.parametrize("groups", [4, 8, 16])
@@ -40,8 +30,8 @@ def test_a_gate_stands_behind_a_group_normalization(groups):
     found = tape.gradient(loss, [weight.value for weight in both])
     gates = sum((weight * g).numpy() for weight, g in zip(both, found)).reshape(groups, -1)
     taylor = IterativeTaylor(model, 0.5, frequency=1, per_update=1)
-    plan = fit(model, taylor, rate=0.0, batch_size=64, epochs=1)
-    (scores,) = (part.scores for part in plan.groups if part.group.name == "before")
+    fit(model, taylor, 1, keras.optimizers.SGD(0.0), batch_size=64)
+    scores = parts(taylor.plan)["before"].scores
     assert np.allclose(scores, np.square(gates.sum(axis=1)), rtol=1e-2, atol=1e-8)
 
 
@@ -57,7 +47,7 @@ def test_a_gate_stands_behind_a_group_normalization(groups):
 )
 def test_channels_that_are_divided_by_their_size_and_not_scaled_stay(norm):
     plan = IterativeTaylor(before(norm()), 0.3).plan
-    (reasons,) = (part.reasons for part in plan.groups if part.group.name == "before")
+    reasons = parts(plan)["before"].reasons
     assert sum(reasons.values()) and any("divides by its size" in why for why in reasons)
 
 
@@ -78,10 +68,11 @@ def frozen(layer):
 )
 def test_channels_whose_zeros_a_frozen_layer_would_shift_stay(behind, stays):
     model = before(*behind())
-    plan = fit(model, IterativeTaylor(model, 0.3, frequency=1, per_update=4))
-    (part,) = (part for part in plan.groups if part.group.name == "before")
+    taylor = IterativeTaylor(model, 0.3, frequency=1, per_update=4)
+    fit(model, taylor)
+    part = parts(taylor.plan)["before"]
     assert bool(part.reasons) == stays and part.removed.any() != stays
-    small = channels.prune(model, plan)
+    small = channels.prune(model, taylor.plan)
     assert np.allclose(model.predict(X, verbose=0), small.predict(X, verbose=0), atol=1e-5)
 
 

@@ -102,8 +102,12 @@ class Budget:
 
     def slack(self, groups: Sequence[Group], target: float) -> float:
         """Return how far from its target a cost may be; of channels, the nearest number is met."""
-        steps = [int(group.each[group.removable].max(initial=1)) for group in groups]
-        return max(TOLERANCE * target, max(steps, default=1) if self.of == "sparsity" else 0.0)
+        steps = (int(group.each[group.removable].max(initial=1)) for group in groups)
+        return self._tolerance(target, max(steps, default=1))
+
+    def _tolerance(self, target: float, step: int) -> float:
+        """Return what is near to a target: 3 %, or of channels what goes at a step."""
+        return max(TOLERANCE * target, step if self.of == "sparsity" else 0)
 
     def nearest(self, choice: Choice, target: float) -> list[int]:
         """Return the widths whose cost is nearest to a target."""
@@ -113,7 +117,7 @@ class Budget:
 
         found = search(lambda number: cost(choice.widths(number)), choice.most, target)
         first = choice.widths(found)
-        near = max(TOLERANCE * target, 1.0 if self.of == "sparsity" else 0.0)
+        near = self._tolerance(target, 1)
         return refine(first, choice.candidates, choice.limits, cost, target, near)
 
     def meet(self, choice: Choice) -> list[int]:

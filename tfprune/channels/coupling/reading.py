@@ -158,17 +158,18 @@ def _call(
         [tuple(tensor.shape[1:]) for tensor in node.input_tensors],
         out_shapes,
         node.input_tensors,
-        {},
+        arguments_of(node),
         book,
     )
+    counted = site  # at lengths that are known where a nested model is called
+    if known is not None:
+        shapes_of = [
+            [known[tensor][1:] for tensor in tensors]
+            for tensors in (node.input_tensors, node.output_tensors)
+        ]
+        counted = dataclasses.replace(site, shapes=shapes_of[0], out_shapes=shapes_of[1])
     mark, multiplied = book.mark(), len(book.products)
-    counted = site if known is None else dataclasses.replace(
-        site,
-        shapes=[known[tensor][1:] for tensor in node.input_tensors],
-        out_shapes=[known[tensor][1:] for tensor in node.output_tensors],
-    )
     try:
-        site.arguments = counted.arguments = arguments_of(node)
         found = rules.apply(site)
         if [labels.ndim for labels in found] != [len(shape) for shape in out_shapes]:
             raise Opaque("it returns tensors without a batch")
@@ -188,12 +189,11 @@ def _call(
 def _count_again(site: Site, first: int) -> None:
     """Count what a call multiplies, from the book's `first` product on, at the shapes of a site."""
     book = site.book
-    before, mark, uncounted = book.products[first:], book.mark(), len(book.uncounted)
+    before, mark = book.products[first:], book.mark()
     del book.products[first:]
     with contextlib.suppress(Opaque):
         rules.apply(site)
     book.back_to(mark)
-    del book.uncounted[uncounted:]
     again = book.products[first:]
     if [id(product.kernel) for product in again] != [id(product.kernel) for product in before]:
         book.products[first:] = before

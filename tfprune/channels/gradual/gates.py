@@ -26,6 +26,7 @@ from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Tensor
 
 _SCALELESS = "divides by its size, and has no scale that is trained"
+_OVER_AXES = ("LayerNormalization", "RMSNormalization", "UnitNormalization")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ def find_gates(reading: Reading, settled: Settled) -> Gates:
         own = own or (layer in behind and not lies.is_statistic)
         if own and not lies.weight.trainable:
             why = f"'{layer.name}' is not trained"
-        elif batch_norm and layer.trainable and not layer.scale:
+        elif _scaleless(layer):
             why = f"'{layer.name}' {_SCALELESS}"
         elif norm_of.get(layer) is None and _shifts(lies, products) and not lies.weight.trainable:
             why = f"'{layer.name}' is not trained, and what it adds to zeros would stay"
@@ -122,21 +123,28 @@ def _shifts(lies: WeightLabels, products: ByIdentity[keras.Variable, None]) -> b
     return vector and not (scales or lies.is_statistic or lies.weight in products)
 
 
+def _scaleless(layer: object) -> bool:
+    """Return whether a layer divides channels by their own size, and has no trained scale."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return layer.trainable and not layer.scale  # else it divides by what it knows
+    return isinstance(layer, keras.layers.GroupNormalization) and not (
+        layer.scale and layer.trainable
+    )
+
+
 def _divided(reading: Reading, settled: Settled) -> dict[int, str]:
     """Return root -> why, of channels that are divided by their own size and not scaled after."""
     found: dict[int, str] = {}
     for node, outputs in reading.outputs.items():
-        layer, kind = node.operation, kind_of(node.operation)
-        if kind == "GroupNormalization" and not (layer.scale and layer.trainable):
-            axes: tuple[int, ...] = ()
-        elif kind in ("LayerNormalization", "RMSNormalization", "UnitNormalization"):
+        layer = node.operation
+        axes: tuple[int, ...] = ()
+        if kind_of(layer) in _OVER_AXES:
             given = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
             axes = tuple(axis % (outputs[0].ndim + 1) - 1 for axis in given)
-        else:
+        elif not _scaleless(layer):
             continue
         (labels,) = outputs
-        apart = [axis for axis, size in enumerate(labels.shape) if size > 1 and axis not in axes]
-        if apart:
+        if any(size > 1 and axis not in axes for axis, size in enumerate(labels.shape)):
             roots = np.unique(settled.of(labels.ravel())).tolist()
             found |= dict.fromkeys(roots, f"'{layer.name}' {_SCALELESS}")
     return found

@@ -150,7 +150,7 @@ def _fit(
             callbacks=[*callbacks, _Advance(advance, text, args.epochs)],
         )
     for weight in model.trainable_weights:
-        if not np.isfinite(host_array(weight.value).astype(float)).all():
+        if not np.isfinite(host_array(weight.value)).all():
             raise ValueError(
                 "training must end with finite weights. Received: NaN or infinity in "
                 f"{weight.path!r} after {args.epochs} epochs with --learning-rate "
