@@ -16,10 +16,6 @@ def dense(*units):
     return [keras.layers.Dense(unit, name=f"dense_{index}") for index, unit in enumerate(units)]
 
 
-def names(layers):
-    return [layer.name for layer in layers]
-
-
 class Pair(keras.layers.Layer):
     """Two layers one after the other, in attributes of its own."""
 
@@ -44,7 +40,7 @@ def test_every_function_has_a_contract_here():
         if getattr(value, "__module__", "") == private_keras.__name__
     ]
     assert len(functions) > 8
-    here = inspect.getsource(inspect.getmodule(names))
+    here = inspect.getsource(inspect.getmodule(dense))
     assert [name for name in functions if f"private_keras.{name}(" not in here] == []
 
 
@@ -81,7 +77,7 @@ def test_functional_of_a_sequential_model_is_there_once_it_is_built():
     model.build((None, 4))
     inside = private_keras.functional_of(model)
     assert isinstance(inside, private_keras.functional_class())
-    assert names(inside.layers)[1:] == names(model.layers)
+    assert [layer.name for layer in inside.layers][1:] == [layer.name for layer in model.layers]
     x = np.ones((2, 4), "float32")
     np.testing.assert_array_equal(np.asarray(inside(x)), np.asarray(model(x)))
 
@@ -92,7 +88,8 @@ def test_calls_run_in_an_order_in_which_all_inputs_are_there():
     again = first(second(first(inputs)))
     model = keras.Model(inputs, keras.layers.Add(name="sum")([again, inputs]))
     calls = list(private_keras.calls_of(model))
-    assert names(call.operation for call in calls) == ["in", "dense_0", "dense_1", "dense_0", "sum"]
+    found = [call.operation.name for call in calls]
+    assert found == ["in", "dense_0", "dense_1", "dense_0", "sum"]
     assert [call.is_input for call in calls] == [True, False, False, False, False]
     for index, call in enumerate(calls):
         before = {id(other) for other in calls[:index]}
@@ -142,7 +139,7 @@ def test_two_places_of_one_sublayer_are_replaced_one_after_the_other(built):
     for _ in range(2):
         with private_keras.replaced_sublayer(built, old, new):
             built.first = new
-    assert names(private_keras.sublayers(built)).count("new") == 1
+    assert [layer.name for layer in private_keras.sublayers(built)].count("new") == 1
 
 
 def test_a_built_layer_is_locked_again_after_a_replacement(built):
@@ -194,18 +191,20 @@ def test_loss_weights_and_metrics_are_those_given_to_compile_and_its_optimizer_h
     assert [*map(id, private_keras.trained_variables(model.optimizer))] == [*map(id, own)]
 
 
-def test_first_input_shape_builds_a_sequential_model():
-    (layer,) = dense(2)
+def test_a_scope_without_state_is_known_inside_alone():
+    with keras.StatelessScope():
+        assert private_keras.in_stateless_scope()
+    assert not private_keras.in_stateless_scope()
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`:UserWarning")
+def test_first_input_shape_builds_a_sequential_model_and_may_be_among_the_layers_arguments():
+    (layer,), other = dense(2), keras.layers.Dense(2, input_shape=(5,))
     assert private_keras.first_input_shape(layer) is None
     private_keras.set_first_input_shape(layer, (4,))
     assert private_keras.first_input_shape(layer) == (4,)
     assert keras.Sequential([layer]).input_shape == (None, 4)
-
-
-@pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`:UserWarning")
-def test_first_input_shape_is_that_in_the_layers_arguments():
-    layer = keras.layers.Dense(2, input_shape=(5,))
-    assert tuple(private_keras.first_input_shape(layer)) == (5,)
+    assert tuple(private_keras.first_input_shape(other)) == (5,)
 
 
 def test_a_variable_keeps_the_path_that_it_is_given():

@@ -202,9 +202,17 @@ JAX = """
         made.compile("sgd", "mse")
         getattr(made, train)(x, y)
 
+    def set_back():
+        pruned = tfprune.prune(model, tfprune.PolynomialDecay(0.0, 0.5, 0, 3, frequency=2))
+        pruned.compile("sgd", "mse")
+        pruned.fit(x, y, epochs=2, verbose=0, callbacks=[
+            tfprune.UpdatePruningStep(),
+            keras.callbacks.EarlyStopping("sparsity", mode="min", restore_best_weights=True)])
+        pruned.fit(x, y, verbose=0)
+
     training = [
         lambda: own_loop({"training": True}, True), lambda: own_loop({"training": True}, False),
-        lambda: own_loop({}, True), lambda: own_loop({}, False), second_fit,
+        lambda: own_loop({}, True), lambda: own_loop({}, False), second_fit, set_back,
         lambda: whole(WithoutTraining, "fit"), lambda: whole(WithoutTraining, "train_on_batch"),
         lambda: whole(lambda: tfprune.prune(model, half), "train_on_batch"),
     ]

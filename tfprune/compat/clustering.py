@@ -209,9 +209,7 @@ def _cluster_layer(
         )
     by_channel = per_channel and isinstance(layer, keras.layers.Conv2D)
     quantizer = SharedValues(count, by_channel, how.gradient, how.start, how.preserve_zeros)
-    wrapped = PrunedLayer(layer, AllKept(), quantizer=quantizer, name=name)
-    wrapped.has_updater = True
-    return wrapped
+    return PrunedLayer(layer, AllKept(), quantizer=quantizer, name=name)
 
 
 def _known(name: str, value: Any, members: dict[Any, Any]) -> Any:

@@ -68,4 +68,3 @@ def fix_masks(layer: PrunedLayer, masks: Sequence[np.ndarray]) -> None:
     for own, mask in zip(layer.pruned, masks, strict=True):
         own.mask.assign(mask)
     layer.pruning_step.assign(0)
-    layer.has_updater = True

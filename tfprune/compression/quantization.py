@@ -119,7 +119,6 @@ def rounded(
     """
     wrappers = pruned_layers(model)
     step = max((int(host_array(layer.pruning_step.value)) for layer in wrappers), default=0)
-    finished = all(layer.has_updater for layer in wrappers)
     masks: list[list[np.ndarray]] = []
     recipe: list[Config | None] = []
     for layer in outer_layers(model):
@@ -148,8 +147,6 @@ def rounded(
             layer.pruning_step.assign(step)
         if isinstance(old, PrunedLayer):
             _go_on(old, layer)
-    for layer in pruned_layers(copy):
-        layer.has_updater = finished
     if placement:
         placement.tell()
     return copy

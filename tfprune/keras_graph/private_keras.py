@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
+from keras.src.backend.common import global_state, stateless_scope
 from keras.src.ops.node import Node
 from keras.src.ops.operation import Operation
 
@@ -223,6 +223,11 @@ def compiled_metrics(model: keras.Model) -> list[Any]:
 def set_first_input_shape(layer: keras.layers.Layer, shape: object) -> None:
     """Put `shape` where Sequential looks for the shape of its first layer's input."""
     layer._input_shape_arg = shape
+
+
+def in_stateless_scope() -> bool:
+    """Return whether values that are assigned now go to a `keras.StatelessScope` alone."""
+    return bool(stateless_scope.in_stateless_scope())
 
 
 def set_path(variable: keras.Variable, path: str) -> None:

@@ -169,8 +169,7 @@ def one_shot(
     remedy = "Unfreeze them (trainable = True) first, to have them pruned."
     notice.told = warn_frozen(frozen, remedy, stacklevel=3)
     for layer in layers:
-        layer.pruning_step.assign(schedule.count)
-        layer.has_updater = True  # no update is left to make
+        layer.pruning_step.assign(schedule.count)  # no update is left to make
     refreshed = 0
     if refresh_batch_norm and source.taken is not None:
         refreshed = refresh(pruned, source.taken)

@@ -5,7 +5,7 @@ from typing import Union
 
 import keras
 
-from tfprune.support.arrays import host_array
+from tfprune.support.arrays import host_array, known_integer
 from tfprune.support.validation import require_integer
 from tfprune.wrapping.mask_update import LiveVariables, Variables
 
@@ -93,10 +93,10 @@ def read_integer(variable: keras.Variable, variables: Variables) -> int:
         >>> read_integer(keras.Variable(3, dtype="int32"), LiveVariables())
         3
     """
-    try:
-        return int(host_array(variables.read(variable)))
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+    found = known_integer(variables.read(variable))
+    if found is None:
         raise ValueError(
             "Mask updates must be made outside of compiled functions (tf.function, jax.jit), after "
             f"the optimizer step. Received: '{variable.path}', which has no value here."
-        ) from error
+        )
+    return found

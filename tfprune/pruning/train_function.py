@@ -64,15 +64,13 @@ def after_training(train_function: Step, layers: list[PrunedLayer]) -> Step:
     Args:
         train_function: as the callback found it. One that updates masks stays: it is that of a
             surrounding `fit`, or of one that was interrupted.
-        layers: the pruned layers of the model. Where masks are not finished, training without
-            updates is refused: a layer says so itself while the step is traced, but this one has
-            been.
+        layers: the pruned layers of the model. While masks are not finished, as where another
+            callback restores those of an earlier step, training without updates is refused: a
+            layer says so itself while the step is traced, but this one has been.
     """
     if getattr(train_function, "updates", False):
         return train_function
     plain = plain_function(train_function)
-    if all(layer.has_updater for layer in layers):
-        return plain
 
     def step(*arguments: object) -> object:
         require_updaters(layers)

@@ -172,14 +172,8 @@ class PruningUpdater:
             notice_of(self._layers).told = True
         advice = "Training has ended before the schedule; another fit goes on from there."
         tell_shortfall(self._layers, advice, ended=True)
-        open_ended = {
-            name
-            for cohort in self._cohorts
-            for name in cohort.weights
-            if cohort.schedule.next_update(self._since[name]) is not None
-        }
-        for layer, names in zip(self._layers, self._names):
-            layer.has_updater = open_ended.isdisjoint(names)  # finished masks need no more updates
+        for layer in self._layers:
+            layer.has_updater = False  # finished masks need none
 
     def next_update(self) -> int | None:
         """Return the step of the first mask update that is still to be made, None if none is."""

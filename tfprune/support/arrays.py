@@ -31,6 +31,19 @@ def host_array(tensor: Tensor | np.ndarray | keras.Variable) -> np.ndarray:
     return array.reshape(tuple(tensor.shape))
 
 
+def known_integer(tensor: Tensor) -> int | None:
+    """Return a scalar as an integer; None inside a compiled function, where it has no value.
+
+    Example:
+        >>> known_integer(keras.ops.convert_to_tensor(3))
+        3
+    """
+    try:
+        return int(host_array(tensor))
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
 def _in_numpy_dtype(tensor: Tensor) -> Tensor:
     if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":
         return keras.ops.cast(tensor, "float32")

@@ -13,11 +13,47 @@ from typing import Protocol, runtime_checkable
 import keras
 import numpy as np
 
+from tfprune.keras_graph.private_keras import in_stateless_scope
 from tfprune.sparsity.selection import Scores
-from tfprune.support.arrays import host_array
+from tfprune.support.arrays import host_array, known_integer
 from tfprune.support.tensors import OfTensor, Tensor
 
 NOT_BEGUN = -1  # the pruning step of a layer that no updater has seen yet
+
+
+class PruningStep(keras.Variable):
+    """Optimizer steps that a layer has been pruned for; it says when it is set, by whomever.
+
+    Files, callbacks that restore weights and `set_weights` all assign it; training on JAX does at
+    its end.
+
+    Args:
+        when_set: called with each value that is assigned, where it is known: not inside compiled
+            functions, nor in a `keras.StatelessScope`, which changes no variable.
+
+    Example:
+        >>> steps = []
+        >>> _ = PruningStep(steps.append).assign(3)
+        >>> steps
+        [3]
+    """
+
+    def __init__(self, when_set: Callable[[int], None]):
+        super().__init__(
+            keras.initializers.Constant(NOT_BEGUN),
+            shape=(),
+            dtype="int32",
+            trainable=False,
+            name="pruning_step",
+        )
+        self._when_set = when_set
+
+    def assign(self, value: Tensor | int) -> Tensor:
+        assigned = super().assign(value)
+        step = None if in_stateless_scope() else known_integer(assigned)
+        if step is not None:
+            self._when_set(step)
+        return assigned
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,17 +115,6 @@ def add_mask(layer: keras.layers.Layer, weight: keras.Variable, index: int) -> k
     )
     setattr(layer, f"mask_{index}", mask)  # tf.train.Checkpoint follows attributes only
     return mask
-
-
-def add_step(layer: keras.layers.Layer) -> keras.Variable:
-    """Add the pruning step of a layer."""
-    return layer.add_weight(
-        name="pruning_step",
-        shape=(),
-        dtype="int32",
-        initializer=keras.initializers.Constant(NOT_BEGUN),
-        trainable=False,
-    )
 
 
 def add_past_scores(layer: keras.layers.Layer, weight: keras.Variable, index: int) -> PastScores:

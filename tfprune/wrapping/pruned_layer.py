@@ -27,11 +27,12 @@ from tfprune.support.configurable import Config, untracked
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import (
+    NOT_BEGUN,
     ModelNotice,
+    PruningStep,
     add_mask,
     add_past_scores,
     add_rounding_state,
-    add_step,
     load_added,
 )
 from tfprune.wrapping.lookup import lookup_table, masked_rows
@@ -114,7 +115,7 @@ class PrunedLayer(TransparentLayer):
         self.pruned: tuple[PrunedWeight, ...] = ()
         self._table: PrunedWeight | None = None
         self._rounding_state: list[keras.Variable] = []
-        self._has_updater = False
+        self._kept_up = self._finished = False  # by an updater; no update is left to make
         self.notice: ModelNotice | None = None  # shared by the layers of a model
         if layer.built and prunable_weights(layer):
             self.build()
@@ -130,7 +131,7 @@ class PrunedLayer(TransparentLayer):
             *(plan.structure for plan in plans.values()),
         )
         masks = {index: self._add_mask(plan, index) for index, plan in plans.items()}
-        self.pruning_step = add_step(self)
+        self.pruning_step = PruningStep(self._at_step)
         accumulates = hasattr(self.scorer, "accumulate")
         self.pruned = tuple(
             PrunedWeight(
@@ -146,8 +147,7 @@ class PrunedLayer(TransparentLayer):
         self._rounding_state = add_rounding_state(self, {i: p.rounding for i, p in plans.items()})
         self._table = lookup_table(self.layer, self.pruned)
         refuse_transforms(self.layer)
-        for own in self.pruned:
-            guard(own.weight, self)
+        self._at_step(NOT_BEGUN)
 
     def _add_mask(self, plan: WeightPlan, index: int) -> keras.Variable:
         weight = plan.weight
@@ -185,12 +185,25 @@ class PrunedLayer(TransparentLayer):
 
     @property
     def has_updater(self) -> bool:
-        """Whether weights may be trained: set by whoever keeps the masks on schedule."""
-        return self._has_updater
+        """Whether weights may be trained: an updater keeps the masks up, or they are finished.
+
+        It is set by whoever keeps the masks on schedule, and while he does.
+        """
+        return self._kept_up or self._finished
 
     @has_updater.setter
     def has_updater(self, value: bool) -> None:
-        self._has_updater = value
+        self._kept_up = value
+        if self.pruned and not value:
+            self._at_step(int(host_array(self.pruning_step.value)))
+        for own in self.pruned:
+            guard(own.weight, self)
+
+    def _at_step(self, step: int) -> None:
+        """Have weights trained or not, as updates are left to make after this step or not."""
+        if self._kept_up:
+            return  # who keeps the masks up makes what is left
+        self._finished = all(own.schedule.next_update(step) is None for own in self.pruned)
         for own in self.pruned:
             guard(own.weight, self)
 
@@ -201,14 +214,11 @@ class PrunedLayer(TransparentLayer):
         super().save_own_variables(store)
 
     def load_own_variables(self, store: Mapping[str, np.ndarray]) -> None:
-        """Load masks and step; where no update is left, weights may be trained without them."""
+        """Load masks and step."""
         first = [*(own.mask for own in self.pruned), self.pruning_step]
         past = [own.past for own in self.pruned if own.past]
         if self._rounding_state or not load_added(store, first, past):
             super().load_own_variables(store)  # says what does not fit
-        step = int(host_array(self.pruning_step.value))
-        if all(own.schedule.next_update(step) is None for own in self.pruned):
-            self.has_updater = True
 
     def symbolic_call(self, *args: Nest, **kwargs: Nest) -> Nest:
         # Loading a Sequential calls each layer once for each that follows: be brief if one may.
