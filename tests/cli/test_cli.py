@@ -110,7 +110,7 @@ def test_prune_follows_rules_structure_scorer_and_distribution(files, tmp_path):
     assert (blocks[0::2] == blocks[1::2]).all()
     pattern = zeros("--structure", "nofm:2:4")["out"]
     assert (pattern.reshape(2, 4, 4).sum(axis=1) == 2).all()
-    channels = zeros("--structure", "channel")["hidden"]
+    channels = zeros("--structure", "channel", "--rule", "out/.*=dense")["hidden"]
     assert (channels.all(axis=0) | ~channels.any(axis=0)).all()
     assert (zeros("--scorer", "random")["hidden"] != zeros()["hidden"]).any()
     assert sum(part.sum() for part in zeros("--distribution", "global").values()) == 40

@@ -1,4 +1,4 @@
-"""The warning of prune where some unit is bound to lose all its inputs."""
+"""The warnings of prune where a unit is bound to lose all inputs, or outputs are taken away."""
 
 import re
 import warnings
@@ -78,3 +78,39 @@ def test_the_warning_is_true():
 @pytest.mark.parametrize("structure", [tfprune.Channel(-1), tfprune.NofM(2, 4)])
 def test_structures_that_remove_units_on_purpose_or_nowhere_are_not_counted(structure):
     assert cut_off_units((8, 8), structure, 0.5) == 0
+
+
+def classifier(*end, name="out", **options):
+    start = [Input((6,)), layers.Dense(8, name="hidden")]
+    return Sequential([*start, layers.Dense(4, name=name, **options), *end])
+
+
+def told_of_outputs(model, structure=tfprune.Channel(), **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tfprune.prune(model, 0.5, structure=structure, **options)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        classifier(),
+        classifier(activation="softmax"),
+        classifier(layers.Softmax()),
+        classifier(layers.Activation("sigmoid")),
+        classifier(layers.Activation("log_softmax")),
+        Sequential([Input((6,)), classifier()]),
+    ],
+)
+def test_masks_that_take_outputs_of_the_model_away_are_told_with_the_rule_that_leaves_them(model):
+    (message,) = told_of_outputs(model)
+    assert "that the model returns, by masks of " in message and "/out/kernel: what" in message
+    rules = re.search(r"rules=(\[.*\]) leaves", message).group(1)
+    assert rules == '[("out/.*", None)]' and told_of_outputs(model, rules=eval(rules)) == []
+
+
+def test_other_masks_than_those_of_outputs_take_none_away():
+    assert told_of_outputs(classifier(), tfprune.Channel(0)) == []
+    assert told_of_outputs(classifier(), tfprune.Block(2, 1)) == []
+    assert told_of_outputs(classifier(layers.Dense(2, name="last")), rules=[("last/.*", 0)]) == []

@@ -58,7 +58,8 @@ def test_distributions_reach_the_target_over_the_whole_model(mlp, data, distribu
     ids=str,
 )
 def test_structures_hold_in_the_stripped_model(mlp, data, structure, sparsity_):
-    pruned = fit(tfprune.prune(mlp, tfprune.OneShot(sparsity_), structure=structure), data)
+    options = {"structure": structure, "rules": [("out/.*", None)]}
+    pruned = fit(tfprune.prune(mlp, tfprune.OneShot(sparsity_), **options), data)
     kernel = tfprune.strip_pruning(pruned).layers[0].kernel.numpy() != 0
     if isinstance(structure, tfprune.Block):
         assert set(kernel.reshape(3, 2, 10, 2).sum((1, 3)).reshape(-1)) == {0, 4}

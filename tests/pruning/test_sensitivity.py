@@ -117,6 +117,7 @@ def test_weight_update_changes_the_pruned_weight_alone():
         assert 0 < updated.losses[path][0.5] < 0.7 * removed.losses[path][0.5]
 
 
+@pytest.mark.filterwarnings("ignore:Channels are removed that the model returns")
 def test_structure_rules_and_frozen_layers_are_followed(mlp, data):
     channels = sensitivity(mlp, data, loss="mse", sparsities=(0.9,), structure=tfprune.Channel())
     kernel = mlp.get_layer("hidden").kernel.numpy()

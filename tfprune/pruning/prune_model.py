@@ -10,7 +10,7 @@ from tfprune.keras_graph.rebuilding import outer_layers
 from tfprune.layer_classes.prunable import explain_skip, prunable_weights
 from tfprune.pruning.layer_plans import plan_layers, require_totals
 from tfprune.pruning.saving import wrap_by_recipe
-from tfprune.pruning.starved_units import warn_cut_off
+from tfprune.pruning.starved_units import warn_cut_off, warn_outputs
 from tfprune.scorers.protocol import Scorer, ScorerName, preferred_distribution
 from tfprune.sparsity import distributions
 from tfprune.sparsity.contract import Structure, StructureChoice, require_choice
@@ -71,6 +71,10 @@ def prune(
             or cannot be copied; if a rule matches nothing; or if the schedule asks for more than
             the structure can remove of a weight, or of all that share the target.
 
+    Warns:
+        UserWarning: naming weights of which blocks are too few for every unit to keep an input, or
+            of which `Channel` takes channels away that the model returns.
+
     Example:
         >>> import tfprune
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
@@ -100,6 +104,7 @@ def prune(
     require_totals(plans, spread)
     if distributions.get(spread) is distributions.uniform:
         warn_cut_off(plans)
+    warn_outputs(plans, model)
     if isinstance(structure, TargetStructures):
         finals = ByIdentity(pair for plan in plans for pair in zip(plan.weights, plan.finals()))
         warn_below_min_sparsity(structure, model, [finals[weight] for weight in weights])

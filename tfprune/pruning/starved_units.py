@@ -1,16 +1,20 @@
-"""Units that blocks are bound to cut off from all their inputs, being too few for all of them."""
+"""Units that masks are bound to take away: from all their inputs, or from the model's output."""
 
 import warnings
 
 import keras
 import numpy as np
 
+from tfprune.channels.coupling.reading import read
+from tfprune.keras_graph.calls import graph_of
+from tfprune.keras_graph.private_keras import call_behind
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights
 from tfprune.pruning.layer_plans import LayerPlan
 from tfprune.sparsity.contract import Structure, kept_in_group
 from tfprune.sparsity.selection import kept_count
-from tfprune.sparsity.structures import group_labels
+from tfprune.sparsity.structures import Channel, group_labels
+from tfprune.support.by_identity import ByIdentity
 
 
 def cut_off_units(shape: tuple[int, ...], structure: Structure, sparsity: float) -> int:
@@ -70,6 +74,52 @@ def warn_cut_off(plans: list[LayerPlan]) -> None:
             f"{'; '.join(found[:3])}{more}. Give such a layer smaller blocks, or a rule.",
             stacklevel=3,
         )
+
+
+def warn_outputs(plans: list[LayerPlan], model: keras.Model) -> None:
+    """Warn once, of all layers of whose units, which the model returns, masks take some away.
+
+    Args:
+        plans: of the model.
+        model: built; one without a graph does not show what it returns.
+    """
+    removing: ByIdentity[keras.Variable, Channel] = ByIdentity()
+    for plan in plans:
+        for weight, structure, final in zip(plan.weights, plan.structures, plan.finals()):
+            if isinstance(structure, Channel) and final != 0:
+                removing[weight] = structure
+    graph = graph_of(model) if removing else None
+    if graph is None:
+        return
+    reading = read(model)
+    settled, labels = reading.book.ledger.settle(), reading.labels_of_tensors()
+    shown = [labels[_before_softmax(tensor)].ravel() for tensor in graph.outputs]
+    returned = settled.of(np.concatenate(shown))
+    found = {
+        lies.weight.path: lies.layer.name
+        for lies in reading.book.weights
+        if lies.makes and lies.weight in removing
+        if lies.axis == removing[lies.weight].axis % len(lies.weight.shape)
+        if np.isin(settled.of(lies.labels), returned[returned > 0]).any()
+    }
+    if found:
+        rules = ", ".join(f'("{name}/.*", None)' for name in dict.fromkeys(found.values()))
+        warnings.warn(
+            f"Channels are removed that the model returns, by masks of {', '.join(found)}: what "
+            f"stands for a class or a value there ends as a constant. rules=[{rules}] leaves them.",
+            stacklevel=3,
+        )
+
+
+def _before_softmax(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    """Return what a softmax that is a layer or an operation of its own makes a tensor of."""
+    node, _ = call_behind(tensor)
+    layer = node.operation
+    name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
+    apart = isinstance(layer, keras.layers.Activation) or not isinstance(layer, keras.layers.Layer)
+    apart |= isinstance(layer, keras.layers.Softmax)
+    softmax = name.replace("_", "").lower() in ("softmax", "logsoftmax")
+    return node.input_tensors[0] if apart and softmax else tensor
 
 
 def _has_units_last(layer: keras.layers.Layer, weight: keras.Variable) -> bool:
