@@ -63,10 +63,21 @@ def test_the_last_axis_of_a_transposed_kernel_is_its_inputs():
     assert f"{zero.sum()} of 4 along axis -1 of 'm/t/kernel' (where its inputs lie)" in said
 
 
-def test_kernels_of_a_simple_rnn_that_are_masked_apart_keep_some_units():
-    small, (said,) = shrunk(pruned((5, 3), layers.SimpleRNN(8, name="r")))
-    assert 4 <= small.get_layer("r").units < 8
-    assert said.count("not zero in all that makes these channels, or kept by what uses them") == 2
+def test_both_kernels_of_a_simple_rnn_lose_the_same_units():
+    small, said = shrunk(pruned((5, 3), layers.SimpleRNN(8, name="r")))
+    assert small.get_layer("r").units == 4 and said == []
+
+
+def test_what_stays_because_other_layers_make_it_too_is_told():
+    inputs = keras.Input((6,))
+    x = layers.add([layers.Dense(8, name=name)(inputs) for name in "ab"])
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    rules = [("head/.*", None), ("b/.*", tfprune.OneShot(0.25))]
+    options = {"structure": tfprune.Channel(), "rules": rules}
+    small, (said,) = shrunk(tfprune.prune(model, tfprune.OneShot(0.5), **options))
+    assert small.get_layer("a").units == small.get_layer("b").units == 6
+    assert "2 of 6 along axis -1 of 'a/kernel' (not zero in all that makes these channels" in said
+    assert said.count(" along axis -1 of ") == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tfprune.keras_graph.private_keras import (
     calls_of,
     functional_of,
     inputs_in_order,
+    sublayers,
 )
 from tfprune.keras_graph.sublayers import has_own_call, is_graph
 from tfprune.wrapping.pruned_layer import PrunedLayer
@@ -122,9 +123,7 @@ def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> li
     for node in calls_of(graph):
         if node.is_input:
             continue
-        operation = node.operation
-        while isinstance(operation, PrunedLayer | RangedLayer):
-            operation = operation.layer
+        operation = called_by(node)
         inputs = [values[tensor] for tensor in node.input_tensors]
         inner = graph_of(operation)
         if inner is not None and len(inner.inputs) == len(inputs):
@@ -135,6 +134,14 @@ def _expand(graph: keras.Model, arguments: list[Value], calls: list[Call]) -> li
             calls.append(Call(operation, inputs, outputs))
         values.update(zip(node.output_tensors, outputs))
     return [values[tensor] for tensor in graph.outputs]
+
+
+def called_by(node: Node) -> keras.Operation:
+    """Return the operation of a call; the layer that it wraps if it is pruned or has ranges."""
+    operation = node.operation
+    while isinstance(operation, PrunedLayer | RangedLayer):
+        operation = operation.layer
+    return operation
 
 
 def given_to(node: Node, graph: keras.Model) -> list[keras.KerasTensor]:
@@ -153,3 +160,14 @@ def graph_of(model: object) -> keras.Model | None:
     if not is_graph(model) or has_own_call(model):
         return None
     return functional_of(model) if isinstance(model, keras.Sequential) else model
+
+
+def graph_parts(model: keras.Model) -> list[keras.Model]:
+    """Return the model itself if it has a graph, else all its parts that have, larger ones first.
+
+    Parts of parts are among them, behind what they are in.
+    """
+    if graph_of(model) is not None:
+        return [model]
+    parts = [part for part in sublayers(model)[1:] if graph_of(part) is not None]
+    return sorted(parts, key=lambda part: -len(sublayers(part)))

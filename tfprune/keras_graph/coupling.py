@@ -16,8 +16,7 @@ from collections.abc import Mapping
 import keras
 from keras import layers
 
-from tfprune.keras_graph.calls import Call, Value, flat_calls, graph_of, users_of
-from tfprune.keras_graph.private_keras import sublayers
+from tfprune.keras_graph.calls import Call, Value, flat_calls, graph_of, graph_parts, users_of
 from tfprune.layer_classes.axes import own_weights
 from tfprune.support.by_identity import ByIdentity
 
@@ -127,10 +126,9 @@ def coupled_kernels(model: keras.Model) -> list[list[keras.Variable]]:
 
 
 def _coupled_in_parts(model: keras.Model) -> list[list[keras.Variable]]:
-    parts = [part for part in sublayers(model)[1:] if graph_of(part) is not None]
     found: list[list[keras.Variable]] = []
     taken: ByIdentity[keras.Variable, None] = ByIdentity()
-    for part in sorted(parts, key=lambda part: -len(sublayers(part))):  # parts of parts come later
+    for part in graph_parts(model):
         for kernels in coupled_kernels(part):
             if not any(kernel in taken for kernel in kernels):
                 found.append(kernels)

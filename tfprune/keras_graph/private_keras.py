@@ -63,10 +63,15 @@ def call_behind(tensor: Any) -> tuple[Node, int]:
     return operation._inbound_nodes[node], place
 
 
-def arguments_of(node: Any) -> dict[str, Any]:
-    """Return name -> what a node's operation was called with, symbolic tensors as they are."""
+def arguments_of(node: Any, operation: Any = None) -> dict[str, Any]:
+    """Return name -> what a node's operation was called with, symbolic tensors as they are.
+
+    Args:
+        node: of a Functional model.
+        operation: whose names they are; what the node's own one wraps, if not that itself.
+    """
     given = node.arguments
-    signature = inspect.signature(node.operation.call)
+    signature = inspect.signature((node.operation if operation is None else operation).call)
     return dict(signature.bind(*given.args, **given.kwargs).arguments)
 
 

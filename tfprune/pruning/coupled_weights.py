@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import keras
 
-from tfprune.keras_graph.coupling import coupled_among
+from tfprune.channels.coupling.shared import shared_channels
 from tfprune.sparsity.structures import Channel
-from tfprune.wrapping.cohorts import Cohort
+from tfprune.wrapping.cohorts import Cohort, Coupling
 
 
-def coupled_names(model: keras.Model, cohorts: Sequence[Cohort]) -> list[frozenset[str]]:
-    """Return sets of names of weights whose output channels are the same.
+def coupling_of(model: keras.Model, cohorts: Sequence[Cohort]) -> Coupling:
+    """Return which channels the weights of a model make together.
 
     Read off the graph once, and only where whole channels are removed.
 
@@ -18,8 +18,10 @@ def coupled_names(model: keras.Model, cohorts: Sequence[Cohort]) -> list[frozens
         model: with `PrunedLayer`s.
         cohorts: its cohorts.
     """
-    kinds = [kind for cohort in cohorts for kind in cohort.structures.values()]
-    if not any(isinstance(kind, Channel) for kind in kinds):
-        return []
-    weights = {name: weight for cohort in cohorts for name, weight in cohort.weights.items()}
-    return coupled_among(model, weights)
+    axes = {
+        name: (cohort.weights[name], structure.axis)
+        for cohort in cohorts
+        for name, structure in cohort.structures.items()
+        if isinstance(structure, Channel)
+    }
+    return Coupling(shared_channels(model, axes) if len(axes) > 1 else {}, cohorts)

@@ -14,7 +14,7 @@ from tfprune.calibration.input_moments import moment_shapes
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.keras_graph.compiling import compile_like
 from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.pruning.coupled_weights import coupled_names
+from tfprune.pruning.coupled_weights import coupling_of
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.prune_model import prune
 from tfprune.reports.measuring import report
@@ -149,7 +149,7 @@ def one_shot(
     updates = UpdateOptions(
         update_weights=update_weights,
         predict=True,
-        coupled=coupled_names(pruned, cohorts),
+        coupled=coupling_of(pruned, cohorts),
         announced=schedule.count if verbose else 0,
     )
     results: list[StageResult] = []

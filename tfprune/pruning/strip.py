@@ -12,7 +12,7 @@ from tfprune.keras_graph.calls import graph_of
 from tfprune.keras_graph.compiling import compile_like
 from tfprune.keras_graph.rebuilding import outer_layers, rebuild
 from tfprune.layer_classes.prunable import prunable_weights
-from tfprune.pruning.coupled_weights import coupled_names
+from tfprune.pruning.coupled_weights import coupling_of
 from tfprune.scorers.protocol import Evidence, needs_of
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity, each_once
@@ -111,7 +111,7 @@ def _make_due_masks(model: keras.Model, layers: list[PrunedLayer]) -> None:
     if any(int(host_array(layer.pruning_step.value)) != NOT_BEGUN for layer in layers):
         return
     cohorts = [cohort for cohort in cohorts_of(layers) if _is_complete_at_once(cohort)]
-    options = UpdateOptions(coupled=coupled_names(model, cohorts))
+    options = UpdateOptions(coupled=coupling_of(model, cohorts))
     run_update([(cohort, 0) for cohort in cohorts], _no_evidence, LiveVariables(), options)
     made = each_once(weight for cohort in cohorts for weight in cohort.trainable().values())
     for layer in layers:

@@ -6,7 +6,7 @@ What one update computes is in `tfprune.wrapping.mask_update`; here is when it h
 import keras
 
 from tfprune.calibration.source import EvidenceOptions, EvidenceSource
-from tfprune.pruning.coupled_weights import coupled_names
+from tfprune.pruning.coupled_weights import coupling_of
 from tfprune.pruning.frozen_weights import warn_frozen
 from tfprune.pruning.step_counter import Counting, StepCounter, read_integer
 from tfprune.scorers.protocol import Evidence, needs_of
@@ -105,7 +105,7 @@ class PruningUpdater:
         self._weights = {n: w for cohort in self._cohorts for n, w in cohort.weights.items()}
         name_of = ByIdentity((weight, name) for name, weight in self._weights.items())
         self._names = [[name_of[own.weight] for own in layer.pruned] for layer in self._layers]
-        coupled = coupled_names(model, self._cohorts)
+        coupled = coupling_of(model, self._cohorts)
         self._options = UpdateOptions(update_rule, update_weights, accumulate=True, coupled=coupled)
         self._noted = self._counter.begun_at(completed)
         self.begun, self.step, self._offset = False, 0, 0

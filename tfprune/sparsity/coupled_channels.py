@@ -1,98 +1,170 @@
-"""Channels that several layers make together are one decision: their scores are added up."""
+"""Channels that several layers make together are one decision: their scores are added up.
 
-from collections.abc import Iterator, Mapping, Sequence
+What is coupled is said by numbers: name -> number of the channel at each place along the axis of a
+weight's `Channel`. The same number in two weights is the same channel: of two layers that are added
+up in all places, of a layer and one branch of a concatenation in some. Weights without an entry are
+coupled with nothing.
+"""
+
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tfprune.sparsity.selection import Scores
 from tfprune.sparsity.structures import Channel, Structure
 
+Numbers = Mapping[str, np.ndarray]
+Kept = Mapping[str, np.ndarray]
+"""name -> whether each channel is kept."""
+
 
 def join_channels(
     scores: Mapping[str, Scores],
     structures: Mapping[str, Structure],
-    coupled: Sequence[frozenset[str]],
+    coupled: Numbers,
     scorer: object = None,
+    decided: Kept | None = None,
 ) -> dict[str, Scores]:
-    """Return scores in which coupled weights have the same score for the same output channel.
+    """Return scores in which coupled weights have the same score for the same channel.
 
-    Only weights whose output channels are removed whole, by `Channel()`, take part. Each gets the
-    sum over all of them, spread evenly over its channel, so that equal sparsities give equal masks.
+    Each gets the sum over all of them, spread evenly over its channel, so that equal sparsities
+    give equal masks. Where a weight has the channels of others side by side, as that which is added
+    to a concatenation does, the sums change places so that equal sparsities give equal masks too:
+    the best of every part stand before the second best of any.
 
     Args:
         scores: name -> array; larger = keep.
-        structures: name -> structure.
-        coupled: sets of names of weights whose output channels (the last axis) are the same.
-        scorer: whose scores they are. If it `joins_coupled`, they are those of the whole set
+        structures: name -> structure; a `Channel` for all that is coupled.
+        coupled: name -> numbers of its channels.
+        scorer: whose scores they are. If it `joins_coupled`, they are those of all that is coupled
             already, and the mean is taken in place of the sum.
+        decided: name -> kept channels of weights that have their masks already. Channels that they
+            have lost stand behind the others of the same part.
 
     Example:
         >>> scores = {"a": np.array([[1.0, 5.0]]), "b": np.array([[2.0, 0.0], [2.0, 0.0]])}
-        >>> joined = join_channels(scores, dict.fromkeys("ab", Channel()), [frozenset("ab")])
+        >>> channels, coupled = dict.fromkeys("ab", Channel()), dict.fromkeys("ab", np.arange(2))
+        >>> joined = join_channels(scores, channels, coupled)
         >>> joined["a"].tolist(), joined["b"].tolist()
         ([[5.0, 5.0]], [[2.5, 2.5], [2.5, 2.5]])
+        >>> first = {"b": np.array([True, False])}
+        >>> join_channels({"a": scores["a"]}, channels, coupled, decided=first)
+        {'a': array([[5., 1.]])}
     """
+    decided = decided or {}
     joined: dict[str, Scores] = dict(scores)
-    mean = getattr(scorer, "joins_coupled", False)
-    for members in _together(scores, structures, coupled):
-        total = np.sum([_by_channel(scores[name]) for name in members], axis=0)
-        total = total / (len(members) if mean else 1)
-        for name in members:
-            shape = scores[name].shape
-            joined[name] = np.broadcast_to(total * (total.size / np.prod(shape)), shape)
+    for names in _together({*scores, *decided}, coupled):
+        known = np.unique(np.concatenate([coupled[name] for name in names]))
+        at = {name: np.searchsorted(known, coupled[name]) for name in names}
+        total, members, keepers = (np.zeros(known.size) for _ in range(3))
+        for name in names:
+            if name in scores:
+                np.add.at(total, at[name], _by_channel(scores[name], _axis(structures[name])))
+                np.add.at(members, at[name], 1)
+            else:
+                np.add.at(keepers, at[name], decided[name])
+        if getattr(scorer, "joins_coupled", False):
+            total = total / np.maximum(members, 1)
+        part = _parts(known.size, list(at.values()))
+        for name in names:
+            if name in scores:
+                own = at[name]
+                values = _by_rank(total[own], part[own], keepers[own])
+                shape = scores[name].shape
+                each = values * (values.size / np.prod(shape))
+                along = _along(each, _axis(structures[name]), len(shape))
+                joined[name] = np.broadcast_to(along, shape)
     return joined
 
 
 def join_sparsities(
-    sparsities: Mapping[str, float],
-    scores: Mapping[str, Scores],
-    structures: Mapping[str, Structure],
-    coupled: Sequence[frozenset[str]],
+    sparsities: Mapping[str, float], scores: Mapping[str, Scores], coupled: Numbers
 ) -> dict[str, float]:
     """Return sparsities of which coupled weights have one: their mean, by their sizes.
 
     Args:
         sparsities: name -> fraction.
         scores: as in `join_channels`.
-        structures: name -> structure.
         coupled: as in `join_channels`.
 
     Example:
         >>> scores = {"a": np.ones((1, 2)), "b": np.ones((3, 2))}
-        >>> join_sparsities(
-        ...     {"a": 0.0, "b": 1.0}, scores, dict.fromkeys("ab", Channel()), [frozenset("ab")])
+        >>> coupled = dict.fromkeys("ab", np.arange(2))
+        >>> join_sparsities({"a": 0.0, "b": 1.0}, scores, coupled)
         {'a': 0.75, 'b': 0.75}
     """
     joined = dict(sparsities)
-    for members in _together(scores, structures, coupled):
-        if len({sparsities[name] for name in members}) > 1:
-            sizes = [int(np.prod(scores[name].shape)) for name in members]
-            one = float(np.average([sparsities[name] for name in members], weights=sizes))
-            joined.update(dict.fromkeys(members, one))
+    for names in _together(scores.keys(), coupled):
+        if len({sparsities[name] for name in names}) > 1:
+            sizes = [int(np.prod(scores[name].shape)) for name in names]
+            one = float(np.average([sparsities[name] for name in names], weights=sizes))
+            joined.update(dict.fromkeys(names, one))
     return joined
 
 
-def _together(
-    scores: Mapping[str, Scores],
-    structures: Mapping[str, Structure],
-    coupled: Sequence[frozenset[str]],
-) -> Iterator[list[str]]:
-    """Yield names of coupled weights whose output channels are removed whole, two or more each."""
-    for names in coupled:
-        members = [
-            name
-            for name in sorted(names)
-            if name in scores and _is_output(structures[name], len(scores[name].shape))
-        ]
-        # Other widths are those of a depthwise kernel with a multiplier.
-        if len(members) > 1 and len({scores[name].shape[-1] for name in members}) == 1:
-            yield members
+def kept_channels(mask: np.ndarray, structure: Structure) -> np.ndarray:
+    """Return whether each channel of a mask of `Channel` is kept.
+
+    Example:
+        >>> kept_channels(np.array([[True, False], [True, False]]), Channel())
+        array([ True, False])
+    """
+    return _by_channel(mask, _axis(structure)) > 0
 
 
-def _is_output(structure: Structure, rank: int) -> bool:
-    return isinstance(structure, Channel) and structure.axis in (-1, rank - 1)
+def _together(names: Collection[str], coupled: Numbers) -> list[list[str]]:
+    """Return lists of names, in order, that share channels with each other and with no others."""
+    found: list[tuple[list[str], set[int]]] = []
+    for name in sorted(names):
+        if name in coupled:
+            members, numbers = [name], set(coupled[name].tolist())
+            apart = []
+            for other in found:
+                if numbers.isdisjoint(other[1]):
+                    apart.append(other)
+                else:
+                    members, numbers = other[0] + members, numbers | other[1]
+            found = [*apart, (sorted(members), numbers)]
+    return [members for members, _ in found if len(members) > 1]
 
 
-def _by_channel(scores: Scores) -> np.ndarray:
-    values = np.asarray(scores, dtype=float)
+def _parts(size: int, places: list[np.ndarray]) -> np.ndarray:
+    """Return for each channel the number of its part: of those that the same weights have."""
+    inside = np.zeros((len(places), size), bool)
+    for row, own in zip(inside, places):
+        row[own] = True
+    return np.unique(inside, axis=1, return_inverse=True)[1].reshape(-1)
+
+
+def _by_rank(values: np.ndarray, part: np.ndarray, keepers: np.ndarray) -> np.ndarray:
+    """Return the values in other places: by their share of the way down in the part of each.
+
+    Where there is one part, and nothing is decided, they stay where they are. So does -inf.
+    """
+    if (part == part[0]).all() and (keepers == keepers[0]).all():
+        return values
+    lost = np.isneginf(values)
+    way = np.empty(values.size)
+    for number in np.unique(part):
+        own = np.flatnonzero(part == number)
+        best_first = own[np.lexsort((-values[own], -keepers[own], lost[own]))]
+        way[best_first] = (np.arange(own.size) + 0.5) / own.size
+    placed = values.copy()
+    open_ones = np.flatnonzero(~lost)
+    placed[open_ones[np.argsort(way[open_ones], kind="stable")]] = -np.sort(-values[open_ones])
+    return placed
+
+
+def _axis(structure: Structure) -> int:
+    return structure.axis if isinstance(structure, Channel) else -1
+
+
+def _by_channel(scores: Scores, axis: int) -> np.ndarray:
+    values = np.moveaxis(np.asarray(scores, dtype=float), axis, -1)
     return values.reshape(-1, values.shape[-1]).sum(axis=0)
+
+
+def _along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    aligned = [1] * rank
+    aligned[axis] = values.size
+    return values.reshape(aligned)

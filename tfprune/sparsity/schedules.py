@@ -234,6 +234,16 @@ class OneShot(BriefShares, Configurable):
         return dataclasses.replace(self, sparsity=require_sparsity("sparsity", sparsity))
 
 
+def last_step(schedule: Schedule) -> int | None:
+    """Return the step of a schedule's last update, None if it goes on or nobody knows.
+
+    Example:
+        >>> last_step(OneShot(0.5, step=3)), last_step(ConstantSparsity(0.5))
+        (3, None)
+    """
+    return getattr(schedule, "end_step", getattr(schedule, "step", None))
+
+
 def final_sparsity(schedule: Schedule) -> float | None:
     """Return the sparsity that a schedule ends at; None where nobody knows, as of a function.
 

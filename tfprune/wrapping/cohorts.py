@@ -1,13 +1,16 @@
 """Cohorts: weights that are pruned together: of one schedule, scorer and distribution."""
 
 import dataclasses
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import keras
+import numpy as np
 
 from tfprune.scorers.protocol import Scorer
+from tfprune.sparsity.coupled_channels import kept_channels
 from tfprune.sparsity.distributions import Distribution
-from tfprune.sparsity.schedules import Schedule
+from tfprune.sparsity.schedules import Schedule, last_step
 from tfprune.sparsity.structures import Structure
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.validation import require_model
@@ -54,6 +57,58 @@ class Cohort:
         while following is not None and following <= step:
             last, following = following, self.schedule.next_update(following)
         return last
+
+
+@dataclasses.dataclass(frozen=True)
+class Coupling:
+    """Which weights of a model make the same channels, those of different cohorts too.
+
+    Weights of one cohort are updated together. Of several cohorts the one whose schedule ends first
+    decides, and the others remove what it has removed before anything else: all masks are final
+    once the last schedule ends.
+
+    Attributes:
+        channels: name -> number of the channel at each place along the axis of its `Channel`, of
+            weights that share some.
+        cohorts: of the model.
+    """
+
+    channels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    cohorts: Sequence[Cohort] = ()
+
+    def in_turn(self, due: Sequence[tuple[Cohort, int]]) -> list[tuple[Cohort, int]]:
+        """Return cohorts (or parts of them) that are due, those that decide first."""
+        if not self.channels:
+            return list(due)
+        return sorted(due, key=lambda pair: self._turn(pair[0]))
+
+    def decided(
+        self,
+        cohort: Cohort,
+        made: Mapping[str, np.ndarray],
+        read: Callable[[keras.Variable], np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Return whether each channel is kept, of the weights that decide before those of a cohort.
+
+        Args:
+            cohort: that is updated, or a part of it.
+            made: name -> mask, of those that are updated at the same time, and before it.
+            read: mask variable -> its value.
+        """
+        found = {}
+        for other in self.cohorts if self.channels else ():
+            first = self._turn(other) < self._turn(cohort)
+            for name in other.weights:
+                if name in self.channels and name not in cohort.weights and (first or name in made):
+                    mask = made[name] if name in made else read(other.masks[name][0])
+                    found[name] = kept_channels(mask, other.structures[name])
+        return found
+
+    def _turn(self, cohort: Cohort) -> tuple[float, int]:
+        own = next(iter(cohort.weights))
+        number = next(n for n, whole in enumerate(self.cohorts) if own in whole.weights)
+        end = last_step(cohort.schedule)
+        return math.inf if end is None else end, number
 
 
 def cohorts_of(layers: list[PrunedLayer]) -> list[Cohort]:

@@ -22,7 +22,7 @@ from tfprune.support.arrays import host_array
 from tfprune.support.long_work import announce
 from tfprune.support.tensors import Tensor
 from tfprune.support.validation import require_callable, require_flag
-from tfprune.wrapping.cohorts import Cohort
+from tfprune.wrapping.cohorts import Cohort, Coupling
 
 
 class Variables(Protocol):
@@ -139,7 +139,7 @@ class UpdateOptions:
         accumulate: let the scorer go on from the scores of the update before, if it can, and keep
             the new ones.
         predict: have the scorer predict the change of the loss, if it can.
-        coupled: sets of names of weights that make the same channels.
+        coupled: which weights make the same channels.
         announced: say how long this many updates will take, where that is long and the scorer can
             tell; 0 says nothing.
     """
@@ -148,7 +148,7 @@ class UpdateOptions:
     update_weights: bool = True
     accumulate: bool = False
     predict: bool = False
-    coupled: Sequence[frozenset[str]] = ()
+    coupled: Coupling = Coupling()
     announced: int = 0
 
     def __post_init__(self) -> None:
@@ -182,7 +182,8 @@ def run_update(
     """
     measured: Evidence | None = None
     made: list[tuple[Cohort, Update]] = []
-    for cohort, step in due:
+    masks: Arrays = {}
+    for cohort, step in options.coupled.in_turn(due):
         weights = {n: host_array(variables.read(w)) for n, w in cohort.trainable().items()}
         if not weights:
             continue
@@ -191,6 +192,7 @@ def run_update(
             if cohort.schedule(step) == 0:  # nothing to choose, so nothing to ask
                 kept = {name: np.ones(w.shape, bool) for name, w in weights.items()}
                 made.append((cohort, Update(kept)))
+                masks |= kept
                 continue
             if measured is None:
                 variables.show()
@@ -198,7 +200,12 @@ def run_update(
             own = measured.only(list(weights))
         present = {name: host_array(variables.read(cohort.masks[name][0])) for name in weights}
         past = _past(cohort, weights, variables) if options.accumulate else {}
-        made.append((cohort, _update(cohort, step, weights, present, own, options, past)))
+        decided = options.coupled.decided(
+            cohort, masks, lambda mask: host_array(variables.read(mask))
+        )
+        update = _update(cohort, step, weights, present, own, options, past, decided)
+        made.append((cohort, update))
+        masks |= update.masks
     for cohort, update in made:
         apply_update(cohort, update, variables)
     return [update for _, update in made]
@@ -233,6 +240,7 @@ def _update(
     evidence: Evidence | None,
     options: UpdateOptions,
     previous: Mapping[str, Scores],
+    decided: Arrays,
 ) -> Update:
     """Return the masks that the schedule asks for at `step`, and new weights if there are any."""
     scorer, rule = cohort.scorer, options.rule
@@ -254,10 +262,11 @@ def _update(
     if asked is not None:
         scores = {n: np.where(present[n], score, -np.inf) for n, score in scores.items()}
     structures = {name: cohort.structures[name] for name in weights}
-    scores = join_channels(scores, structures, options.coupled, scorer)
+    coupled = options.coupled.channels
+    scores = join_channels(scores, structures, coupled, scorer, decided)
     sparsities = distributions.get(cohort.distribution)(scores, cohort.schedule(step), structures)
     require_sparsities(sparsities, scores)
-    sparsities = join_sparsities(sparsities, scores, structures, options.coupled)
+    sparsities = join_sparsities(sparsities, scores, coupled)
     proposal = Proposal(step, present, scores, sparsities, structures, evidence)
     masks = checked_arrays(rule(proposal), weights, "Masks", boolean=True)
     new: Arrays = {}

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tfprune.sparsity import distributions
-from tfprune.sparsity.schedules import Schedule, final_sparsity
+from tfprune.sparsity.schedules import Schedule, final_sparsity, last_step
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 from tfprune.wrapping.added_state import NOT_BEGUN, ModelNotice
@@ -133,17 +133,6 @@ def asked_at_end(schedule: Schedule, step: int) -> float:
     if final is None:
         return schedule(max(step, 0) if end is None else end)
     return final
-
-
-def last_step(schedule: Schedule) -> int | None:
-    """Return the step of a schedule's last update, None if it goes on or nobody knows.
-
-    Example:
-        >>> import tfprune
-        >>> last_step(tfprune.OneShot(0.5, step=3)), last_step(tfprune.ConstantSparsity(0.5))
-        (3, None)
-    """
-    return getattr(schedule, "end_step", getattr(schedule, "step", None))
 
 
 def notice_of(layers: Sequence[PrunedLayer]) -> ModelNotice:

@@ -9,6 +9,8 @@ import numpy as np
 
 from tfprune.channels.coupling.ledger import Labels, Ledger
 from tfprune.keras_graph.private_keras import Operation
+from tfprune.layer_classes.axes import own_weights
+from tfprune.layer_classes.prunable import flatten
 from tfprune.support.arrays import host_array
 from tfprune.support.by_identity import ByIdentity
 
@@ -54,6 +56,13 @@ class WeightLabels:
         return isinstance(norm, keras.layers.BatchNormalization) and any(
             self.weight is weight for weight in (norm.moving_mean, norm.moving_variance)
         )
+
+    @property
+    def gates(self) -> int:
+        """How many gates of each unit lie side by side along the weight's axis of units."""
+        layers = flatten(self.layer) if isinstance(self.layer, keras.layers.Layer) else []
+        owned = (own for layer in layers for own in own_weights(layer))
+        return next((own.axes.gates for own in owned if own.weight is self.weight), 1)
 
     def nonzero(self) -> np.ndarray:
         """Return for each place along the axis whether anything there is not zero."""

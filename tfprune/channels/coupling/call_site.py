@@ -130,11 +130,11 @@ class Site:
                 raise Opaque("its channels are as many as it is called with")
             return np.zeros(1, int)
         rows = np.moveaxis(labels, axis, -1).reshape(-1, labels.shape[axis])
-        self.book.ledger.tie(rows[:1], rows[1:], self.name)
+        self.tie(rows[:1], rows[1:], same=False)
         return np.broadcast_to(rows[0], (size,))
 
-    def tie(self, first: Labels, second: Labels) -> None:
-        self.book.ledger.tie(first, second, self.name)
+    def tie(self, first: Labels, second: Labels, *, same: bool = True) -> None:
+        self.book.ledger.tie(first, second, self.name, same=same)
 
     def note_unknown(self, why: Opaque) -> None:
         """Write down that the call is not understood, and the layer, if it has weights."""

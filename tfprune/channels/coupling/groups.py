@@ -8,7 +8,6 @@ share one of them (a skip connection puts all its blocks into one).
 import dataclasses
 import math
 
-import keras
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -16,8 +15,6 @@ from scipy.sparse.csgraph import connected_components
 from tfprune.channels.coupling.book import WeightLabels
 from tfprune.channels.coupling.ledger import Labels, Settled
 from tfprune.channels.coupling.reading import Reading
-from tfprune.layer_classes.axes import own_weights
-from tfprune.layer_classes.prunable import flatten
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,7 +144,4 @@ def _widths(lies: WeightLabels, channels: np.ndarray, settled: Settled) -> np.nd
     """Return how many channels of its layer each of these roots is; gates side by side are one."""
     roots = settled.of(lies.labels)
     places = np.bincount(np.searchsorted(channels, roots[roots > 0]), minlength=channels.size)
-    layers = flatten(lies.layer) if isinstance(lies.layer, keras.layers.Layer) else []
-    owned = (own for layer in layers for own in own_weights(layer))
-    gates = next((own.axes.gates for own in owned if own.weight is lies.weight), 1)
-    return np.where(places > 0, np.maximum(1, places // gates), 0)
+    return np.where(places > 0, np.maximum(1, places // lies.gates), 0)

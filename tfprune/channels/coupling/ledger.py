@@ -44,7 +44,7 @@ class Ledger:
     """
 
     count: int = 0
-    _ties: list[tuple[Labels, Labels]] = dataclasses.field(default_factory=list)
+    _ties: list[tuple[Labels, Labels, bool]] = dataclasses.field(default_factory=list)
     frozen: list[Frozen] = dataclasses.field(default_factory=list)
     inexact: list[Frozen] = dataclasses.field(default_factory=list)
 
@@ -53,7 +53,7 @@ class Ledger:
         self.count += number
         return np.arange(self.count - number + 1, self.count + 1)
 
-    def tie(self, first: Labels, second: Labels, name: str) -> None:
+    def tie(self, first: Labels, second: Labels, name: str, *, same: bool = True) -> None:
         """Write down that channels are the same, position by position.
 
         A channel that meets one that is not followed stays.
@@ -61,6 +61,7 @@ class Ledger:
         Args:
             first, second: labels, of shapes that broadcast.
             name: of the layer where they meet.
+            same: False for different channels of which none can go without the others.
         """
         first, second = (side.ravel() for side in np.broadcast_arrays(first, second))
         met = (first == 0) != (second == 0)
@@ -69,7 +70,7 @@ class Ledger:
             self.freeze(np.maximum(first, second)[met], reason)
         apart = (first != second) & (first > 0) & (second > 0)
         if apart.any():
-            self._ties.append((first[apart], second[apart]))
+            self._ties.append((first[apart], second[apart], same))
 
     def freeze(self, labels: Labels, reason: str) -> None:
         """Write down that channels may not be removed."""
@@ -91,7 +92,7 @@ class Ledger:
 
     def written(self, mark: tuple[int, int, int, int]) -> list[Labels]:
         """Return the labels that what was written since `mark` is about."""
-        ties = [labels for tie in self._ties[mark[1] :] for labels in tie]
+        ties = [labels for *tie, _ in self._ties[mark[1] :] for labels in tie]
         stay = self.frozen[mark[2] :] + self.inexact[mark[3] :]
         return ties + [entry.labels for entry in stay]
 
@@ -100,12 +101,17 @@ class Ledger:
         self.count = mark[0]
         del self._ties[mark[1] :], self.frozen[mark[2] :], self.inexact[mark[3] :]
 
-    def settle(self) -> "Settled":
-        """Return which channels there are, once everything is written down."""
+    def settle(self, *, apart: bool = False) -> "Settled":
+        """Return which channels there are, once everything is written down.
+
+        Args:
+            apart: tell different channels apart that can only go together.
+        """
         number = self.count + 1
         first, second = np.zeros(0, int), np.zeros(0, int)
-        if self._ties:
-            first, second = (np.concatenate(side) for side in zip(*self._ties))
+        ties = [tie for *tie, same in self._ties if same or not apart]
+        if ties:
+            first, second = (np.concatenate(side) for side in zip(*ties))
         links = coo_array((np.ones(first.size, bool), (first, second)), shape=(number, number))
         _, parts = connected_components(links, directed=False)
         # The least label of each part is its name: the part of a label is found in order.

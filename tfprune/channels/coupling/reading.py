@@ -8,7 +8,7 @@ import keras
 from tfprune.channels.coupling import rules
 from tfprune.channels.coupling.call_site import Book, Opaque, Shape, Site, unlabelled
 from tfprune.channels.coupling.ledger import Labels
-from tfprune.keras_graph.calls import given_to, graph_of
+from tfprune.keras_graph.calls import called_by, given_to, graph_of
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
@@ -53,7 +53,7 @@ def read(model: keras.Model) -> Reading:
     """Return where the channels of a model lie.
 
     Args:
-        model: built Sequential or Functional model.
+        model: built Sequential or Functional model, pruned or not: wrappers are seen through.
 
     Raises:
         ValueError: if it has no graph, or a `call` of its own.
@@ -147,18 +147,19 @@ def _given_shapes(node: Node, graph: keras.Model, known: Shapes | None) -> list[
 def _call(
     reading: Reading, node: Node, inputs: list[Labels], known: Shapes | None
 ) -> list[Labels]:
-    book, graph = reading.book, graph_of(node.operation)
+    book, operation = reading.book, called_by(node)
+    graph = graph_of(operation)
     if graph is not None:
         shapes = _given_shapes(node, graph, known)
-        return _run(reading, node.operation, _given_labels(book, node, graph, inputs), shapes)
+        return _run(reading, operation, _given_labels(book, node, graph, inputs), shapes)
     out_shapes = [tuple(tensor.shape[1:]) for tensor in node.output_tensors]
     site = Site(
-        node.operation,
+        operation,
         inputs,
         [tuple(tensor.shape[1:]) for tensor in node.input_tensors],
         out_shapes,
         node.input_tensors,
-        arguments_of(node),
+        arguments_of(node, operation),
         book,
     )
     counted = site  # at lengths that are known where a nested model is called

@@ -121,7 +121,7 @@ def _places(shape: Shape, axis: int) -> Shape:
 def _alike(site: Site, labels: Labels, parts: int) -> Labels:
     """Tie the channels at the same place of each of the equal parts; return those of the first."""
     rows = labels.reshape(parts, -1)
-    site.tie(rows[:1], rows[1:])
+    site.tie(rows[:1], rows[1:], same=False)
     return rows[0]
 
 
@@ -247,7 +247,7 @@ def _group_normalization(site: Site) -> list[Labels]:
     vector = site.along(0, axis)
     parts = vector.size if layer.groups == -1 else layer.groups
     rows = vector.reshape(parts, -1)
-    site.tie(rows[:, :1], rows[:, 1:])
+    site.tie(rows[:, :1], rows[:, 1:], same=False)
     for weight in layer.weights:
         site.weigh(weight, 0, vector)
 

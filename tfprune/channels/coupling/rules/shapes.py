@@ -69,7 +69,7 @@ def _reshaped(site: Site, labels: Labels, shape: Shape) -> Labels:
     # positions and channels, such as before a convolution: all positions of a channel do.
     axis = axes[-1] if axes[-1] == len(out) - 1 and reads_last_axis(site.operation) else axes[0]
     rows = np.moveaxis(found, axis, 0).reshape(found.shape[axis], -1)
-    site.tie(rows[:, :1], rows[:, 1:])
+    site.tie(rows[:, :1], rows[:, 1:], same=False)
     return place(rows[:, 0], len(out), axis)
 
 
