@@ -9,6 +9,9 @@ the pointwise kernel of a separable convolution) or their last two (depthwise co
 i * multiplier + j is kernel[..., i, j]) are found, as the table of axes tells. A transposed
 convolution has its input axis last and counts, like any layer whose axes are not known, as a layer
 that makes new channels.
+
+Scorers on gates sum what is coupled in this way. `tfprune.channels.coupling` reads more of a graph
+(attention, concatenation, other axes), and masks of `Channel` follow that.
 """
 
 from collections.abc import Mapping

@@ -44,7 +44,7 @@ def strip_pruning(
         shrink: remove the channels that are zero in all layers that make them, as masks of
             `structure=tfprune.Channel()` leave them, with what depends on them. The model must have
             a graph (Sequential or Functional). Slices along the last axis of a kernel are no
-            channels in recurrent layers, whose gates lie side by side there, and in transposed
+            channels in LSTM and GRU layers, whose gates lie side by side there, and in transposed
             convolutions, whose inputs do: prune these with `tfprune.channels.plan`.
         compile: compile the model as `model` is, with a fresh optimizer of the same settings. False
             does not, and a .keras file of it is smaller by the optimizer's state.
