@@ -79,6 +79,13 @@ def test_what_more_of_the_others_have_removed_goes_before_what_fewer_have():
     assert joined["a"].tolist() == [[6.0, 7.0, 9.0, 8.0]]
 
 
+def test_parts_that_have_lost_more_are_followed_as_those_that_have_lost_less():
+    coupled = {"a": np.arange(8), "b": np.arange(8, 16), "both": np.arange(16)}
+    decided = {"a": np.arange(8) >= 2, "b": np.arange(8) >= 6}
+    kept = kept_of(scores_of({"both": 16}), coupled, {"both": 0.5}, decided=decided)
+    assert np.array_equal(kept["both"], np.concatenate([decided["a"], decided["b"]]))
+
+
 def test_what_is_out_stays_out_whatever_others_keep():
     coupled, scores = dict.fromkeys("ab", np.arange(3)), {"a": np.array([[-np.inf, 2.0, 1.0]])}
     decided = {"b": np.array([True, False, True])}

@@ -56,12 +56,13 @@ def join_channels(
     for names in _together({*scores, *decided}, coupled):
         known = np.unique(np.concatenate([coupled[name] for name in names]))
         at = {name: np.searchsorted(known, coupled[name]) for name in names}
-        total, members, keepers = (np.zeros(known.size) for _ in range(3))
+        total, members, deciders, keepers = (np.zeros(known.size) for _ in range(4))
         for name in names:
             if name in scores:
                 np.add.at(total, at[name], _by_channel(scores[name], _axis(structures[name])))
                 np.add.at(members, at[name], 1)
             else:
+                np.add.at(deciders, at[name], 1)
                 np.add.at(keepers, at[name], decided[name])
         if getattr(scorer, "joins_coupled", False):
             total = total / np.maximum(members, 1)
@@ -69,7 +70,7 @@ def join_channels(
         for name in names:
             if name in scores:
                 own = at[name]
-                values = _by_rank(total[own], part[own], keepers[own])
+                values = _by_rank(total[own], part[own], keepers[own], deciders[own] > 0)
                 shape = scores[name].shape
                 each = values * (values.size / np.prod(shape))
                 along = _along(each, _axis(structures[name]), len(shape))
@@ -136,21 +137,36 @@ def _parts(size: int, places: list[np.ndarray]) -> np.ndarray:
     return np.unique(inside, axis=1, return_inverse=True)[1].reshape(-1)
 
 
-def _by_rank(values: np.ndarray, part: np.ndarray, keepers: np.ndarray) -> np.ndarray:
+def _by_rank(
+    values: np.ndarray, part: np.ndarray, keepers: np.ndarray, is_decided: np.ndarray
+) -> np.ndarray:
     """Return the values in other places: by their share of the way down in the part of each.
 
     Where there is one part, and nothing is decided, they stay where they are. So does -inf.
+
+    Args:
+        values: one a channel, larger = keep.
+        part: the number of its part.
+        keepers: how many of the weights that are decided keep it.
+        is_decided: whether any of them has it, the same in the whole part.
     """
     if (part == part[0]).all() and (keepers == keepers[0]).all():
         return values
-    lost = np.isneginf(values)
+    out = np.isneginf(values)
+    # What is kept fills the same first share of the way in all parts that are decided, and what is
+    # lost the rest, so that one sparsity follows parts that have lost more and that have lost less.
+    kept_share = np.mean(keepers[is_decided] > 0) if is_decided.any() else 1.0
     way = np.empty(values.size)
     for number in np.unique(part):
         own = np.flatnonzero(part == number)
-        best_first = own[np.lexsort((-values[own], -keepers[own], lost[own]))]
+        best_first = own[np.lexsort((-values[own], -keepers[own], out[own]))]
         way[best_first] = (np.arange(own.size) + 0.5) / own.size
+        kept = np.count_nonzero(keepers[own] > 0)
+        if is_decided[own[0]] and 0 < kept < own.size:
+            points = [0.0, kept / own.size, 1.0]
+            way[own] = np.interp(way[own], points, [0.0, kept_share, 1.0])
     placed = values.copy()
-    open_ones = np.flatnonzero(~lost)
+    open_ones = np.flatnonzero(~out)
     placed[open_ones[np.argsort(way[open_ones], kind="stable")]] = -np.sort(-values[open_ones])
     return placed
 
