@@ -88,6 +88,7 @@ def find_groups(reading: Reading, settled: Settled) -> list[Group]:
 
     Example:
         >>> from tfprune.channels.coupling.reading import read
+        >>> import keras
         >>> inputs, a = keras.Input((3,)), keras.layers.Dense(4, name="a")
         >>> hidden = a(inputs) + keras.layers.Dense(4, name="b")(inputs)
         >>> reading = read(keras.Model(inputs, keras.layers.Dense(1, name="c")(hidden)))
