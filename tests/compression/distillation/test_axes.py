@@ -7,7 +7,7 @@ from keras import layers
 
 import tfprune
 from tests.support.jax_session import run_on_jax
-from tfprune.compression.distillation.outputs import End, ends_with_axes_of
+from tfprune.compression.distillation.ends import End, ends_with_axes_of
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(4, 3, 5)).astype("float32")

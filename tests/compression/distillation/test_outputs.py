@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import tfprune
-from tfprune.compression.distillation.outputs import ends_of
+from tfprune.compression.distillation.ends import ends_of
 
 DRAWS = np.random.default_rng(0)
 X = DRAWS.normal(size=(16, 5)).astype("float32")

@@ -17,7 +17,7 @@ from tfprune.calibration.source import EvidenceOptions, EvidenceSource
 from tfprune.compression.budget_search.places import Place
 from tfprune.compression.clustering.shared import share
 from tfprune.compression.distillation.distances import logits_of, mean_square
-from tfprune.compression.distillation.outputs import ends_of
+from tfprune.compression.distillation.ends import ends_of
 from tfprune.compression.low_rank.moments import as_matrix, moments_of
 from tfprune.layer_classes.prunable import prunable_weights
 from tfprune.pruning.one_shot_pruning import one_shot

@@ -41,11 +41,11 @@ from tfprune.compression.distillation.distances import (
     reduced,
     weights_of,
 )
+from tfprune.compression.distillation.ends import ends_with_axes_of
 from tfprune.compression.distillation.inside import regressor, watched
 from tfprune.compression.distillation.outputs import (
     Compare,
     Output,
-    ends_with_axes_of,
     for_each_output,
     outputs_of,
     places_that_count,
@@ -90,8 +90,10 @@ def distill(
             Keras's.
 
     Returns:
-        A model to compile and fit. Where outputs are probabilities (a softmax or a sigmoid at the
-        end, or a loss without `from_logits`), logits are taken from them.
+        A model to compile and fit. Where outputs are probabilities, logits are taken from them: a
+        softmax or a sigmoid shows at the end, also behind means, casts and the like, or the loss is
+        without `from_logits`. A teacher whose end does not show (without a graph, or with a layer
+        of one's own there) is taken to give what the student gives.
 
     Raises:
         TypeError: if an argument is of the wrong kind.

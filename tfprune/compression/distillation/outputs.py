@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import keras
 
-from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import call_behind
+from tfprune.compression.distillation.ends import End
 
 Compare = Literal["classes", "labels", "values"]
 
@@ -37,25 +36,6 @@ _LOSSES: dict[str, tuple[Compare, bool]] = {
 }
 _BY_END: dict[str, Compare] = {"softmax": "classes", "sigmoid": "labels"}
 _ENDS: dict[Compare, str] = {"classes": "softmax", "labels": "sigmoid", "values": ""}
-# What leaves values, and which of them belong together, as they are.
-_PASSING = (
-    keras.layers.Identity,
-    keras.layers.Dropout,
-    keras.layers.Reshape,
-    keras.layers.Flatten,
-)
-
-
-class End(NamedTuple):
-    """What an output went through at the end of its model.
-
-    Args:
-        name: "softmax", "sigmoid" or "", where it is neither or does not show.
-        axis: of the softmax, counted from the last; None where it has several.
-    """
-
-    name: str = ""
-    axis: int | None = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +97,10 @@ def outputs_of(
         axis = _axis_of(loss, rank) if by_loss == chosen else None
         if chosen == "classes":
             axis = _axis_of_classes(axis, mine, own)
-        # A teacher whose end does not show gives what the student gives whose end shows no more.
-        taught = own.name or (probable and not mine.name)
         learnt = mine.name or probable
+        # A teacher whose end does not show gives what the student gives. One that ends as the
+        # student does is taken as that is, too, whatever the loss says of both.
+        taught = own.name or (learnt and (mine.logits or not own.logits))
         learnt, taught = (_ENDS[chosen] if given else "" for given in (learnt, taught))
         shown = 1.0 if weight is None else weight
         along = -1 if axis is None else axis
@@ -196,52 +177,3 @@ def for_each_output(given: Any, y_pred: Any, names: Sequence[str] | None) -> lis
     if isinstance(given, (list, tuple)):
         return [*given]
     return [given] * count
-
-
-def ends_of(model: keras.Model, count: int | None = None) -> list[str]:
-    """Return "softmax", "sigmoid" or "" for each output, see `ends_with_axes_of`."""
-    return [end.name for end in ends_with_axes_of(model, count)]
-
-
-def ends_with_axes_of(model: keras.Model, count: int | None = None) -> list[End]:
-    """Return what each output went through at the end.
-
-    Args:
-        model: built.
-        count: number of its outputs, for a model without a graph, of which nothing shows.
-    """
-    tensors = getattr(model, "outputs", None)
-    return [_end_of(tensor) for tensor in tensors] if tensors else [End()] * (count or 1)
-
-
-def _end_of(tensor: Any) -> End:
-    node, position = call_behind(tensor)
-    maker, rank = node.operation, len(tensor.shape)
-    graph = graph_of(maker)
-    if graph is not None:  # a nested model
-        return _end_of(graph.outputs[position])
-    if isinstance(maker, keras.layers.Wrapper):
-        rank -= isinstance(maker, keras.layers.TimeDistributed)
-        maker = maker.layer
-    activation = getattr(getattr(maker, "activation", None), "__name__", "")
-    name = activation or type(maker).__name__.lower()
-    if name in _BY_END:
-        return End(name, -1 if activation else _last_axis(getattr(maker, "axis", -1), rank))
-    passing = isinstance(maker, _PASSING) or (
-        isinstance(maker, keras.layers.Activation) and activation == "linear"
-    )
-    if not passing:
-        return End()
-    before = node.input_tensors[0]
-    end = _end_of(before)
-    kept = end.axis is not None and before.shape[end.axis :] == tensor.shape[end.axis :]
-    return end if kept or before.shape == tensor.shape else End()
-
-
-def _last_axis(axis: Any, rank: int) -> int | None:
-    """Return an axis counted from the last; None for several."""
-    if isinstance(axis, (list, tuple)) and len(axis) == 1:
-        (axis,) = axis
-    if not isinstance(axis, int):
-        return None
-    return axis - rank if axis >= 0 else axis
