@@ -4,10 +4,12 @@
 """
 
 import inspect
+import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfprune.keras_graph import private_keras
 
@@ -46,8 +48,7 @@ def test_every_function_has_a_contract_here():
 
 def test_sublayers_are_those_at_every_depth_with_the_layer_itself_once():
     first, second = dense(3, 2)
-    inner = Pair(first, second)
-    outer = Pair(inner, first)
+    outer = Pair(inner := Pair(first, second), first)
     found = private_keras.sublayers(outer)
     assert found[0] is outer and len(found) == 4
     assert {*map(id, found)} == {*map(id, (outer, inner, first, second))}
@@ -88,8 +89,7 @@ def test_calls_run_in_an_order_in_which_all_inputs_are_there():
     again = first(second(first(inputs)))
     model = keras.Model(inputs, keras.layers.Add(name="sum")([again, inputs]))
     calls = list(private_keras.calls_of(model))
-    found = [call.operation.name for call in calls]
-    assert found == ["in", "dense_0", "dense_1", "dense_0", "sum"]
+    assert [each.operation.name for each in calls] == "in dense_0 dense_1 dense_0 sum".split()
     assert [call.is_input for call in calls] == [True, False, False, False, False]
     for index, call in enumerate(calls):
         before = {id(other) for other in calls[:index]}
@@ -143,28 +143,23 @@ def test_two_places_of_one_sublayer_are_replaced_one_after_the_other(built):
 
 
 def test_a_built_layer_is_locked_again_after_a_replacement(built):
-    new = keras.layers.Dense(3)
-    with private_keras.replaced_sublayer(built, built.first, new):
+    with private_keras.replaced_sublayer(built, built.first, new := keras.layers.Dense(3)):
         built.first = new
     with pytest.raises(ValueError, match="cannot add new elements of state"):
         built.third = keras.layers.Dense(1)
 
 
 def test_scoped_objects_are_those_of_the_innermost_scope_around():
-    class Own:
-        pass
-
     assert "Own" not in private_keras.scoped_objects()
     with keras.saving.custom_object_scope({"Other": Pair}):
-        with keras.saving.custom_object_scope({"Own": Own}):
-            assert private_keras.scoped_objects() == {"Own": Own}
+        with keras.saving.custom_object_scope({"Own": keras.Model}):
+            assert private_keras.scoped_objects() == {"Own": keras.Model}
     assert "Own" not in private_keras.scoped_objects()
 
 
 def test_output_shape_of_a_lambda_is_what_it_was_made_with():
     assert private_keras.output_shape_of(keras.layers.Lambda(abs)) is None
-    layer = keras.layers.Lambda(abs, output_shape=(3,))
-    assert tuple(private_keras.output_shape_of(layer)) == (3,)
+    assert private_keras.output_shape_of(keras.layers.Lambda(abs, output_shape=(3,))) == (3,)
 
 
 def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives_or_where_it_is_hung():
@@ -177,6 +172,12 @@ def test_timestep_mask_hangs_on_the_tensor_that_an_embedding_gives_or_where_it_i
     for given in (None, keras.ops.convert_to_tensor(mask)):
         private_keras.set_timestep_mask(plain, given)
         assert private_keras.timestep_mask(plain) is given
+
+
+def test_a_mean_is_divided_among_replicas(monkeypatch):
+    among = types.SimpleNamespace(num_replicas_in_sync=4)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: among)
+    assert float(private_keras.divided_among_replicas(keras.ops.ones(()))) == 0.25
 
 
 def test_loss_weights_and_metrics_are_those_given_to_compile_and_its_optimizer_has_the_weights():
@@ -219,9 +220,9 @@ def test_model_in_training_is_the_model_of_the_callback():
         def on_train_batch_end(self, batch, logs=None):
             self.seen = private_keras.model_in_training(self)
 
-    model, notes = keras.Sequential([keras.Input((3,)), *dense(2)]), Notes()
+    model = keras.Sequential([keras.Input((3,)), *dense(2)])
     model.compile("sgd", "mse")
-    model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[notes])
+    model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[notes := Notes()])
     assert notes.seen is model
 
 

@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any
 
 import keras
+from keras.src.backend import get_keras_mask, set_keras_mask
 from keras.src.backend.common import global_state, stateless_scope
+from keras.src.losses.loss import scale_loss_for_distribution
 from keras.src.ops.node import Node
 from keras.src.ops.operation import Operation
 
@@ -199,14 +201,22 @@ def output_shape_of(layer: keras.layers.Lambda) -> object:
 
 
 def timestep_mask(tensor: object) -> Any:
-    """Return the timestep mask that Keras has hung on a tensor, None if there is none."""
-    return getattr(tensor, "_keras_mask", None)
+    """Return the timestep mask that Keras has hung on a tensor, None if there is none.
+
+    Tensors that take no attributes, such as those that JAX traces, have theirs in a table.
+    """
+    return get_keras_mask(tensor)
 
 
 def set_timestep_mask(tensor: Any, mask: object) -> None:
     """Hang a timestep mask on a tensor, so that layers it is given to take it into account."""
     if mask is not None:
-        tensor._keras_mask = mask
+        set_keras_mask(tensor, mask)
+
+
+def divided_among_replicas(loss: Any) -> Any:
+    """Return a mean over the examples of a replica, as they are summed up over all replicas."""
+    return scale_loss_for_distribution(loss)
 
 
 def compiled_loss_weights(model: keras.Model) -> Sequence[float] | Mapping[str, float] | None:

@@ -216,6 +216,17 @@ def test_a_model_does_not_teach_itself():
         tfprune.distill(model, model)
 
 
+def test_a_teacher_that_would_be_trained_with_the_student_is_refused():
+    student = network()
+    wrapped = keras.Sequential([keras.Input((5,)), student])
+    shared = keras.Sequential([keras.Input((5,)), student.layers[0], layers.Dense(3)])
+    for teacher in (wrapped, shared):
+        with pytest.raises(ValueError, match="not have weights that are trained.*hidden/kernel"):
+            tfprune.distill(student, teacher)
+    student.layers[0].trainable = False
+    assert tfprune.distill(student, shared)
+
+
 def test_models_of_other_outputs_are_refused():
     other = keras.Sequential([keras.Input((5,)), layers.Dense(4)])
     with pytest.raises(ValueError, match="`teacher` must have the outputs of the student"):

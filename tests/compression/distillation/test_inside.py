@@ -112,3 +112,120 @@ def test_attention_of_places_whose_number_is_not_known_is_taken():
         return keras.Sequential([keras.Input((None, 5)), layers.Dense(4, name="d")])
 
     assert tfprune.distill(model(), model(), attention=[("d", "d")])
+
+
+def part_inside(student, teacher, x, y, loss=LOSS, weights=None, **pairs):
+    """What hints or attention add to the loss of the outputs."""
+    found = []
+    for options in (pairs, {}):
+        distilled = tfprune.distill(student, teacher, alpha=1.0, **options)
+        distilled.compile("sgd", loss)
+        predictions = distilled(x, training=True)
+        found.append(float(distilled.compute_loss(x, y, predictions, weights, training=True)))
+    return found[0] - found[1]
+
+
+def tagger():
+    words = layers.Embedding(9, 4, keras.initializers.RandomNormal(stddev=2.0), mask_zero=True)
+    words.name = "e"
+    return keras.Sequential([keras.Input((6,)), words, layers.Dense(3)])
+
+
+def words_and_made(models):
+    words = np.random.default_rng(2).integers(1, 9, (5, 6))
+    words[:, 2:] = 0
+    return words, [np.asarray(model.get_layer("e")(words)) for model in models]
+
+
+def test_masked_places_do_not_count_in_hints():
+    models = tagger(), tagger()
+    words, (mine, own) = words_and_made(models)
+    found = part_inside(*models, words, np.zeros((5, 6)), hints=[("e", "e")])
+    assert found == pytest.approx(np.square(mine - own)[:, :2].mean(), rel=1e-4)
+
+
+def test_masked_places_are_none_of_attention():
+    models = tagger(), tagger()
+    words, made = words_and_made(models)
+    maps = [np.square(each[:, :2]).sum(axis=-1) for each in made]
+    maps = [each / np.linalg.norm(each, axis=-1, keepdims=True) for each in maps]
+    found = part_inside(*models, words, np.zeros((5, 6)), attention=[("e", "e")])
+    assert found == pytest.approx(np.square(maps[0] - maps[1]).mean(), rel=1e-3)
+
+
+def test_attention_of_nothing_but_zeros_leaves_gradients_finite():
+    def model():
+        inside = [layers.Dense(4, use_bias=False, name="d"), layers.Flatten(), layers.Dense(3)]
+        return keras.Sequential([keras.Input((2, 5)), *inside])
+
+    distilled = tfprune.distill(model(), model(), attention=[("d", "d")])
+    distilled.compile(keras.optimizers.SGD(0.1), LOSS)
+    distilled.fit(np.zeros((4, 2, 5)), np.zeros(4), verbose=0)
+    assert all(np.isfinite(weight).all() for weight in distilled.get_weights())
+
+
+def test_hints_and_attention_are_summed_up_where_the_loss_is():
+    models = [keras.Sequential([keras.Input((3, 5)), layers.Dense(4, name="d")]) for _ in range(2)]
+    x, y = np.random.default_rng(3).normal(size=(6, 3, 5)), np.zeros((6, 3, 4))
+    means, sums = (
+        [
+            part_inside(*models, x, y, keras.losses.MeanSquaredError(reduction), **{name: pairs})
+            for name, pairs in (("hints", [("d", "d")]), ("attention", [("d", "d")]))
+        ]
+        for reduction in ("sum_over_batch_size", "sum")
+    )
+    assert sums == pytest.approx([18 * mean for mean in means], rel=1e-3)
+
+
+def test_channels_are_found_where_the_layers_have_them():
+    def model(first, *before):
+        axis = 1 if first else -1
+        scaled = layers.BatchNormalization(axis=axis, name="b")
+        inside = [*before, scaled, layers.ReLU(name="r"), layers.Flatten(), layers.Dense(3)]
+        built = keras.Sequential([keras.Input((2, 4, 3)), *inside])
+        return built
+
+    x = np.random.default_rng(4).normal(size=(6, 2, 4, 3)).astype("float32")
+    models = model(True), model(True), model(False, layers.Permute((2, 3, 1)))
+    for seed, each in enumerate(models):
+        each.get_layer("b").gamma.assign(np.random.default_rng(seed % 2).normal(size=2))
+    maps = []
+    for each in models[:2]:
+        gamma = each.get_layer("b").gamma.numpy() / np.sqrt(1.001)
+        made = np.maximum(x * gamma[:, None, None], 0)
+        flat = np.square(made).sum(axis=1).reshape(6, -1)
+        maps.append(flat / np.linalg.norm(flat, axis=-1, keepdims=True))
+    wanted = np.square(maps[0] - maps[1]).mean()
+    pairs = [("r", "r")]
+    y = Y[:6]
+    # In inference for both, as a batch's own statistics would undo the scale.
+    for each in models:
+        each.get_layer("b").trainable = False
+    assert part_inside(*models[:2], x, y, attention=pairs) == pytest.approx(wanted, rel=1e-3)
+    other = part_inside(models[2], models[1], x, y, attention=pairs)
+    assert other == pytest.approx(wanted, rel=1e-3)  # one of each format
+
+
+def test_a_hint_of_channels_in_front_gets_a_regressor_of_their_number():
+    def model(width):
+        conv = layers.Conv2D(width, 1, data_format="channels_first", name="c")
+        pooled = layers.GlobalAveragePooling2D(data_format="channels_first")
+        return keras.Sequential([keras.Input((2, 4, 4)), conv, pooled, layers.Dense(3)])
+
+    distilled = tfprune.distill(model(3), model(5), hints=[("c", "c")], attention=[("c", "c")])
+    assert tuple(distilled.regressors[0].kernel.shape) == (3, 5)
+
+
+def test_predictions_that_this_model_has_not_just_made_are_refused_where_there_are_hints():
+    student, teacher = by_add(), functional()
+    distilled = tfprune.distill(student, teacher, hints=[("first", "first")])
+    distilled.compile("sgd", LOSS)
+    mine = distilled(X, training=True)
+    assert np.isfinite(float(distilled.compute_loss(X, Y, mine, None)))
+    for seen in (True, False):
+        distilled = tfprune.distill(student, teacher, hints=[("first", "first")])
+        distilled.compile("sgd", LOSS)
+        if seen:
+            distilled(X, training=True)
+        with pytest.raises(ValueError, match="`y_pred` must be what this model itself has just"):
+            distilled.compute_loss(X, Y, student(X, training=True), None)

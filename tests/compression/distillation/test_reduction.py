@@ -1,8 +1,11 @@
 """Places that a loss leaves out, and losses that are no mean."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import tfprune
@@ -95,6 +98,63 @@ def test_the_share_of_the_teacher_does_not_depend_on_the_reduction():
         own = float(cross_entropy(reduction=reduction)(Y, models[0](X)))
         shares.append(loss_of(models, cross_entropy(reduction=reduction)) / own)
     assert shares[0] == pytest.approx(shares[1], rel=1e-4)
+
+
+def test_means_are_divided_among_replicas_as_keras_divides_its_own(monkeypatch):
+    def models():
+        inputs = keras.Input((5, 3))
+        hidden = layers.Dense(4, kernel_regularizer="l2", name="h")(inputs)
+        return keras.Model(inputs, layers.Dense(3)(hidden))
+
+    pairs = [("h", "h")]
+    student, teacher = models(), models()
+    distilled = tfprune.distill(student, teacher, hints=pairs, attention=pairs)
+    distilled.compile("sgd", cross_entropy())
+    predictions = distilled(X, training=True)
+    alone = float(distilled.compute_loss(X, Y, predictions, WEIGHTS, training=True))
+    among = types.SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(tf.distribute, "get_strategy", lambda: among)
+    found = float(distilled.compute_loss(X, Y, predictions, WEIGHTS, training=True))
+    assert found == pytest.approx(alone / 2, rel=1e-5)
+
+
+def test_on_jax_masked_places_do_not_count_and_a_teacher_that_changes_teaches_what_it_gives_then():
+    code = """
+        import keras
+        import numpy as np
+        import tfprune
+        from keras import layers, ops
+
+        keras.utils.set_random_seed(0)
+        x = np.random.default_rng(0).integers(1, 9, (5, 6))
+        x[:, 2:] = 0
+        y = np.zeros((5, 6), int)
+
+        def tagger():
+            drawn = keras.initializers.RandomNormal(stddev=2.0)
+            words = layers.Embedding(9, 4, drawn, mask_zero=True)
+            return keras.Sequential([keras.Input((6,), dtype="int32"), words, layers.Dense(3)])
+
+        student, teacher = tagger(), tagger()
+        q, p = (ops.convert_to_numpy(ops.softmax(model(x))) for model in (student, teacher))
+        wanted = (p * np.log(p / q)).sum(axis=-1)[:, :2].mean()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        distilled = tfprune.distill(student, teacher, temperature=1.0, alpha=1.0)
+        distilled.compile(keras.optimizers.SGD(0.0), loss)
+        fit = lambda *callbacks: distilled.fit(
+            x, y, batch_size=5, epochs=2, verbose=0, callbacks=[*callbacks]
+        ).history["loss"]
+        print(abs(fit()[0] - wanted) < 1e-4 * wanted)
+
+        class Follow(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                teacher.set_weights(self.model.student.get_weights())
+
+        before, after = fit(Follow())
+        print(abs(before - wanted) < 1e-4 * wanted, abs(after) < 1e-6, abs(fit()[0]) < 1e-6)
+        print(len(distilled.weights) == len(student.weights))
+    """
+    assert run_on_jax(code).split() == ["True"] * 5
 
 
 def test_on_jax_too_in_a_compiled_step():

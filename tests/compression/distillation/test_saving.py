@@ -43,6 +43,13 @@ def test_a_checkpoint_is_the_student(tmp_path):
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
+def test_what_is_exported_is_the_student(monkeypatch):
+    model, exported = distilled(), []
+    monkeypatch.setattr(model.student, "export", lambda path, **options: exported.append(options))
+    model.export("a", format="onnx")
+    assert exported == [{"format": "onnx"}]
+
+
 def test_a_checkpoint_of_a_pruned_student_is_pruned(tmp_path):
     path = tmp_path / "c.keras"
     student = tfprune.prune(network(), tfprune.OneShot(0.5))

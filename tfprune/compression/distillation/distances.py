@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfprune.keras_graph.private_keras import divided_among_replicas
+
 _BY_WEIGHTS = ("sum", "mean_with_sample_weight")  # reductions in which masks keep no mean
 
 
@@ -14,7 +16,7 @@ def logits_of(values: Any, end: str) -> Any:
     """Return logits: the logarithm of probabilities, or the values themselves."""
     if not end:
         return values
-    values = ops.cast(values, "float32")
+    values = precise(values)
     tiny = keras.config.epsilon()
     if end == "softmax":
         return ops.log(ops.maximum(values, tiny))
@@ -22,34 +24,68 @@ def logits_of(values: Any, end: str) -> Any:
     return ops.log(clipped) - ops.log(1.0 - clipped)
 
 
+def precise(values: Any) -> Any:
+    """Return numbers of at least 32 bits, of those that Keras computes losses in."""
+    wide = "float64" if keras.config.floatx() == "float64" else "float32"
+    return ops.cast(values, wide)
+
+
+def divergence(mine: Any, own: Any, temperature: float) -> Any:
+    """Return T^2 KL(softmax(own / T) || softmax(mine / T)) along the last axis.
+
+    Args:
+        mine: logits of the student, (..., classes); -inf for a class that cannot be.
+        own: those of the teacher.
+        temperature: T, > 0.
+    """
+    mine, own = (precise(logits) / temperature for logits in (mine, own))
+    likely = ops.softmax(own)
+    # Where both logits are -inf, 0 (-inf - -inf) is no number; such a class adds nothing.
+    apart = ops.where(likely > 0, ops.log_softmax(own) - ops.log_softmax(mine), 0.0)
+    return temperature**2 * ops.sum(likely * apart, axis=-1)
+
+
 def mean_square(first: Any, second: Any) -> Any:
-    difference = ops.cast(first, "float32") - ops.cast(second, "float32")
-    return ops.mean(ops.square(difference), axis=-1)
+    return ops.mean(ops.square(precise(first) - precise(second)), axis=-1)
 
 
-def attention_map(values: Any) -> Any:
-    """Return the attention map of every example, flat and of length 1."""
-    squares = ops.sum(ops.square(ops.cast(values, "float32")), axis=-1)
-    flat = ops.reshape(squares, (ops.shape(squares)[0], -1))
-    return flat / (ops.norm(flat, axis=-1, keepdims=True) + keras.config.epsilon())
+def attention_map(values: Any, masks: Sequence[Any] = ()) -> Any:
+    """Return the attention map of every example, of length 1 over its places.
+
+    Args:
+        values: (batch, places..., channels).
+        masks: of the shape of the first axes; places where one is False are none.
+    """
+    squares = ops.sum(ops.square(precise(values)), axis=-1)
+    for mask in masks:
+        squares = squares * _as_wide(mask, squares)
+    places = [*range(1, len(squares.shape))]
+    total = ops.sum(ops.square(squares), axis=places, keepdims=True)
+    # The root of nothing but zeros has no slope.
+    length = ops.where(total > 0, ops.sqrt(ops.where(total > 0, total, 1.0)), 0.0)
+    return squares / (length + keras.config.epsilon())
 
 
-def weights_of(sample_weight: Any, count: int) -> list[Any]:
-    """Return the weights of examples for each of `count` outputs; None where there are none."""
-    flat = [None] if sample_weight is None else keras.tree.flatten(sample_weight)
-    return flat if len(flat) == count else [flat[0]] * count
+def of_examples(weights: Sequence[Any]) -> Any:
+    """Return one weight an example, the mean over outputs and their places.
 
+    Args:
+        weights: one an output, (batch, places...); None stands for 1.
 
-def of_examples(weight: Any) -> Any:
-    """Return one weight an example: the mean over its places; None where there are none."""
-    if weight is None:
+    Returns:
+        Weights, (batch,); None where there are none at all.
+    """
+    given = [precise(weight) for weight in weights if weight is not None]
+    if not given:
         return None
-    weight = ops.convert_to_tensor(weight)
-    return ops.mean(ops.reshape(weight, (ops.shape(weight)[0], -1)), axis=-1)
+    means = [ops.mean(ops.reshape(one, (ops.shape(one)[0], -1)), axis=-1) for one in given]
+    return (sum(means) + float(len(weights) - len(given))) / len(weights)
 
 
 def reduced(each: Any, weight: Any, masks: Sequence[Any] = (), reduction: str = "mean") -> Any:
     """Return one number for examples and places, weighted and masked as Keras does with losses.
+
+    A mean is divided by the number of replicas that are trained together, as Keras does, too.
 
     Args:
         each: (batch, places...).
@@ -69,8 +105,8 @@ def reduced(each: Any, weight: Any, masks: Sequence[Any] = (), reduction: str = 
     if reduction == "sum":
         return ops.sum(weighted)
     if reduction == "mean_with_sample_weight" and factor is not None:
-        return ops.divide_no_nan(ops.sum(weighted), ops.sum(factor))
-    return ops.mean(weighted)
+        return divided_among_replicas(ops.divide_no_nan(ops.sum(weighted), ops.sum(factor)))
+    return divided_among_replicas(ops.mean(weighted))
 
 
 def _as_wide(weight: Any, each: Any) -> Any:

@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from tfprune.compression.distillation.distances import attention_map, mean_square, reduced
 from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import calls_of, structures_of
+from tfprune.keras_graph.private_keras import (
+    call_behind,
+    calls_of,
+    structures_of,
+    timestep_mask,
+)
+
+Pair = tuple[keras.KerasTensor, keras.KerasTensor]  # of the student, of the teacher
 
 
 def made_by(option: str, model: keras.Model, name: str) -> keras.KerasTensor:
@@ -67,10 +76,69 @@ def watched(model: keras.Model, made: Sequence[keras.KerasTensor]) -> keras.Mode
     return keras.Model(taken, [returned, [*made]])
 
 
-def regressor(mine: Any, own: Any) -> keras.layers.Layer | None:
+def axis_of_channels(tensor: Any) -> int:
+    """Return the axis of the channels, counted from the last.
+
+    The `data_format` of the layer says it, or the axis of its normalization, or that of the layer
+    before where this one keeps places and channels as they are.
+    """
+    node, position = call_behind(tensor)
+    layer, rank = node.operation, len(tensor.shape)
+    if isinstance(layer, keras.layers.Wrapper):
+        rank -= isinstance(layer, keras.layers.TimeDistributed)
+        layer = layer.layer
+    graph = graph_of(layer)
+    if graph is not None:
+        return axis_of_channels(graph.outputs[position])
+    if (known := getattr(layer, "data_format", None)) is not None:
+        return 1 - rank if known == "channels_first" else -1
+    if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.GroupNormalization)):
+        return int(layer.axis) - rank if layer.axis >= 0 else int(layer.axis)
+    same = [given for given in node.input_tensors if given.shape == tensor.shape]
+    if not same or hasattr(layer, "kernel") or hasattr(layer, "dims") or hasattr(layer, "axes"):
+        return -1
+    return axis_of_channels(same[0])
+
+
+def shape_of(tensor: Any) -> tuple[int | None, ...]:
+    """Return the shape of a tensor once its channels are its last axis."""
+    shape = [*tensor.shape]
+    shape.append(shape.pop(axis_of_channels(tensor)))
+    return tuple(shape)
+
+
+def regressor(
+    mine: Any, own: Any, dtype: keras.dtype_policies.DTypePolicy | None = None
+) -> keras.layers.Layer | None:
     """Return a layer from the width of one tensor to that of another; None for the same width."""
-    if mine.shape[-1] == own.shape[-1]:
+    shape, width = shape_of(mine), shape_of(own)[-1]
+    if shape[-1] == width:
         return None
-    layer = keras.layers.Dense(own.shape[-1])
-    layer.build(mine.shape)
+    layer = keras.layers.Dense(width, dtype=dtype)
+    layer.build(shape)
     return layer
+
+
+def apart_inside(
+    pair: Pair, made: tuple[Any, Any], weight: Any, reduction: str, learnt: Any
+) -> Any:
+    """Return how far what a layer makes is from what the teacher's layer makes.
+
+    Args:
+        pair: the tensors of both in the graphs.
+        made: what they stand for now.
+        weight: one an example; None for none.
+        reduction: as in `reduced`.
+        learnt: (values) -> those of a hint in the teacher's width; None compares attention maps.
+    """
+    mask = timestep_mask(made[0])
+    masks = [] if mask is None else [mask]
+    mine, own = (
+        ops.moveaxis(values, axis_of_channels(tensor), -1) for tensor, values in zip(pair, made)
+    )
+    own = ops.stop_gradient(own)
+    if learnt is None:
+        each = ops.square(attention_map(mine, masks) - attention_map(own, masks))
+    else:
+        each = mean_square(learnt(mine), own)
+    return reduced(each, weight, masks, reduction)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
+from keras import ops
 
+from tfprune.compression.distillation.distances import divergence, logits_of, mean_square
 from tfprune.compression.distillation.ends import End
 
 Compare = Literal["classes", "labels", "values"]
@@ -65,27 +67,33 @@ class Output:
 def outputs_of(
     ends: Sequence[Sequence[End]],
     losses: Sequence[Any],
-    weights: Sequence[float | None],
+    weights: Sequence[float | Sequence[float] | None],
     compare: Sequence[Compare | None],
     ranks: Sequence[int],
-) -> list[Output]:
-    """Return how every output is compared.
+) -> list[Output | None]:
+    """Return how every output is compared; None for one that is not.
+
+    An output without a loss is not compared, unless `compare` says what it is.
 
     Args:
         ends: of student and teacher, see `ends_with_axes_of`.
-        losses: one an output; None where it has none.
+        losses: one an output, or a list of several; None where it has none.
         weights: of the losses; None stands for 1.
         compare: what is wanted; None leaves it to the loss or, where that is none of Keras's, to
             the end of the model.
         ranks: numbers of axes, that of the batch included.
 
     Raises:
-        ValueError: if neither says it, or they have their classes along several axes.
+        ValueError: if neither says it, no output is compared, or they have their classes along
+            several axes.
     """
-    found = []
+    found: list[Output | None] = []
     for mine, own, loss, weight, wanted, rank in zip(
         *ends, losses, weights, compare, ranks, strict=True
     ):
+        if loss is None and wanted is None and any([*losses, *compare]):
+            found.append(None)
+            continue
         by_loss, probable = _read(loss)
         chosen = wanted or by_loss or _BY_END.get(mine.name) or _BY_END.get(own.name)
         if chosen is None:
@@ -102,7 +110,7 @@ def outputs_of(
         # student does is taken as that is, too, whatever the loss says of both.
         taught = own.name or (learnt and (mine.logits or not own.logits))
         learnt, taught = (_ENDS[chosen] if given else "" for given in (learnt, taught))
-        shown = 1.0 if weight is None else weight
+        shown = 1.0 if weight is None else sum(keras.tree.flatten(weight))
         along = -1 if axis is None else axis
         ignored = getattr(loss, "ignore_class", None) if by_loss == chosen else None
         reduction = getattr(loss, "reduction", None) or "sum_over_batch_size"
@@ -157,23 +165,28 @@ def places_that_count(target: Any, prediction: Any, output: Output) -> Any:
     if output.ignored is None:
         return None
     if len(target.shape) == len(prediction.shape) and target.shape[output.axis] == 1:
-        target = keras.ops.squeeze(target, output.axis)
-    return keras.ops.not_equal(target, keras.ops.cast(output.ignored, target.dtype))
+        target = ops.squeeze(target, output.axis)
+    return ops.not_equal(target, ops.cast(output.ignored, target.dtype))
 
 
-def for_each_output(given: Any, y_pred: Any, names: Sequence[str] | None) -> list[Any]:
-    """Return what is given for each output, in the order of the outputs.
+def apart(mine: Any, own: Any, output: Output, temperature: float) -> Any:
+    """Return how far an output of every example (and place) is from the teacher's.
 
     Args:
-        given: one for all, a list, or a dictionary by name.
-        y_pred: the outputs, in their structure.
-        names: of the outputs, where the model has some.
+        mine: of the student, of any shape.
+        own: of the teacher, of the same shape.
+        output: how they are compared.
+        temperature: > 0, divides logits.
+
+    Returns:
+        Of the same shape without the axis of the classes.
     """
-    count = len(keras.tree.flatten(y_pred))
-    if isinstance(given, dict):
-        by_name = isinstance(y_pred, dict)
-        keys = keras.tree.flatten({key: key for key in y_pred}) if by_name else names or []
-        return [given.get(key) for key in keys]
-    if isinstance(given, (list, tuple)):
-        return [*given]
-    return [given] * count
+    mine, own = (ops.moveaxis(value, output.axis, -1) for value in (mine, own))
+    if output.compare == "values":
+        return mean_square(mine, own)
+    mine, own = logits_of(mine, output.mine), logits_of(own, output.own)
+    if output.compare == "classes":
+        return divergence(mine, own, temperature)
+    # each two classes, with logits 0 and z
+    mine, own = (ops.stack([ops.zeros_like(z), z], -1) for z in (mine, own))
+    return ops.mean(divergence(mine, own, temperature), axis=-1)
