@@ -7,7 +7,7 @@ import pytest
 from tests.support.cli_runner import json_of
 from tfprune import channels, cli
 from tfprune.channels import planning
-from tfprune.cli.commands import finetuning, shrink
+from tfprune.cli.commands import finetuning, one_shot, shrink
 from tfprune.cli.data.sources import load
 
 
@@ -82,6 +82,25 @@ def test_the_original_teaches_by_default(folder, capsys, monkeypatch, command):
     ((student, teacher),) = taught
     assert teacher.get_layer("hidden").units == 16 and student is not teacher
     assert (found.get("training") or found["accuracy"]["training"])["teacher"] == model
+
+
+@pytest.mark.parametrize("command", ["prune", "stages", "shrink"])
+def test_a_teacher_of_other_outputs_is_refused_before_anything_is_made(
+    folder, capsys, monkeypatch, command
+):
+    for module, name in ((shrink, "plan"), (one_shot, "one_shot"), (finetuning, "_fit")):
+        monkeypatch.setattr(module, name, None)
+    other = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    other.save(folder / "other.keras")
+    how = {
+        "prune": ["prune", "--sparsity", "0.5"],
+        "stages": ["prune", "--sparsity", "0.5", "--scorer", "fisher", "--stages", "2"],
+        "shrink": ["shrink", "--macs", "0.5", "--no-latency"],
+    }[command]
+    options = ["--data", "digits", "--epochs", "1", "--teacher", str(folder / "other.keras")]
+    model, output = str(folder / "model.keras"), str(folder / "never.keras")
+    assert cli.main([how[0], model, *how[1:], *options, "-o", output]) == 2
+    assert "teacher must have the outputs of the student" in capsys.readouterr().err
 
 
 def test_a_budget_of_latency_goes_to_the_plan(folder, capsys, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.cli.commands import models
 from tfprune.cli.data.sources import Data
 from tfprune.cli.data.task import Task
+from tfprune.compression.distillation.checks import require_alike
 from tfprune.compression.distillation.distilling import distill
 from tfprune.pruning.callbacks import Logs, UpdatePruningStep
 from tfprune.pruning.prune_model import prune
@@ -50,6 +51,7 @@ def prune_gradually(
         frequency=max(1, end_step // _UPDATES),
     )
     pruned = prune(model, schedule, **options)
+    teacher = teacher_of(model, args)
     before = task.measured(model)
     updates = UpdatePruningStep(
         task.data.training,
@@ -57,7 +59,7 @@ def prune_gradually(
         update_weights=args.update_weights,
         verbose=False,  # one progress bar at a time
     )
-    _fit(pruned, task, args, "Pruning", [updates], teacher_of(model, args))
+    _fit(pruned, task, args, "Pruning", [updates], teacher)
     stripped = strip_pruning(pruned, compile=False)
     return stripped, {
         **_description(task, args),
@@ -101,10 +103,18 @@ def teacher_of(model: keras.Model, args: argparse.Namespace) -> keras.Model | No
     Args:
         model: as it was, dense.
         args: of the command, checked and complete.
+
+    Raises:
+        ValueError: if the one that was named has other inputs or outputs. What is made of the model
+            keeps them, so that this is known before anything is made.
     """
-    if args.teacher is not None:
-        return models.load(args.teacher, args.modules, args.allow_lambda)
-    return model if args.distill else None
+    if args.epochs is None or not args.distill:
+        return None
+    if args.teacher is None:
+        return model
+    teacher = models.load(args.teacher, args.modules, args.allow_lambda)
+    require_alike(model, teacher)
+    return teacher
 
 
 def _steps(data: Data, args: argparse.Namespace) -> int:

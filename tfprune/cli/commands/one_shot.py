@@ -49,6 +49,7 @@ def prune_in_stages(
     Raises:
         ValueError: if the model cannot be pruned like this.
     """
+    teacher = finetuning.teacher_of(model, args)
     pruned, report = one_shot(
         model,
         args.sparsity,
@@ -69,7 +70,6 @@ def prune_in_stages(
         measured[f"{task.measure}_after"] = task.measured(pruned)
     training = None
     if args.epochs is not None:
-        teacher = finetuning.teacher_of(model, args)
         after = measured[f"{task.measure}_after"]
         training = finetuning.recover(pruned, task, args, after, teacher)
     return strip_pruning(pruned, compile=False), report, measured, training

@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> Outcome:
     task = None
     if args.data is not None:
         task = task_for(model, sources.of_command(args, model), args.loss)
+    teacher = finetuning.teacher_of(model, args)
     found = plan(
         model,
         args.sparsity,
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> Outcome:
             f"difference of {difference:.2g} of the largest output; nothing was written"
         )
     measured = _measured(model, small) if args.latency else {}
-    accuracy = None if task is None else _accuracy(task, model, small, args)
+    accuracy = None if task is None else _accuracy(task, model, small, teacher, args)
     with replacing(args.output, name="--output") as new:
         small.save(new)
     if args.html is not None:
@@ -95,7 +96,11 @@ def _measured(model: keras.Model, small: keras.Model) -> dict[str, Any]:
 
 
 def _accuracy(
-    task: Task, model: keras.Model, small: keras.Model, args: argparse.Namespace
+    task: Task,
+    model: keras.Model,
+    small: keras.Model,
+    teacher: keras.Model | None,
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Return the accuracies, once the smaller model is fine-tuned in place if that is asked for."""
     cut = task.measured(small)
@@ -108,7 +113,6 @@ def _accuracy(
     }
     if args.epochs is None:
         return found | {"training": None}
-    teacher = finetuning.teacher_of(model, args)
     graph = graph_of(small)
     assert graph is not None  # as `plan` has asked
     trained = keras.Model(*structures_of(graph))  # of the same layers; it has the optimizer
