@@ -28,6 +28,11 @@ def sparsity(model, name):
     return 1.0 - np.count_nonzero(kernel.numpy()) / kernel.numpy().size
 
 
+def dense(*units):
+    """Return layers of so many units, named by their places."""
+    return [keras.layers.Dense(unit, name=f"dense_{index}") for index, unit in enumerate(units)]
+
+
 class SparsityAtBatchEnd(keras.callbacks.Callback):
     """Notes, after each batch, the step and the sparsity of a layer as it would be stripped."""
 
