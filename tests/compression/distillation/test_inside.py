@@ -126,8 +126,8 @@ def part_inside(student, teacher, x, y, loss=LOSS, weights=None, **pairs):
 
 
 def tagger():
-    words = layers.Embedding(9, 4, keras.initializers.RandomNormal(stddev=2.0), mask_zero=True)
-    words.name = "e"
+    drawn = keras.initializers.RandomNormal(stddev=2.0)
+    words = layers.Embedding(9, 4, drawn, mask_zero=True, name="e")
     return keras.Sequential([keras.Input((6,)), words, layers.Dense(3)])
 
 
@@ -167,12 +167,10 @@ def test_attention_of_nothing_but_zeros_leaves_gradients_finite():
 def test_hints_and_attention_are_summed_up_where_the_loss_is():
     models = [keras.Sequential([keras.Input((3, 5)), layers.Dense(4, name="d")]) for _ in range(2)]
     x, y = np.random.default_rng(3).normal(size=(6, 3, 5)), np.zeros((6, 3, 4))
+    losses = [keras.losses.MeanSquaredError(how) for how in ("sum_over_batch_size", "sum")]
     means, sums = (
-        [
-            part_inside(*models, x, y, keras.losses.MeanSquaredError(reduction), **{name: pairs})
-            for name, pairs in (("hints", [("d", "d")]), ("attention", [("d", "d")]))
-        ]
-        for reduction in ("sum_over_batch_size", "sum")
+        [part_inside(*models, x, y, loss, **{name: [("d", "d")]}) for name in PAIRS]
+        for loss in losses
     )
     assert sums == pytest.approx([18 * mean for mean in means], rel=1e-3)
 
@@ -182,13 +180,14 @@ def test_channels_are_found_where_the_layers_have_them():
         axis = 1 if first else -1
         scaled = layers.BatchNormalization(axis=axis, name="b")
         inside = [*before, scaled, layers.ReLU(name="r"), layers.Flatten(), layers.Dense(3)]
-        built = keras.Sequential([keras.Input((2, 4, 3)), *inside])
-        return built
+        return keras.Sequential([keras.Input((2, 4, 3)), *inside])
 
     x = np.random.default_rng(4).normal(size=(6, 2, 4, 3)).astype("float32")
     models = model(True), model(True), model(False, layers.Permute((2, 3, 1)))
     for seed, each in enumerate(models):
-        each.get_layer("b").gamma.assign(np.random.default_rng(seed % 2).normal(size=2))
+        norm = each.get_layer("b")
+        norm.gamma.assign(np.random.default_rng(seed % 2).normal(size=2))
+        norm.trainable = False  # a batch's own statistics would undo the scale
     maps = []
     for each in models[:2]:
         gamma = each.get_layer("b").gamma.numpy() / np.sqrt(1.001)
@@ -196,11 +195,7 @@ def test_channels_are_found_where_the_layers_have_them():
         flat = np.square(made).sum(axis=1).reshape(6, -1)
         maps.append(flat / np.linalg.norm(flat, axis=-1, keepdims=True))
     wanted = np.square(maps[0] - maps[1]).mean()
-    pairs = [("r", "r")]
-    y = Y[:6]
-    # In inference for both, as a batch's own statistics would undo the scale.
-    for each in models:
-        each.get_layer("b").trainable = False
+    pairs, y = [("r", "r")], Y[:6]
     assert part_inside(*models[:2], x, y, attention=pairs) == pytest.approx(wanted, rel=1e-3)
     other = part_inside(models[2], models[1], x, y, attention=pairs)
     assert other == pytest.approx(wanted, rel=1e-3)  # one of each format

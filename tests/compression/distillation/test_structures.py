@@ -14,19 +14,14 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 VALUES = np.zeros((16, 3), "float32")
 
 
-def heads(names, nest=list, keys=None):
+def heads(names, nest=list):
     """A model with an output of width three for every name, each from its own seed."""
     inputs = keras.Input((5,))
-    made = {
-        name: layers.Dense(3, kernel_initializer=keras.initializers.GlorotNormal(ord(name)))
-        for name in names
-    }
-    for name, layer in made.items():
-        layer.name = name
-    outputs = {name: layer(inputs) for name, layer in made.items()}
-    if nest is dict:
-        return keras.Model(inputs, dict(zip(keys or names, outputs.values())))
-    return keras.Model(inputs, nest(outputs.values()))
+    outputs = {}
+    for name in names:
+        drawn = keras.initializers.GlorotNormal(ord(name))
+        outputs[name] = layers.Dense(3, kernel_initializer=drawn, name=name)(inputs)
+    return keras.Model(inputs, outputs if nest is dict else nest(outputs.values()))
 
 
 def loss_of(student, teacher, loss, y, weights=None, **options):

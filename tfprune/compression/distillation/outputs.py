@@ -88,10 +88,11 @@ def outputs_of(
             several axes.
     """
     found: list[Output | None] = []
+    said = [*losses, *compare]
     for mine, own, loss, weight, wanted, rank in zip(
         *ends, losses, weights, compare, ranks, strict=True
     ):
-        if loss is None and wanted is None and any([*losses, *compare]):
+        if loss is None and wanted is None and any(one is not None for one in said):
             found.append(None)
             continue
         by_loss, probable = _read(loss)
