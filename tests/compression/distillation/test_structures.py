@@ -81,6 +81,14 @@ def test_an_output_without_a_loss_is_left_out_unless_it_is_said_what_it_is():
     assert loss_of(student, teacher, [ignoring, None], [Y]) == pytest.approx(first)
 
 
+def test_targets_by_name_are_those_of_their_outputs_where_a_class_is_ignored():
+    student, teacher = heads("za"), heads("cd")
+    ignoring = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=0)
+    losses, targets = [ignoring, LOSS], {"a": np.ones(16, int), "z": Y}
+    wanted = loss_of(student, teacher, losses, [Y, np.ones(16, int)])
+    assert loss_of(student, teacher, losses, targets) == pytest.approx(wanted, rel=1e-6)
+
+
 def test_losses_in_a_nest_are_those_of_its_outputs():
     def nested(names):
         flat = heads(names)

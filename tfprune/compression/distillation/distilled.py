@@ -176,8 +176,8 @@ class Distilled(keras.Model):
             return [None] * len(outputs)
         flat = keras.tree.flatten(y)
         losses = for_each_output(self.loss, y_pred, _names(self.student))
-        if len(flat) == sum(loss is not None for loss in losses):  # targets may be these alone
-            left = iter(flat)
+        if len(flat) == sum(loss is not None for loss in losses) < len(losses):
+            left = iter(flat)  # there may be targets for these alone
             return [None if loss is None else next(left) for loss in losses]
         return for_each_output(y, y_pred, _names(self.student))
 
@@ -194,7 +194,7 @@ class Distilled(keras.Model):
         weight = of_examples([each for each, _ in counted])
         reductions = {reduction for _, reduction in counted}
         reduction = reductions.pop() if len(reductions) == 1 else "mean"
-        learnt = [layer or keras.layers.Identity() for layer in self.regressors]
+        learnt: list[Any] = [layer or (lambda values: values) for layer in self.regressors]
         learnt += [None] * len(self._options.attention)
         pairs = [*self._options.hints, *self._options.attention]
         return [
