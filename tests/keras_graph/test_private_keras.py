@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support.helpers import dense
+from tests.support.jax_session import run_on_jax
 from tfprune.keras_graph import private_keras
 
 
@@ -169,6 +170,21 @@ def test_model_in_training_is_the_model_of_the_callback():
     model.compile("sgd", "mse")
     model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0, callbacks=[notes])
     assert notes.seen is model
+
+
+def test_a_state_of_jax_is_written_back_to_the_model_that_it_is_of():
+    run_on_jax("""
+        import keras, numpy as np
+        from tfprune.keras_graph import private_keras
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse")
+        model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
+        lists = [model.trainable_variables, model.non_trainable_variables,
+                 model.optimizer.variables, model.metrics_variables]
+        twos = [[v.value * 0 + 2 for v in part] for part in lists]
+        private_keras.write_back_jax_state(model, twos)
+        assert all((np.array(v) == 2).all() for part in lists for v in part)
+    """)
 
 
 def test_train_writer_writes_into_the_folder_of_training(tmp_path):

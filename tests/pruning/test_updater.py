@@ -208,3 +208,20 @@ def test_anything_may_count_the_steps(mlp, kind):
 def test_what_counts_no_steps_is_refused(mlp, optimizer):
     with pytest.raises(TypeError, match="`optimizer` must be a Keras optimizer"):
         tfprune.PruningUpdater(tfprune.prune(mlp, HALF), optimizer)
+
+
+def test_an_updater_that_sees_no_optimizer_step_says_so_once_and_one_that_waits_for_none_not(mlp):
+    pruned = tfprune.prune(mlp, RISING)
+    updater = tfprune.PruningUpdater(pruned, keras.optimizers.SGD(gradient_accumulation_steps=2))
+    updater.begin()
+    with pytest.warns(UserWarning, match="^100 updates in a row have seen no optimizer") as told:
+        for _ in range(300):
+            updater.update()
+    assert len(told) == 1
+    finished = tfprune.PruningUpdater(tfprune.prune(mlp, tfprune.OneShot(0.5)), counted_nothing())
+    for _ in range(100):
+        finished.update()
+
+
+def counted_nothing():
+    return keras.Variable(0, dtype="int64")

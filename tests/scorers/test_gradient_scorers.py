@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfprune
 from tests.support.fake_evidence import FakeEvidence
 from tfprune.scorers.fisher import Fisher
 from tfprune.scorers.grasp import Grasp
@@ -141,6 +142,29 @@ def test_synflow_is_flow_times_magnitude():
     assert scores.tolist() == [3.0, 1.0, 0.0]
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_synflow_is_that_of_logits_whatever_the_model_makes_of_them(activation, apart):
+    def model(*end, last=None):
+        start = [keras.Input((6,)), keras.layers.Dense(5, "relu")]
+        made = keras.Sequential([*start, keras.layers.Dense(3, last), *end])
+        made.set_weights([np.random.default_rng(1).normal(size=w.shape) for w in made.weights])
+        return made
+
+    ends = [keras.layers.Activation(activation)] if apart else []
+    squashed = model(*ends, last=None if apart else activation)
+    x = np.ones((2, 6), "float32")
+    before = squashed.predict_on_batch(x)
+    masks = [
+        [layer.pruned[0].mask.numpy() for layer in pruned.layers if hasattr(layer, "pruned")]
+        for pruned, _ in (
+            tfprune.one_shot(each, 0.5, "synflow", x, verbose=False) for each in (model(), squashed)
+        )
+    ]
+    assert all(map(np.array_equal, *masks))
+    assert np.array_equal(squashed.predict_on_batch(x), before)
+
+
 def test_synflow_does_not_overflow_where_the_flow_is_near_the_limit_of_float32():
     class Flowing(FakeEvidence):
         def synaptic_flow(self):
@@ -171,3 +195,10 @@ def test_movement_adds_up_over_updates():
 )
 def test_scorers_whose_papers_rank_all_layers_together_ask_for_it(scorer, distribution):
     assert getattr(scorer, "distribution", None) == distribution
+
+
+def test_synflow_of_a_softmax_that_is_a_layer_of_its_own_is_refused():
+    stack = [keras.layers.Dense(3), keras.layers.Softmax(name="soft")]
+    with pytest.raises(ValueError, match="must return logits, or .* Received: the layer 'soft'"):
+        model = keras.Sequential([keras.Input((6,)), *stack])
+        tfprune.one_shot(model, 0.5, "synflow", np.ones((2, 6), "float32"), verbose=False)

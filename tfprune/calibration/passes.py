@@ -11,6 +11,7 @@ from tfprune.calibration.examples import AnyExamples, Examples
 from tfprune.calibration.forward import ForwardPasses
 from tfprune.calibration.losses import LossFunction
 from tfprune.keras_graph.coupling import batch_norm_of
+from tfprune.keras_graph.end_activations import without_end_activations
 from tfprune.layer_classes.prunable import flatten
 from tfprune.support.by_identity import each_once
 from tfprune.support.tensors import Nest, OfTensor, Tensor
@@ -99,7 +100,11 @@ class Passes:
     def synaptic_flow(self, inputs: Nest) -> Arrays:
         """Return the gradient of the summed outputs of the network of absolute values.
 
-        Moving means count as zero, so that no activation is negative; inputs are ones.
+        Moving means count as zero, so that no activation is negative; inputs are ones. Outputs are
+        logits: those of a softmax add up to 1 whatever the weights are.
+
+        Raises:
+            ValueError: if the model ends in a softmax that is a layer of its own.
         """
         means = each_once(
             layer.moving_mean
@@ -118,7 +123,8 @@ class Passes:
 
         flow = self._compiled(total, keras.ops.abs, others)
         ones = Examples(keras.tree.map_structure(lambda leaf: np.ones_like(leaf[:1]), inputs))
-        return {name: g[0] for name, g in next(flow.gradients(ones)).items()}
+        with without_end_activations(self.model):
+            return {name: g[0] for name, g in next(flow.gradients(ones)).items()}
 
     def _given_loss(self) -> LossFunction:
         if self._loss is None:

@@ -263,6 +263,11 @@ def _options(wrapper: PrunedLayer) -> Config:
     }
 
 
+def _copy(old: keras.Variable, new: keras.Variable) -> None:
+    # A copy: JAX would share the buffer, and training the one would delete it for the other.
+    new.assign(keras.ops.copy(old.value))
+
+
 def _go_on(old: PrunedLayer, new: PrunedLayer) -> None:
     """Set the step of a layer, which may have missed updates, and the scores that it goes on from.
 
@@ -270,11 +275,11 @@ def _go_on(old: PrunedLayer, new: PrunedLayer) -> None:
         old: built, as it was pruned.
         new: with a pruned weight for each prunable one.
     """
-    new.pruning_step.assign(old.pruning_step.value)
+    _copy(old.pruning_step, new.pruning_step)
     for before, after in zip(_pruned_or_dense(old), new.pruned, strict=True):
         if before is not None and before.past is not None and after.past is not None:
-            after.past.values.assign(before.past.values.value)
-            after.past.known.assign(before.past.known.value)
+            _copy(before.past.values, after.past.values)
+            _copy(before.past.known, after.past.known)
 
 
 def _pruned_or_dense(wrapper: PrunedLayer) -> list[PrunedWeight | None]:

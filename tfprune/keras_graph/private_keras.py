@@ -267,6 +267,14 @@ def model_in_training(callback: keras.callbacks.Callback) -> keras.Model:
     return callback._model
 
 
+def write_back_jax_state(model: Any, state: Sequence[Any]) -> None:
+    """Give a model in training on JAX the values of a state, as its training step returns it."""
+    names = ("trainable", "non_trainable", "optimizer", "metrics")
+    model._jax_state = {f"{name}_variables": part for name, part in zip(names, state, strict=True)}
+    model._jax_state_synced = False
+    model.jax_state_sync()
+
+
 def train_writer(callback: keras.callbacks.TensorBoard) -> Any:
     """Return the writer of a TensorBoard callback's training summaries."""
     return callback._train_writer

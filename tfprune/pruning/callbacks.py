@@ -158,7 +158,9 @@ class UpdatePruningStep(keras.callbacks.Callback):
             self.updater.begin()
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        if not self._inside_step:  # a loop that does without model.train_function
+        # A loop that does without `model.train_function`, or has made it anew. On JAX, asking for
+        # the model writes back what `fit` holds, which then takes it up again.
+        if not self._inside_step and self.model is not None:
             self._update(LiveVariables())
         self._inside_step = False
 

@@ -1,5 +1,6 @@
 """How many optimizer updates have been completed, read from whatever counts them."""
 
+import warnings
 from collections.abc import Callable
 from typing import Union
 
@@ -11,6 +12,9 @@ from tfprune.wrapping.mask_update import LiveVariables, Variables
 
 # An optimizer, or what else counts its updates.
 Counting = Union[keras.optimizers.Optimizer, keras.Variable, Callable[[], int]]
+
+
+_IDLE = 50  # more than the steps that a loss scale skips until it fits
 
 
 class StepCounter:
@@ -32,6 +36,7 @@ class StepCounter:
 
     def __init__(self, optimizer: Counting):
         self.batches = 1  # that make an update
+        self._idle = 0
         self._scaling: keras.optimizers.Optimizer | None = None
         self._function: Callable[[], int] | None = None
         if isinstance(optimizer, keras.optimizers.Optimizer):
@@ -68,6 +73,23 @@ class StepCounter:
         if completed is None:
             return self()
         return require_integer("completed", completed, minimum=0)
+
+    def note(self, moved: bool, waited_for: Callable[[], int | None]) -> None:
+        """Take down whether the number had changed where that was to be expected; warn if never.
+
+        Args:
+            moved: since the time before.
+            waited_for: the step that something is to be done at, None if nothing is.
+        """
+        self._idle = 0 if moved else self._idle + 1
+        if self._idle == _IDLE * self.batches and waited_for() is not None:
+            warnings.warn(
+                f"{self._idle} updates in a row have seen no optimizer step, so no mask changes. "
+                "Update after each step, tell what counts the steps (`optimizer`), and in a loop "
+                "that hands state from step to step, as with `stateless_apply`, write the state "
+                "back to the variables before the update.",
+                stacklevel=3,
+            )
 
     def signs(self) -> tuple[float, ...]:
         """Return values of which some change when the optimizer is at work, update or not."""

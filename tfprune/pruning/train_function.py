@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tfprune.keras_graph.private_keras import sublayers
+from tfprune.keras_graph.private_keras import sublayers, write_back_jax_state
 from tfprune.support.by_identity import ByIdentity
 from tfprune.support.tensors import Tensor
 from tfprune.wrapping.mask_update import LiveVariables, Variables
@@ -40,7 +40,11 @@ def followed_by(
     def jax_step(state: JaxState, iterator: Iterator[object]) -> tuple[object, JaxState]:
         logs, state = train_function(state, iterator)
         values = _JaxState(model, state)
-        update(values)
+        try:
+            update(values)
+        except BaseException:  # the state before the step is gone; Keras has not got this one yet
+            write_back_jax_state(model, values.state)
+            raise
         return logs, values.state
 
     found: Any = jax_step if keras.config.backend() == "jax" else step

@@ -130,7 +130,8 @@ class PruningUpdater:
 
         Where several steps were made, an update that fell between them is made once, with the
         sparsity that it asks for. If the model was set back to an earlier step meanwhile (by a
-        callback that restores weights), training goes on from that step.
+        callback that restores weights), training goes on from that step. In a loop that hands state
+        from step to step (JAX), write it back to the variables before, and read it again after.
 
         Args:
             variables: where values live; the variables themselves by default.
@@ -138,6 +139,9 @@ class PruningUpdater:
         Raises:
             ValueError: inside a compiled function; or if scores are NaN or of a wrong shape, and
                 then no mask has changed.
+
+        Warns:
+            UserWarning: if many calls see no optimizer step.
         """
         variables = self._live if variables is None else variables
         require_methods("variables", variables, "read", "write", "show")
@@ -146,6 +150,7 @@ class PruningUpdater:
             return
         self._follow_model(variables)
         before, self.step = self.step, self._counter(variables) + self._offset
+        self._counter.note(self.step != before, waited_for=self.next_update)
         if self.step != before:
             updated = self._update_masks(self._due(), variables)
             self._write_step(variables, everywhere=updated)

@@ -2,8 +2,9 @@
 
 Source: Tanaka, Kunin, Yamins & Ganguli, "Pruning neural networks without any data by iteratively
 conserving synaptic flow", NeurIPS 2020, arXiv 2006.05467. R is the sum of the outputs, for an input
-of ones, of the network with every weight replaced by its absolute value. Scores are >= 0 in a
-network of ReLUs, and every layer has the same total, so none is emptied before the others.
+of ones, of the network with every weight replaced by its absolute value, before a softmax or
+sigmoid at its end. Scores are >= 0 in a network of ReLUs, and every layer has the same total, so
+none is emptied before the others.
 
 Time: one gradient; memory O(n). No data is used.
 

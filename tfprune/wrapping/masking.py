@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from tfprune.keras_graph.private_keras import in_stateless_scope
 from tfprune.sparsity.schedules import Schedule
 from tfprune.sparsity.structures import Structure, Unstructured
 from tfprune.support.by_identity import ByIdentity
@@ -109,7 +110,9 @@ class MaskScope(keras.StatelessScope):
 class MaskedConstraint(keras.constraints.Constraint):
     """The weight's own constraint, applied to mask * weight; masked entries stay as they are.
 
-    A constraint that depends on a norm, such as `UnitNorm`, sees what the layer computes with.
+    A constraint that depends on a norm, such as `UnitNorm`, sees what the layer computes with. On
+    JAX an optimizer has the state of no mask: the constraint takes what the layer saw in its call,
+    in the same compiled step.
 
     Args:
         constraint: weight -> weight.
@@ -125,11 +128,19 @@ class MaskedConstraint(keras.constraints.Constraint):
     def __init__(self, constraint: OfTensor, mask: keras.Variable):
         self.constraint = constraint
         self.mask = mask
+        self._seen: Tensor | None = None
+
+    def see(self) -> None:
+        """Take the mask as it is in a call of the layer whose state is handed to it."""
+        if in_stateless_scope():
+            self._seen = self.mask.value
 
     def __call__(self, w: Tensor) -> Tensor:
         stored = keras.ops.convert_to_tensor(w)
-        allowed = self.constraint(apply_mask(stored, self.mask))
-        return keras.ops.where(self.mask.value, allowed, stored)
+        seen, self._seen = self._seen, None  # of this step alone
+        mask = seen if seen is not None and in_stateless_scope() else self.mask.value
+        allowed = self.constraint(stored * keras.ops.cast(mask, stored.dtype))
+        return keras.ops.where(mask, allowed, stored)
 
 
 class MaskedRegularizer(keras.regularizers.Regularizer):

@@ -24,7 +24,7 @@ from tfprune.sparsity.schedules import Schedule, as_schedule
 from tfprune.sparsity.structures import Unstructured
 from tfprune.support.arrays import host_array
 from tfprune.support.configurable import Config, untracked
-from tfprune.support.tensors import Nest, Tensor
+from tfprune.support.tensors import Nest, OfTensor, Tensor
 from tfprune.support.validation import require_layer, require_methods, require_text
 from tfprune.wrapping.added_state import (
     NOT_BEGUN,
@@ -113,6 +113,7 @@ class PrunedLayer(TransparentLayer):
         self._distribution = distribution  # None is decided once the structures are known
         self.quantizer = quantizer
         self.pruned: tuple[PrunedWeight, ...] = ()
+        self._constraints: list[MaskedConstraint] = []
         self._table: PrunedWeight | None = None
         self._rounding_state: list[keras.Variable] = []
         self._kept_up = self._finished = False  # by an updater; no update is left to make
@@ -155,8 +156,12 @@ class PrunedLayer(TransparentLayer):
         mask = add_mask(self, weight, index)
         if weight.regularizer is not None:
             weight.regularizer = MaskedRegularizer(weight.regularizer, mask)
-        constrain(weight, lambda constraint: MaskedConstraint(constraint, mask))
+        constrain(weight, lambda constraint: self._masked(constraint, mask))
         return mask
+
+    def _masked(self, constraint: OfTensor, mask: keras.Variable) -> MaskedConstraint:
+        self._constraints.append(MaskedConstraint(constraint, mask))
+        return self._constraints[-1]
 
     @property
     def added(self) -> list[keras.Variable]:
@@ -174,6 +179,8 @@ class PrunedLayer(TransparentLayer):
         pruned = self.pruned
         if not self.has_updater and in_training(self):
             pruned = tuple(untrainable(own, self) for own in pruned)
+        for constraint in self._constraints:
+            constraint.see()
         with MaskScope(() if self._table else pruned) as scope:
             outputs = self.layer(*args, **kwargs)
         if self._table:

@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> Outcome:
             f"the smaller model must agree with the original without its channels. Received: a "
             f"difference of {difference:.2g} of the largest output; nothing was written"
         )
-    measured = _measured(model, small) if args.latency else {}
+    exports = keras.backend.backend() == "tensorflow"
+    measured = _measured(model, small) if args.latency and exports else {}
     accuracy = None if task is None else _accuracy(task, model, small, teacher, args)
     with replacing(args.output, name="--output") as new:
         small.save(new)
@@ -155,6 +156,8 @@ def _written(args: argparse.Namespace, data: dict[str, Any], task: Task | None) 
         lines.append(f"Written: {args.html}")
     if "speed_up" in data:
         lines.append(f"Speed-up: {data['speed_up']}")
+    elif args.latency:
+        lines.append("Bytes and latency are measured with KERAS_BACKEND=tensorflow alone.")
     if task is not None:
         lines += [f"Data: {remark}" for remark in task.data.remarks]
         lines.append(task.note(args.loss))

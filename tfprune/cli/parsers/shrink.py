@@ -99,7 +99,7 @@ def add_parser(commands: Any, common: argparse.ArgumentParser) -> None:
         "--no-latency",
         dest="latency",
         action="store_false",
-        help="do not export and time both models",
+        help="do not export and time both models, as on other backends than TensorFlow",
     )
     _add_data(parser.add_argument_group("data"))
     training_options.add_training(
