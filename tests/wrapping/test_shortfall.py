@@ -199,6 +199,7 @@ def test_the_stages_of_one_shot_pruning_may_be_saved_in_silence(mlp, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Too few blocks:UserWarning")
 @pytest.mark.filterwarnings("ignore:The last groups of a pattern are shorter:UserWarning")
+@pytest.mark.filterwarnings("ignore:Channels are removed that the model returns:UserWarning")
 @pytest.mark.parametrize(
     ("structure", "asked", "distribution"),
     [
