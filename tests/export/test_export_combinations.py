@@ -91,6 +91,7 @@ def test_one_target_is_built_as_another_is():
     assert dataclasses.replace(TARGETS["auto"], name="arm64") == TARGETS["arm64"]
 
 
+@pytest.mark.filterwarnings("ignore:Channels are removed that the model returns:UserWarning")
 @pytest.mark.parametrize(
     "builder, structure",
     [
