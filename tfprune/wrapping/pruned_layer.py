@@ -194,7 +194,7 @@ class PrunedLayer(TransparentLayer):
     def has_updater(self) -> bool:
         """Whether weights may be trained: an updater keeps the masks up, or they are finished.
 
-        It is set by whoever keeps the masks on schedule, and while he does.
+        Whoever keeps the masks on schedule sets it to True before, and to False once that ends.
         """
         return self._kept_up or self._finished
 
