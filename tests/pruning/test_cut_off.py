@@ -101,6 +101,7 @@ def told_of_outputs(model, structure=tfprune.Channel(), **options):
         classifier(layers.Activation("sigmoid")),
         classifier(layers.Activation("log_softmax")),
         Sequential([Input((6,)), classifier()]),
+        Sequential([Input((6,)), classifier(layers.Softmax())]),
     ],
 )
 def test_masks_that_take_outputs_of_the_model_away_are_told_with_the_rule_that_leaves_them(model):

@@ -28,6 +28,19 @@ def sparsity(model, name):
     return 1.0 - np.count_nonzero(kernel.numpy()) / kernel.numpy().size
 
 
+def loss_of_keras(student, teacher, data, loss, *, temperature, alpha):
+    """The loss of Keras's own distillation, with logits compared by their divergence."""
+    theirs = keras.distillation.Distiller(
+        teacher,
+        student,
+        # By its name it is taken of the logits themselves.
+        keras.distillation.LogitsDistillation(temperature, loss=keras.losses.KLDivergence()),
+        student_loss_weight=1.0 - alpha,
+    )
+    theirs.compile("sgd", loss)
+    return float(theirs.compute_loss(*data, student(data[0])))
+
+
 def dense(*units):
     """Return layers of so many units, named by their places."""
     return [keras.layers.Dense(unit, name=f"dense_{index}") for index, unit in enumerate(units)]

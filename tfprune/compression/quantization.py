@@ -37,7 +37,7 @@ from tfprune.layer_classes.prunable import owned_weights, prunable_weights
 from tfprune.pruning.saving import wrap_by_recipe
 from tfprune.sparsity.schedules import OneShot
 from tfprune.sparsity.structures import Unstructured
-from tfprune.support.arrays import host_array
+from tfprune.support.arrays import assign_copy, host_array
 from tfprune.support.configurable import Config, Configurable
 from tfprune.support.tensors import OfTensor, Tensor
 from tfprune.support.validation import require_flag, require_integer, require_model
@@ -263,11 +263,6 @@ def _options(wrapper: PrunedLayer) -> Config:
     }
 
 
-def _copy(old: keras.Variable, new: keras.Variable) -> None:
-    # A copy: JAX would share the buffer, and training the one would delete it for the other.
-    new.assign(keras.ops.copy(old.value))
-
-
 def _go_on(old: PrunedLayer, new: PrunedLayer) -> None:
     """Set the step of a layer, which may have missed updates, and the scores that it goes on from.
 
@@ -275,11 +270,11 @@ def _go_on(old: PrunedLayer, new: PrunedLayer) -> None:
         old: built, as it was pruned.
         new: with a pruned weight for each prunable one.
     """
-    _copy(old.pruning_step, new.pruning_step)
+    assign_copy(new.pruning_step, old.pruning_step.value)
     for before, after in zip(_pruned_or_dense(old), new.pruned, strict=True):
         if before is not None and before.past is not None and after.past is not None:
-            _copy(before.past.values, after.past.values)
-            _copy(before.past.known, after.past.known)
+            assign_copy(after.past.values, before.past.values.value)
+            assign_copy(after.past.known, before.past.known.value)
 
 
 def _pruned_or_dense(wrapper: PrunedLayer) -> list[PrunedWeight | None]:

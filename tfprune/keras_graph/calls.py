@@ -5,12 +5,14 @@ wrappers by what they wrap.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import keras
 
 from tfprune.keras_graph.private_keras import (
     Node,
     arguments_of,
+    call_behind,
     calls_of,
     functional_of,
     inputs_in_order,
@@ -142,6 +144,44 @@ def called_by(node: Node) -> keras.Operation:
     while isinstance(operation, PrunedLayer | RangedLayer):
         operation = operation.layer
     return operation
+
+
+class Maker(NamedTuple):
+    """What makes a tensor, inside of nested models and wrappers.
+
+    Attributes:
+        node: the innermost call.
+        operation: called there; the layer in its wrappers.
+        tensor: as that call makes it.
+        rank: number of its axes as the operation sees them, without that of time steps that
+            `TimeDistributed` takes one by one.
+    """
+
+    node: Node
+    operation: keras.Operation
+    tensor: keras.KerasTensor
+    rank: int
+
+
+def maker_of(tensor: keras.KerasTensor) -> Maker:
+    """Return what makes a tensor of a graph.
+
+    Example:
+        >>> inside = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="a")])
+        >>> model = keras.Sequential([keras.Input((4, 3)), keras.layers.TimeDistributed(inside)])
+        >>> made = maker_of(model.outputs[0])
+        >>> made.operation.name, made.rank, made.tensor.shape
+        ('a', 2, (None, 2))
+    """
+    node, position = call_behind(tensor)
+    operation, rank = node.operation, len(tensor.shape)
+    while isinstance(operation, keras.layers.Wrapper):
+        rank -= isinstance(operation, keras.layers.TimeDistributed)
+        operation = operation.layer
+    graph = graph_of(operation)
+    if graph is not None:
+        return maker_of(graph.outputs[position])
+    return Maker(node, operation, tensor, rank)
 
 
 def given_to(node: Node, graph: keras.Model) -> list[keras.KerasTensor]:

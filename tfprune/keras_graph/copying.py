@@ -23,6 +23,7 @@ from tfprune.keras_graph.private_keras import (
 )
 from tfprune.keras_graph.sublayers import has_own_call, keras_class_of
 from tfprune.layer_classes.prunable import flatten, prunable_weights
+from tfprune.support.arrays import assign_copy
 from tfprune.support.by_identity import each_once
 from tfprune.support.configurable import Config
 from tfprune.support.tensors import Tensor
@@ -121,8 +122,7 @@ def copy_values(
     for variable, new in pairs:
         # Layers that a subclassed model names by a count get other names in a copy.
         set_path(new, variable.path)
-        # A copy: JAX would share the buffer, and training the one would delete it for the other.
-        new.assign(keras.ops.copy(values(variable)))
+        assign_copy(new, values(variable))
         new.trainable = variable.trainable
     for part, twin_part in zip(flatten(source), flatten(twin)):
         if _derives_state(part):

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
-from tfprune.keras_graph.calls import called_by, graph_of
-from tfprune.keras_graph.private_keras import call_behind
+from tfprune.keras_graph.calls import graph_of, maker_of
 
 _SQUASHING = {"softmax", "log_softmax", "sigmoid", "log_sigmoid", "hard_sigmoid", "sparsemax"}
 
@@ -31,7 +30,7 @@ def without_end_activations(model: keras.Model) -> Iterator[None]:
         [[3.0, 3.0]]
     """
     graph = graph_of(model)
-    ends = [_end_of(tensor) for tensor in graph.outputs] if graph is not None else []
+    ends = [maker_of(tensor).operation for tensor in graph.outputs] if graph is not None else []
     own = [end for end in dict.fromkeys(ends) if _activation_of(end) in _SQUASHING]
     alone = [end.name for end in ends if isinstance(end, keras.layers.Softmax)]
     if alone:
@@ -47,13 +46,6 @@ def without_end_activations(model: keras.Model) -> Iterator[None]:
     finally:
         for end, activation in zip(own, before):
             end.activation = activation
-
-
-def _end_of(tensor: keras.KerasTensor) -> keras.Operation:
-    node, position = call_behind(tensor)
-    operation = called_by(node)
-    graph = graph_of(operation)
-    return operation if graph is None else _end_of(graph.outputs[position])
 
 
 def _activation_of(operation: keras.Operation) -> str:

@@ -28,6 +28,7 @@ from tfprune.keras_graph.insertion import Insertion, cloned_with
 from tfprune.keras_graph.recipes import is_pruned_class, plain_config
 from tfprune.keras_graph.sublayers import children, is_graph, reach, swap_child, unwrapped
 from tfprune.layer_classes.prunable import flatten
+from tfprune.support.arrays import assign_copy
 from tfprune.support.by_identity import ByIdentity, each_once
 from tfprune.support.tensors import Nest, Tensor
 from tfprune.wrapping.pruned_layer import PrunedLayer, pruned_layers
@@ -231,7 +232,7 @@ class _Rebuilder:
                 swap_child(copy, twin, self._placed[child])
         kept = each_once(v for _, child in children(copy) for v in child.variables)
         for source, twin in zip(own, [v for v in copy.variables if v not in kept]):
-            twin.assign(keras.ops.copy(source.value))
+            assign_copy(twin, source.value)
 
     def _stand_in(self, child: keras.layers.Layer, twin: keras.layers.Layer) -> keras.layers.Layer:
         if is_graph(child):

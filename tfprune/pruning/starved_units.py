@@ -6,8 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.channels.coupling.reading import read
-from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import call_behind
+from tfprune.keras_graph.calls import graph_of, maker_of
 from tfprune.layer_classes.axes import axes_of
 from tfprune.layer_classes.prunable import owned_weights
 from tfprune.pruning.layer_plans import LayerPlan
@@ -93,8 +92,9 @@ def warn_outputs(plans: list[LayerPlan], model: keras.Model) -> None:
         return
     reading = read(model)
     settled, labels = reading.book.ledger.settle(), reading.labels_of_tensors()
-    shown = [labels[_before_softmax(tensor)].ravel() for tensor in graph.outputs]
-    returned = settled.of(np.concatenate(shown))
+    # What stands inside of a wrapper is in no graph that was read.
+    shown = [labels.get(_before_softmax(tensor), labels[tensor]) for tensor in graph.outputs]
+    returned = settled.of(np.concatenate([each.ravel() for each in shown]))
     found = {
         lies.weight.path: lies.layer.name
         for lies in reading.book.weights
@@ -113,8 +113,7 @@ def warn_outputs(plans: list[LayerPlan], model: keras.Model) -> None:
 
 def _before_softmax(tensor: keras.KerasTensor) -> keras.KerasTensor:
     """Return what a softmax that is a layer or an operation of its own makes a tensor of."""
-    node, _ = call_behind(tensor)
-    layer = node.operation
+    node, layer, _, _ = maker_of(tensor)
     name = getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__)
     apart = isinstance(layer, keras.layers.Activation) or not isinstance(layer, keras.layers.Layer)
     apart |= isinstance(layer, keras.layers.Softmax)

@@ -31,6 +31,21 @@ def host_array(tensor: Tensor | np.ndarray | keras.Variable) -> np.ndarray:
     return array.reshape(tuple(tensor.shape))
 
 
+def assign_copy(variable: keras.Variable, value: Tensor) -> None:
+    """Give a variable a value in memory of its own.
+
+    JAX would have it share the buffer of the variable that the value is of, and training the one
+    would delete it for the other.
+
+    Example:
+        >>> first, second = keras.Variable([1.0]), keras.Variable([2.0])
+        >>> assign_copy(first, second.value)
+        >>> host_array(first.value).tolist()
+        [2.0]
+    """
+    variable.assign(keras.ops.copy(value))
+
+
 def known_integer(tensor: Tensor) -> int | None:
     """Return a scalar as an integer; None inside a compiled function, where it has no value.
 

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import tfprune
+from tests.support.helpers import loss_of_keras
 from tests.support.jax_session import run_on_jax
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -46,15 +47,7 @@ def test_the_loss_is_the_formula(temperature, alpha):
 
 def test_without_weights_and_added_losses_it_is_the_loss_of_keras():
     student, teacher = network(), network(9)
-    theirs = keras.distillation.Distiller(
-        teacher,
-        student,
-        # By its name it is taken of the logits themselves.
-        keras.distillation.LogitsDistillation(temperature=3.0, loss=keras.losses.KLDivergence()),
-        student_loss_weight=0.3,
-    )
-    theirs.compile("sgd", LOSS)
-    wanted = float(theirs.compute_loss(X, Y, student(X)))
+    wanted = loss_of_keras(student, teacher, (X, Y), LOSS, temperature=3.0, alpha=0.7)
     found = loss_of(tfprune.distill(student, teacher, temperature=3.0, alpha=0.7))
     assert found == pytest.approx(wanted, rel=1e-4)
 

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import tfprune
+from tests.support.helpers import loss_of_keras
 
 X = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
 Y = np.arange(16) % 3
@@ -57,14 +58,7 @@ def test_the_loss_is_scaled_where_the_students_own_would_be_whatever_the_policy_
 def test_in_float64_the_loss_is_as_exact_as_keras_has_it(policy):
     policy("float64")
     student, teacher = network(), network(9)
-    theirs = keras.distillation.Distiller(
-        teacher,
-        student,
-        keras.distillation.LogitsDistillation(temperature=2.0, loss=keras.losses.KLDivergence()),
-        student_loss_weight=0.5,
-    )
-    theirs.compile("sgd", LOSS)
-    wanted = float(theirs.compute_loss(X, Y, student(X)))
+    wanted = loss_of_keras(student, teacher, (X, Y), LOSS, temperature=2.0, alpha=0.5)
     teacher.trainable = True  # as Keras leaves it frozen
     distilled = tfprune.distill(student, teacher, temperature=2.0)
     distilled.compile("sgd", LOSS)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import Node, arguments_of, call_behind
+from tfprune.keras_graph.calls import maker_of
+from tfprune.keras_graph.private_keras import Node, arguments_of
 
 _PROBABLE = ("softmax", "sigmoid")
 # Names of layers and of operations of `keras.ops`, without "_" and capitals, by what they keep.
@@ -59,15 +59,8 @@ def ends_with_axes_of(model: keras.Model, count: int | None = None) -> list[End]
     return [_end_of(tensor) for tensor in tensors] if tensors else [End()] * (count or 1)
 
 
-def _end_of(tensor: Any) -> End:
-    node, position = call_behind(tensor)
-    maker, rank = node.operation, len(tensor.shape)
-    if isinstance(maker, keras.layers.Wrapper):
-        rank -= isinstance(maker, keras.layers.TimeDistributed)
-        maker = maker.layer
-    graph = graph_of(maker)
-    if graph is not None:  # a nested model
-        return _end_of(graph.outputs[position])
+def _end_of(outer: Any) -> End:
+    node, maker, tensor, rank = maker_of(outer)
     kind = _kind_of(maker)
     activation = getattr(getattr(maker, "activation", None), "__name__", "linear")
     for name, axis in ((activation, -1), (kind, getattr(maker, "axis", -1))):

@@ -7,13 +7,8 @@ import keras
 from keras import ops
 
 from tfprune.compression.distillation.distances import attention_map, mean_square, reduced
-from tfprune.keras_graph.calls import graph_of
-from tfprune.keras_graph.private_keras import (
-    call_behind,
-    calls_of,
-    structures_of,
-    timestep_mask,
-)
+from tfprune.keras_graph.calls import graph_of, maker_of
+from tfprune.keras_graph.private_keras import calls_of, structures_of, timestep_mask
 
 Pair = tuple[keras.KerasTensor, keras.KerasTensor]  # of the student, of the teacher
 
@@ -82,19 +77,12 @@ def axis_of_channels(tensor: Any) -> int:
     The `data_format` of the layer says it, or the axis of its normalization, or that of the layer
     before where this one keeps places and channels as they are.
     """
-    node, position = call_behind(tensor)
-    layer, rank = node.operation, len(tensor.shape)
-    if isinstance(layer, keras.layers.Wrapper):
-        rank -= isinstance(layer, keras.layers.TimeDistributed)
-        layer = layer.layer
-    graph = graph_of(layer)
-    if graph is not None:
-        return axis_of_channels(graph.outputs[position])
+    node, layer, made, rank = maker_of(tensor)
     if (known := getattr(layer, "data_format", None)) is not None:
         return 1 - rank if known == "channels_first" else -1
     if isinstance(layer, (keras.layers.BatchNormalization, keras.layers.GroupNormalization)):
         return int(layer.axis) - rank if layer.axis >= 0 else int(layer.axis)
-    same = [given for given in node.input_tensors if given.shape == tensor.shape]
+    same = [given for given in node.input_tensors if given.shape == made.shape]
     if not same or hasattr(layer, "kernel") or hasattr(layer, "dims") or hasattr(layer, "axes"):
         return -1
     return axis_of_channels(same[0])
